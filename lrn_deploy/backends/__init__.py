@@ -1,0 +1,1 @@
+"""One file for each way to run an artifact, behind one protocol."""

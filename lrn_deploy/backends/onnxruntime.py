@@ -1,0 +1,164 @@
+"""ONNX Runtime on the CPU or an NVIDIA GPU, without its silent fallback."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+import onnx
+from onnx import helper
+
+from lrn_deploy.backends.protocol import Array, Probe, SessionBase, check_feeds
+from lrn_deploy.bundle import ArtifactData, TensorSpec
+from lrn_deploy.errors import DamagedError, MissingError
+
+_PROVIDERS = {"cpu": "CPUExecutionProvider", "cuda": "CUDAExecutionProvider"}
+_DTYPES = {
+    "tensor(float)": "float32",
+    "tensor(float16)": "float16",
+    "tensor(double)": "float64",
+    "tensor(uint8)": "uint8",
+    "tensor(int8)": "int8",
+    "tensor(int32)": "int32",
+    "tensor(int64)": "int64",
+    "tensor(bool)": "bool",
+}
+_INSTALL = {
+    "cpu": "Install it with: pip install 'lrn-deploy[cpu]'",
+    "cuda": "On a machine with an NVIDIA GPU and driver: pip install 'lrn-deploy[gpu]' "
+    "in an environment without onnxruntime.",
+}
+
+
+class OnnxRuntimeBackend:
+    """Runs ONNX graphs with one execution provider.
+
+    Args:
+        device: ``cpu``, ``cuda`` or ``cuda:N``.
+        threads: Threads of one run on the CPU; 0 lets ONNX Runtime choose.
+    """
+
+    name = "onnxruntime"
+    formats = frozenset({"onnx"})
+
+    def __init__(self, device: str = "cpu", *, threads: int = 0) -> None:
+        self.device = device
+        self.threads = threads
+        self._kind, _, index = device.partition(":")
+        self._index = int(index or 0)
+
+    def probe(self) -> Probe:
+        """Whether ONNX Runtime is installed with this device's provider."""
+        try:
+            import onnxruntime
+        except ImportError:
+            return Probe(False, None, "onnxruntime is not installed.", _INSTALL[self._kind])
+        version = str(onnxruntime.__version__)
+        provider = _PROVIDERS[self._kind]
+        if provider not in onnxruntime.get_available_providers():
+            return Probe(
+                False,
+                version,
+                f"The installed onnxruntime {version} has no {provider}.",
+                _INSTALL[self._kind],
+            )
+        if self._kind == "cuda" and not _provider_loads(provider, self._index):
+            return Probe(
+                False,
+                version,
+                f"{provider} does not start: no NVIDIA GPU, or its CUDA libraries are missing.",
+                "Run 'nvidia-smi', and install CUDA and cuDNN of the versions that this "
+                "onnxruntime was built for.",
+            )
+        return Probe(True, version, provider)
+
+    def load(self, artifact: ArtifactData) -> OnnxRuntimeSession:
+        """Make a session of an ONNX graph; see :class:`lrn_deploy.backends.protocol.Backend`."""
+        probe = self.probe()
+        if not probe.available:
+            raise MissingError(
+                f"ONNX Runtime cannot run on {self.device}: {probe.detail}", probe.hint
+            )
+        return OnnxRuntimeSession(artifact, _PROVIDERS[self._kind], self._index, self.threads)
+
+
+class OnnxRuntimeSession(SessionBase):
+    """One ONNX graph loaded in ONNX Runtime."""
+
+    def __init__(self, artifact: ArtifactData, provider: str, index: int, threads: int) -> None:
+        import onnxruntime
+
+        options = onnxruntime.SessionOptions()
+        options.intra_op_num_threads = threads
+        options.log_severity_level = 3
+        try:
+            self._session: Any = onnxruntime.InferenceSession(
+                artifact.data, options, providers=_provider_options(provider, index)
+            )
+        except Exception as error:  # ONNX Runtime's own exceptions share no other base class
+            raise DamagedError(
+                f"ONNX Runtime refuses the graph of '{artifact.name}': {_first_line(error)}",
+                "Check the graph with 'lrn-deploy inspect', or export it again.",
+            ) from error
+        if self._session.get_providers()[0] != provider:
+            raise MissingError(
+                f"ONNX Runtime fell back to {self._session.get_providers()[0]} "
+                f"instead of {provider}.",
+                _INSTALL["cuda"],
+            )
+        self.inputs = tuple(_spec(item) for item in self._session.get_inputs())
+        self.outputs = tuple(_spec(item) for item in self._session.get_outputs())
+
+    def run(self, feeds: Mapping[str, Array]) -> dict[str, Array]:
+        """Run the graph; see :class:`lrn_deploy.backends.protocol.Session`."""
+        check_feeds(self.inputs, feeds)
+        names = [spec.name for spec in self.outputs]
+        try:
+            values = self._session.run(names, dict(feeds))
+        except Exception as error:  # as above
+            raise DamagedError(
+                f"ONNX Runtime could not run the graph: {_first_line(error)}",
+                "An operator of it does not take these shapes or types; see 'lrn-deploy inspect'.",
+            ) from error
+        return dict(zip(names, values, strict=True))
+
+    def close(self) -> None:
+        """Release the session."""
+        self._session = None
+
+
+def _provider_options(provider: str, index: int) -> list[Any]:
+    if provider == "CUDAExecutionProvider":
+        # TF32 would break fp32 parity; the plain names are what every version understands.
+        return [(provider, {"device_id": index, "use_tf32": 0})]
+    return [provider]
+
+
+def _provider_loads(provider: str, index: int) -> bool:
+    """Whether the provider survives making a session, since its mere listing proves nothing."""
+    import onnxruntime
+
+    value = helper.make_tensor_value_info("x", onnx.TensorProto.FLOAT, [1])
+    other = helper.make_tensor_value_info("y", onnx.TensorProto.FLOAT, [1])
+    graph = helper.make_graph([helper.make_node("Relu", ["x"], ["y"])], "probe", [value], [other])
+    model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 18)], ir_version=10)
+    options = onnxruntime.SessionOptions()
+    options.log_severity_level = 4
+    try:
+        session = onnxruntime.InferenceSession(
+            model.SerializeToString(), options, providers=_provider_options(provider, index)
+        )
+        session.run(None, {"x": np.zeros(1, np.float32)})
+    except Exception:  # whatever it is, the provider cannot be used
+        return False
+    return bool(session.get_providers()[0] == provider)
+
+
+def _spec(item: Any) -> TensorSpec:
+    shape = tuple(axis if isinstance(axis, int) else str(axis or "dynamic") for axis in item.shape)
+    return TensorSpec(name=item.name, dtype=_DTYPES.get(item.type, item.type), shape=shape)
+
+
+def _first_line(error: Exception) -> str:
+    return str(error).strip().splitlines()[0].rstrip(".") + "."

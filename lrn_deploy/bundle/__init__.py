@@ -1,0 +1,49 @@
+"""The bundle: a plain folder with a manifest, through which every command works."""
+
+from lrn_deploy.bundle.manifest import (
+    SCHEMA_VERSION,
+    Artifact,
+    FileRecord,
+    LayerTensor,
+    LrnLayer,
+    Manifest,
+    ModelSource,
+    Preprocessing,
+    SampleSet,
+    TensorSpec,
+    Weights,
+)
+from lrn_deploy.bundle.store import (
+    MANIFEST,
+    ArtifactData,
+    Bundle,
+    check_target,
+    dump,
+    new_bundle,
+    sha256,
+    write_atomic,
+    writing,
+)
+
+__all__ = [
+    "MANIFEST",
+    "SCHEMA_VERSION",
+    "Artifact",
+    "ArtifactData",
+    "Bundle",
+    "FileRecord",
+    "LayerTensor",
+    "LrnLayer",
+    "Manifest",
+    "ModelSource",
+    "Preprocessing",
+    "SampleSet",
+    "TensorSpec",
+    "Weights",
+    "check_target",
+    "dump",
+    "new_bundle",
+    "sha256",
+    "write_atomic",
+    "writing",
+]

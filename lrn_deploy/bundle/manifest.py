@@ -1,0 +1,230 @@
+"""The manifest of a bundle: what it holds, where each thing came from, and what each byte is.
+
+``manifest.json`` is the truth about a bundle; every table and page is drawn from it and from the
+reports. The models here are plain frozen pydantic models; reading, hashing and writing them is
+:mod:`lrn_deploy.bundle.store`.
+"""
+
+from __future__ import annotations
+
+from typing import Annotated, Any, Literal
+
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, PlainSerializer
+
+from lrn_deploy.errors import BadInputError
+from lrn_deploy.lrn import LrnSpec
+
+SCHEMA_VERSION = 1
+
+
+class Record(BaseModel):
+    """Base of everything in a manifest: frozen, and strict about unknown fields."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+
+class TensorSpec(Record):
+    """One input or output of a network.
+
+    Attributes:
+        name: The tensor's name in the graph.
+        dtype: numpy's name of the element type, ``float32`` or ``uint8`` for instance.
+        shape: One entry for each axis; a string is a dynamic axis, ``batch`` for instance.
+    """
+
+    name: str
+    dtype: str
+    shape: tuple[int | str, ...]
+
+    def at_batch(self, batch: int) -> tuple[int, ...]:
+        """The shape with ``batch`` in place of each dynamic axis."""
+        return tuple(axis if isinstance(axis, int) else batch for axis in self.shape)
+
+
+class Preprocessing(Record):
+    """How a decoded image becomes the network's input.
+
+    The image is converted to ``mode``, resized, cropped at its centre, and each pixel value v
+    (0 to 255) becomes ``(v * scale - mean) / std`` per channel.
+
+    Attributes:
+        mode: Channel order, or ``L`` for grey.
+        resize: Length that the shorter side is resized to; None resizes straight to ``crop``.
+        crop: Height and width in pixels of the centre crop.
+        interpolation: Pillow's name of the resampling filter.
+        scale: Factor of the pixel values.
+        mean: Value that is subtracted, one for each channel.
+        std: Value that is divided by, one for each channel.
+        in_graph: True if scaling, normalisation and layout are inside the graph, which then takes
+            uint8 images of shape (N, H, W, C).
+    """
+
+    mode: Literal["RGB", "BGR", "L"] = "RGB"
+    resize: int | None = 256
+    crop: tuple[int, int] = (227, 227)
+    interpolation: Literal["nearest", "bilinear", "bicubic", "lanczos", "box"] = "bilinear"
+    scale: float = 1 / 255
+    mean: tuple[float, ...] = (0.485, 0.456, 0.406)
+    std: tuple[float, ...] = (0.229, 0.224, 0.225)
+    in_graph: bool = False
+
+    @property
+    def channels(self) -> int:
+        """Number of colour channels of the network's input."""
+        return 1 if self.mode == "L" else 3
+
+
+class Weights(Record):
+    """Where the weights came from.
+
+    Attributes:
+        kind: ``random`` (seeded He-normal), ``shipped`` with this package, from a ``file``, or
+            ``factory``: whatever the user's factory put there.
+        seed: Seed of random weights.
+        file: Absolute path of the weights file, for kind ``file``; its name for ``shipped``.
+        sha256: Digest of that file.
+        note: One sentence for people.
+    """
+
+    kind: Literal["random", "shipped", "file", "factory"]
+    seed: int | None = None
+    file: str | None = None
+    sha256: str | None = None
+    note: str = ""
+
+
+class ModelSource(Record):
+    """What was exported.
+
+    Attributes:
+        name: Short name, also the served model's name.
+        factory: ``zoo name``, ``package.module:factory`` or ``/abs/file.py:factory``.
+        origin: Whether ``factory`` names a network of the zoo or a callable of the user's.
+        input_shape: Shape of one input without the batch axis.
+        weights: Where the weights came from.
+    """
+
+    name: str
+    factory: str
+    origin: Literal["zoo", "factory"]
+    input_shape: tuple[int, ...]
+    weights: Weights
+
+
+def _spec_from_json(value: Any) -> Any:
+    return LrnSpec(**value) if isinstance(value, dict) else value
+
+
+SpecField = Annotated[
+    LrnSpec,
+    BeforeValidator(_spec_from_json),
+    PlainSerializer(
+        lambda spec: {"size": spec.size, "alpha": spec.alpha, "beta": spec.beta, "k": spec.k}
+    ),
+]
+
+
+class LrnLayer(Record):
+    """One LRN layer of the network, as the torch module defines it.
+
+    Attributes:
+        name: Path of the torch module that called it, ``net.2`` for instance.
+        spec: Its parameters, read from the call in torch, never from the graph.
+        form: ``kept`` as one LRN node, ``reshaped`` around one LRN node, or ``written out`` in
+            other standard operators.
+        reason: Why it was not kept as it was; empty if it was.
+        input: Name of the graph's value that enters it.
+        output: Name of the graph's value that leaves it.
+        shape: Shape of both, with strings for dynamic axes.
+    """
+
+    name: str
+    spec: SpecField
+    form: Literal["kept", "reshaped", "written out"]
+    reason: str = ""
+    input: str
+    output: str
+    shape: tuple[int | str, ...]
+
+
+class LayerTensor(Record):
+    """The output of one torch module and the graph's value that holds the same numbers."""
+
+    module: str
+    tensor: str
+
+
+class FileRecord(Record):
+    """A file of the bundle: path relative to its folder, digest, size in bytes."""
+
+    file: str
+    sha256: str
+    size: int
+
+
+class Artifact(FileRecord):
+    """Something a backend can run.
+
+    Attributes:
+        companions: Further files that the entry file needs.
+        format: Which kind of backend runs it.
+        precision: What the graph computes in.
+        target: What it was made for; ``any`` for the canonical graph.
+        built_by: The command and the versions of the tools that made it.
+        source: Name of the artifact it was made from, and None for the canonical graph.
+        key: Digest of all that determined it; the same request again is a cache hit.
+        options: The options it was made with.
+    """
+
+    companions: tuple[FileRecord, ...] = ()
+    format: Literal["onnx", "tensorrt", "tensorrt-rtx", "openvino"]
+    precision: str = "fp32"
+    target: str = "any"
+    built_by: dict[str, str] = Field(default_factory=dict)
+    source: str | None = None
+    key: str = ""
+    options: dict[str, Any] = Field(default_factory=dict)
+
+
+class SampleSet(FileRecord):
+    """Inputs that checks ran on, with the reference's outputs, in one safetensors file.
+
+    Attributes:
+        reference: What computed the outputs, with its version.
+        activity: For each LRN layer, the 90th percentile of its activity on these inputs.
+        detail: What the inputs are, in one sentence.
+    """
+
+    reference: str
+    activity: dict[str, float] = Field(default_factory=dict)
+    detail: str = ""
+
+
+class Manifest(Record):
+    """All that a bundle says about itself."""
+
+    schema_version: int = SCHEMA_VERSION
+    model: ModelSource
+    inputs: tuple[TensorSpec, ...]
+    outputs: tuple[TensorSpec, ...]
+    preprocessing: Preprocessing | None = None
+    labels: FileRecord | None = None
+    lrn_layers: tuple[LrnLayer, ...] = ()
+    layers: tuple[LayerTensor, ...] = ()
+    artifacts: dict[str, Artifact] = Field(default_factory=dict)
+    samples: dict[str, SampleSet] = Field(default_factory=dict)
+    samples_key: str = ""
+    default: str = "model"
+
+    def artifact(self, name: str) -> Artifact:
+        """The artifact called ``name``.
+
+        Raises:
+            BadInputError: If there is none; the hint lists those there are.
+        """
+        if name not in self.artifacts:
+            raise BadInputError(
+                f"The bundle has no artifact named '{name}'.",
+                f"It has: {', '.join(sorted(self.artifacts)) or 'none'}.",
+            )
+        return self.artifacts[name]

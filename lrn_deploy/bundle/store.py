@@ -1,0 +1,264 @@
+"""Reading and writing bundles: hashes checked on the way in, atomic renames on the way out."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import shutil
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from pydantic import ValidationError
+
+from lrn_deploy.bundle.manifest import SCHEMA_VERSION, Artifact, FileRecord, Manifest
+from lrn_deploy.errors import BadInputError, CannotWriteError, DamagedError
+
+MANIFEST = "manifest.json"
+
+
+def sha256(data: bytes | memoryview) -> str:
+    """Hexadecimal SHA-256 of ``data``."""
+    return hashlib.sha256(data).hexdigest()
+
+
+@contextmanager
+def writing(path: Path) -> Iterator[None]:
+    """Turn the operating system's refusal to write ``path`` into a :class:`CannotWriteError`."""
+    try:
+        yield
+    except OSError as error:
+        reason = error.strerror or str(error)
+        raise CannotWriteError(
+            f"Cannot write '{path}': {reason}.",
+            "Free some space or choose another folder; nothing was changed.",
+        ) from error
+
+
+def write_atomic(path: Path, data: bytes) -> None:
+    """Write ``data`` under a temporary name beside ``path``, flush it, and rename it to ``path``.
+
+    Raises:
+        CannotWriteError: If that fails; an existing ``path`` is then as it was.
+    """
+    with writing(path):
+        path.parent.mkdir(parents=True, exist_ok=True)
+        handle, temporary = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.tmp-")
+        try:
+            with os.fdopen(handle, "wb") as file:
+                file.write(data)
+                file.flush()
+                os.fsync(file.fileno())
+            Path(temporary).chmod(0o644)
+            Path(temporary).replace(path)
+        except BaseException:
+            with suppress(OSError):
+                Path(temporary).unlink()
+            raise
+
+
+@dataclass(frozen=True)
+class ArtifactData:
+    """The verified bytes of an artifact, ready for a backend.
+
+    Attributes:
+        name: The artifact's name in its bundle.
+        format: ``onnx``, ``tensorrt``, ``tensorrt-rtx`` or ``openvino``.
+        data: Content of the entry file.
+        companions: Content of the further files, by their name.
+    """
+
+    name: str
+    format: str
+    data: bytes
+    companions: dict[str, bytes] = field(default_factory=dict)
+
+
+class Bundle:
+    """A bundle on disk. Immutable but for :meth:`update`, which rewrites the manifest atomically.
+
+    Args:
+        path: The bundle's folder.
+        manifest: Its manifest, as read from that folder.
+    """
+
+    def __init__(self, path: Path, manifest: Manifest) -> None:
+        self.path = path
+        self.manifest = manifest
+
+    @classmethod
+    def open(cls, path: Path) -> Bundle:
+        """Read the bundle in the folder ``path``.
+
+        Raises:
+            BadInputError: If there is no bundle, or one of a newer schema.
+            DamagedError: If the manifest is not what a bundle's manifest is.
+        """
+        file = path / MANIFEST
+        try:
+            text = file.read_bytes()
+        except (FileNotFoundError, NotADirectoryError) as error:
+            raise BadInputError(
+                f"'{path}' is not a bundle: it has no {MANIFEST}.",
+                "Make one with 'lrn-deploy export MODEL -o BUNDLE'.",
+            ) from error
+        except OSError as error:
+            raise BadInputError(f"Cannot read '{file}': {error.strerror}.") from error
+        try:
+            content = json.loads(text)
+            version = content["schema_version"]
+        except (ValueError, KeyError, TypeError) as error:
+            raise DamagedError(
+                f"'{file}' is damaged: it is no JSON object with a schema_version.",
+                "Export the bundle again.",
+            ) from error
+        if isinstance(version, int) and version > SCHEMA_VERSION:
+            raise BadInputError(
+                f"'{path}' has schema version {version}; "
+                f"this lrn-deploy reads versions up to {SCHEMA_VERSION}.",
+                "Upgrade lrn-deploy, or export the bundle again with this version.",
+            )
+        try:
+            return cls(path, Manifest.model_validate(content))
+        except ValidationError as error:
+            first = error.errors()[0]
+            where = ".".join(str(part) for part in first["loc"])
+            raise DamagedError(
+                f"'{file}' is damaged at '{where}': {first['msg']}.", "Export the bundle again."
+            ) from error
+
+    def read(self, record: FileRecord) -> bytes:
+        """The bytes of a file of the bundle, after checking them against their digest.
+
+        Raises:
+            DamagedError: If the file is missing, lies outside the bundle, or has other bytes.
+        """
+        path = (self.path / record.file).resolve()
+        if not path.is_relative_to(self.path.resolve()):
+            raise DamagedError(
+                f"The manifest names '{record.file}', which lies outside the bundle.",
+                "Do not use this bundle; export it again.",
+            )
+        try:
+            data = path.read_bytes()
+        except OSError as error:
+            raise DamagedError(
+                f"'{record.file}' of bundle '{self.path}' cannot be read: {error.strerror}.",
+                "Export or build it again.",
+            ) from error
+        actual = sha256(data)
+        if actual != record.sha256:
+            raise DamagedError(
+                f"'{record.file}' of bundle '{self.path}' is damaged: its SHA-256 is "
+                f"{actual[:12]}…, the manifest says {record.sha256[:12]}….",
+                "Export or build it again; nothing was loaded.",
+            )
+        return data
+
+    def load(self, name: str) -> ArtifactData:
+        """The verified bytes of the artifact called ``name`` and of its companions.
+
+        Raises:
+            BadInputError: If there is no such artifact.
+            DamagedError: If one of its files is not what the manifest says.
+        """
+        artifact = self.manifest.artifact(name)
+        return ArtifactData(
+            name=name,
+            format=artifact.format,
+            data=self.read(artifact),
+            companions={record.file: self.read(record) for record in artifact.companions},
+        )
+
+    def labels(self) -> tuple[str, ...] | None:
+        """The class names in order, or None if the bundle has none."""
+        if self.manifest.labels is None:
+            return None
+        return tuple(self.read(self.manifest.labels).decode().splitlines())
+
+    def update(self, **changes: object) -> Bundle:
+        """Replace fields of the manifest on disk; returns the bundle with the new manifest.
+
+        The manifest is written last and atomically, so files that a change refers to must have
+        been written before.
+        """
+        manifest = self.manifest.model_copy(update=changes)
+        write_atomic(self.path / MANIFEST, dump(manifest))
+        return Bundle(self.path, manifest)
+
+    def add_file(self, file: str, data: bytes) -> FileRecord:
+        """Write ``data`` as ``file`` (relative path) and return its record; see :meth:`update`."""
+        write_atomic(self.path / file, data)
+        return FileRecord(file=file, sha256=sha256(data), size=len(data))
+
+    def add_artifact(self, name: str, artifact: Artifact) -> Bundle:
+        """Record an artifact whose files have been written."""
+        return self.update(artifacts={**self.manifest.artifacts, name: artifact})
+
+
+def dump(manifest: Manifest) -> bytes:
+    """The manifest as indented UTF-8 JSON."""
+    return (manifest.model_dump_json(indent=2) + "\n").encode()
+
+
+@contextmanager
+def new_bundle(path: Path, *, force: bool) -> Iterator[Path]:
+    """Give a temporary folder to fill, which becomes the bundle ``path`` if the body succeeds.
+
+    Args:
+        path: Folder of the bundle to be.
+        force: Replace a bundle that is already there.
+
+    Yields:
+        An empty folder beside ``path``; it is removed if the body raises, and ``path`` is then as
+        it was.
+
+    Raises:
+        BadInputError: If ``path`` exists and ``force`` is not set, or is no bundle at all.
+        CannotWriteError: If the folder cannot be made or renamed.
+    """
+    check_target(path, force=force)
+    with writing(path):
+        path.parent.mkdir(parents=True, exist_ok=True)
+        temporary = Path(tempfile.mkdtemp(dir=path.parent, prefix=f".{path.name}.tmp-"))
+    try:
+        temporary.chmod(0o755)
+        yield temporary
+        with writing(path):
+            replaced = temporary.with_name(temporary.name + "-old")
+            if path.exists():
+                path.rename(replaced)
+            try:
+                temporary.rename(path)
+            except OSError:
+                if replaced.exists():
+                    replaced.rename(path)
+                raise
+            shutil.rmtree(replaced, ignore_errors=True)
+    finally:
+        shutil.rmtree(temporary, ignore_errors=True)
+
+
+def check_target(path: Path, *, force: bool) -> None:
+    """Refuse a ``path`` that a new bundle may not take.
+
+    Raises:
+        BadInputError: If something is there that may not be replaced.
+    """
+    if not path.exists():
+        return
+    if path.is_dir() and not any(path.iterdir()):
+        return
+    if not (path / MANIFEST).is_file():
+        raise BadInputError(
+            f"'{path}' exists and is not a bundle, so it is left alone.",
+            "Choose another output folder.",
+        )
+    if not force:
+        raise BadInputError(
+            f"'{path}' already holds a bundle.",
+            "Add --force to replace it, or choose another folder.",
+        )

@@ -1,0 +1,117 @@
+"""The command line: one thin file for each command, imported only when it is asked for.
+
+A command parses its options, calls one function of the library and prints what it returns. Heavy
+imports (torch, onnxruntime) happen inside the commands' functions, so ``--help`` is instant.
+"""
+
+from __future__ import annotations
+
+import errno
+import importlib
+import os
+import sys
+import traceback
+from collections.abc import Sequence
+
+import click
+
+from lrn_deploy import __version__
+from lrn_deploy.errors import (
+    BAD_INPUT,
+    CANNOT_WRITE,
+    DONE,
+    INTERNAL_ERROR,
+    INTERRUPTED,
+    LrnDeployError,
+)
+
+COMMANDS = (
+    "models",
+    "export",
+    "validate",
+    "classify",
+    "deploy",
+    "inspect",
+    "doctor",
+)
+"""Names of the commands, in the order of the help; each is a file of this folder."""
+
+
+class LazyGroup(click.Group):
+    """Imports the file of a command when the command, or its help line, is needed."""
+
+    def list_commands(self, ctx: click.Context) -> list[str]:  # noqa: ARG002 - click's signature
+        """All commands, in the order of a first deployment rather than of the alphabet."""
+        return list(COMMANDS)
+
+    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:  # noqa: ARG002
+        """The command called ``cmd_name``, or None."""
+        if cmd_name not in COMMANDS:
+            return None
+        module = importlib.import_module(f"lrn_deploy.cli.{cmd_name.replace('-', '_')}")
+        command: click.Command = module.command
+        return command
+
+
+@click.group(cls=LazyGroup, context_settings={"help_option_names": ["-h", "--help"]})
+@click.version_option(__version__, prog_name="lrn-deploy")
+@click.option("--debug", is_flag=True, envvar="LRN_DEPLOY_DEBUG", help="Show tracebacks.")
+@click.pass_context
+def cli(ctx: click.Context, debug: bool) -> None:
+    """Deploy networks with Local Response Normalization, checked and measured.
+
+    \b
+    Start with:
+      lrn-deploy deploy digits -o digits-bundle
+      lrn-deploy classify digits-bundle IMAGE...
+    """
+    ctx.obj = {"debug": debug}
+
+
+def run(arguments: Sequence[str] | None = None) -> int:
+    """Run the command line and return its exit code (see :mod:`lrn_deploy.errors`)."""
+    words = list(sys.argv[1:] if arguments is None else arguments)
+    debug = "--debug" in words or bool(os.environ.get("LRN_DEPLOY_DEBUG"))
+    try:
+        code = cli.main(args=words, prog_name="lrn-deploy", standalone_mode=False)
+    except click.exceptions.NoArgsIsHelpError as error:
+        error.show()
+        return BAD_INPUT
+    except click.ClickException as error:
+        error.show()
+        return BAD_INPUT
+    except (KeyboardInterrupt, click.Abort):
+        click.echo("Interrupted; nothing was left half-written.", err=True)
+        return INTERRUPTED
+    except LrnDeployError as error:
+        if debug:
+            traceback.print_exc()
+        _tell(error.message, error.hint)
+        return error.exit_code
+    except BrokenPipeError:
+        # The reader of our output went away (``| head``), which is no failure of ours.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return DONE
+    except Exception as error:
+        if isinstance(error, OSError) and error.errno in (errno.ENOSPC, errno.EDQUOT):
+            _tell(f"The disk is full: {error}.", "Free some space and run the command again.")
+            return CANNOT_WRITE
+        if debug:
+            traceback.print_exc()
+        _tell(
+            f"This is a bug in lrn-deploy: {type(error).__name__}: {error}.",
+            "Run it again with 'lrn-deploy --debug ...' and report what it prints.",
+        )
+        return INTERNAL_ERROR
+    return code if isinstance(code, int) else DONE
+
+
+def main() -> None:
+    """Entry point of ``lrn-deploy``."""
+    sys.exit(run())
+
+
+def _tell(message: str, hint: str) -> None:
+    click.echo(f"Error: {message}", err=True)
+    if hint:
+        click.echo(f"Hint: {hint}", err=True)

@@ -1,0 +1,1 @@
+"""Whether two implementations agree: metrics, budgets, probes and sample inputs."""

@@ -1,0 +1,1 @@
+"""Graph passes: ONNX model in, ONNX model out, one pass in one file."""

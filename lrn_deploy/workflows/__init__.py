@@ -1,0 +1,1 @@
+"""What joins backends, parity and latency: validate and deploy."""

@@ -1,0 +1,1 @@
+"""Fused LRN kernels and their registration with TensorRT."""
