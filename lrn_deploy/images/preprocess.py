@@ -1,0 +1,144 @@
+"""A decoded image becomes the network's input, as the manifest's ``preprocessing`` says.
+
+Geometry follows torchvision's ``Resize`` and ``CenterCrop`` on Pillow images, whose pixels most
+networks were trained on: the shorter side is resized, the longer one is rounded down, and the crop
+starts at the rounded half of what is left.
+"""
+
+from __future__ import annotations
+
+from functools import lru_cache
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+from PIL import Image
+
+from lrn_deploy.bundle import Preprocessing
+from lrn_deploy.errors import BadInputError
+
+Array = NDArray[Any]
+
+_FILTERS = {
+    "nearest": Image.Resampling.NEAREST,
+    "bilinear": Image.Resampling.BILINEAR,
+    "bicubic": Image.Resampling.BICUBIC,
+    "lanczos": Image.Resampling.LANCZOS,
+    "box": Image.Resampling.BOX,
+}
+_MAX_RESIZED_PIXELS = 64_000_000
+
+
+def preprocess(image: Image.Image, recipe: Preprocessing) -> Array:
+    """The network's input for one image, without the batch axis.
+
+    Args:
+        image: Upright image of mode ``RGB`` or ``L``, see :func:`lrn_deploy.images.decode.decode`.
+        recipe: The bundle's preprocessing.
+
+    Returns:
+        float32 of shape (C, H, W), contiguous, each value ``(v * scale - mean) / std`` of its
+        channel; or, if ``recipe.in_graph``, uint8 of shape (H, W, C). Channels are in the order of
+        ``recipe.mode``; (H, W) is ``recipe.crop``.
+
+    Raises:
+        BadInputError: If the recipe contradicts itself, or the image is too thin to resize.
+    """
+    return normalize(fit(image, recipe), recipe)
+
+
+def preprocess_array(pixels: Array, recipe: Preprocessing) -> Array:
+    """:func:`preprocess` for pixels that are decoded already.
+
+    Args:
+        pixels: uint8 of shape (H, W), (H, W, 1) or (H, W, 3), the last in RGB order.
+        recipe: The bundle's preprocessing.
+
+    Raises:
+        BadInputError: Also if the pixels have another shape or dtype.
+    """
+    shape = pixels.shape
+    if pixels.dtype != np.uint8 or len(shape) not in (2, 3) or shape[2:] not in ((), (1,), (3,)):
+        raise BadInputError(
+            "Pixels must be uint8 of shape (H, W), (H, W, 1) or (H, W, 3), "
+            f"got {pixels.dtype} of shape {shape}."
+        )
+    if 0 in shape:
+        raise BadInputError(f"The image has no pixels: its shape is {shape}.")
+    plane = pixels[..., 0] if shape[2:] == (1,) else pixels
+    return preprocess(Image.fromarray(np.ascontiguousarray(plane)), recipe)
+
+
+def fit(image: Image.Image, recipe: Preprocessing) -> NDArray[np.uint8]:
+    """Convert, resize and crop: uint8 of shape (H, W, C), channels in the order of the mode."""
+    height, width = recipe.crop
+    resample = _FILTERS[recipe.interpolation]
+    image = image.convert("L" if recipe.mode == "L" else "RGB")
+    if recipe.resize is None:
+        image = image.resize((width, height), resample)
+    else:
+        image = image.resize(_resized(image.size, recipe), resample)
+        left = round((image.width - width) / 2)
+        top = round((image.height - height) / 2)
+        image = image.crop((left, top, left + width, top + height))
+    pixels = np.asarray(image).reshape(height, width, recipe.channels)
+    return np.ascontiguousarray(pixels[..., ::-1]) if recipe.mode == "BGR" else pixels
+
+
+def normalize(pixels: NDArray[np.uint8], recipe: Preprocessing) -> Array:
+    """Scaled and normalised values in the network's layout; the last step of :func:`preprocess`.
+
+    Args:
+        pixels: uint8 of shape (..., H, W, C), channels in the order of the recipe's mode.
+        recipe: The bundle's preprocessing.
+
+    Returns:
+        float32 of shape (..., C, H, W); or ``pixels`` if the graph itself does all this.
+    """
+    if recipe.in_graph:
+        return pixels
+    values = np.empty((*pixels.shape[:-3], recipe.channels, *pixels.shape[-3:-1]), np.float32)
+    for channel, table in enumerate(_tables(recipe)):
+        values[..., channel, :, :] = table[pixels[..., channel]]
+    return values
+
+
+@lru_cache(maxsize=64)
+def _tables(recipe: Preprocessing) -> NDArray[np.float32]:
+    """What each of the 256 pixel values becomes, of shape (C, 256), rounded once from float64."""
+    for name in ("mean", "std"):
+        values = getattr(recipe, name)
+        if len(values) not in (1, recipe.channels):
+            raise BadInputError(
+                f"The preprocessing has {len(values)} values of {name} for {recipe.channels} "
+                f"channels of mode {recipe.mode}.",
+                "Give one value for each channel, and export the bundle again.",
+            )
+    if 0 in recipe.std:
+        raise BadInputError(
+            "The preprocessing divides by a std of 0.", "Correct it and export the bundle again."
+        )
+    mean, std = np.array(recipe.mean)[:, None], np.array(recipe.std)[:, None]
+    table = (np.arange(256) * recipe.scale - mean) / std
+    return np.broadcast_to(table, (recipe.channels, 256)).astype(np.float32)
+
+
+def _resized(size: tuple[int, int], recipe: Preprocessing) -> tuple[int, int]:
+    """Width and height once the shorter side is ``recipe.resize``."""
+    width, height = size
+    shorter, longer = min(size), max(size)
+    assert recipe.resize is not None
+    if recipe.resize < max(recipe.crop):
+        raise BadInputError(
+            f"The preprocessing resizes to {recipe.resize} pixels and then crops "
+            f"{recipe.crop[0]} x {recipe.crop[1]} out of them.",
+            "Resize to at least the crop's longer side, and export the bundle again.",
+        )
+    stretched = recipe.resize * longer // shorter
+    if recipe.resize * stretched > _MAX_RESIZED_PIXELS:
+        raise BadInputError(
+            f"An image of {width:,} x {height:,} pixels is too thin: with its shorter side "
+            f"resized to {recipe.resize} its longer one would be {stretched:,}.",
+            "Crop it to the part that matters.",
+        )
+    return (recipe.resize, stretched) if width <= height else (stretched, recipe.resize)
