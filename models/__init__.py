@@ -5,6 +5,7 @@ This module lists them without importing torch; :meth:`ZooEntry.build` imports t
 
 from __future__ import annotations
 
+import hashlib
 import importlib
 from dataclasses import dataclass
 from pathlib import Path
@@ -46,6 +47,13 @@ class ZooEntry:
         code = importlib.import_module(f"lrn_deploy.models.{self.module}")
         module: nn.Module = getattr(code, self.name)()
         return module
+
+    def digest(self) -> str:
+        """SHA-256 over the file that defines the network and its trained weights."""
+        files = [Path(__file__).parent / f"{self.module}.py"]
+        if self.weights is not None:
+            files.append(WEIGHTS_FOLDER / self.weights)
+        return hashlib.sha256(b"".join(file.read_bytes() for file in files)).hexdigest()
 
 
 def read_labels(entry: ZooEntry) -> tuple[str, ...] | None:

@@ -1,0 +1,211 @@
+"""Pass ``legalize_lrn``: the exporter's LRN in PyTorch's convention -> standard ONNX operators.
+
+Before, one node of the exporter's own domain for each LRN call::
+
+    x -> lrn_deploy::LocalResponseNorm(size, alpha, beta, k) -> y
+
+After, the first of these forms that is right and that ONNX Runtime's CPU provider runs:
+
+``kept`` (rank 4)::
+
+    x -> LRN -> y
+
+``reshaped`` (any other rank; the operator's kernels take rank 4 only)::
+
+    x -> Reshape(N, C, -1, 1) -> LRN -> Reshape(shape of x) -> y
+
+``written out`` (:func:`reason_to_write_out` says when)::
+
+    x -> Mul(x, x) -> Reshape(N, 1, C, -1) -> AveragePool(size x 1) -> Reshape(shape of x)
+      -> Mul(alpha) -> Add(k) -> Pow(beta) -> Div(x, .) -> y
+
+The AveragePool counts its padding, so it divides by the nominal size at the borders too, as the
+definition does, and its uneven padding gives PyTorch's window for even sizes.
+
+Requires: the rank of x is known, and its channel axis is static. Ensures: no node of the domain
+is left; the names of x and y are kept.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Literal
+
+import numpy as np
+import onnx_ir as ir
+from onnx_ir import tape as ir_tape
+
+from lrn_deploy.errors import BadInputError
+from lrn_deploy.lrn import LrnSpec
+
+DOMAIN = "lrn_deploy"
+OP_TYPE = "LocalResponseNorm"
+
+MAX_RUNNING_SUM_GAIN = 1e-3
+"""Largest ``alpha * beta / k`` for which a bare LRN node is kept.
+
+Runtimes compute LRN's window as a running sum in fp32, which keeps the rounding error of the
+largest channel it has passed. Relative to the output this error grows like ``alpha * beta / k``
+times the largest square: at 1e-3 and values of 100 it stays below 1e-5 (AlexNet: 3.75e-5).
+"""
+
+Form = Literal["kept", "reshaped", "written out"]
+
+
+@dataclass(frozen=True)
+class Legalized:
+    """What became of one LRN node.
+
+    Attributes:
+        spec: Its parameters.
+        form: How it is written now.
+        reason: Why it is not a bare LRN node; empty if it is.
+        input: The value that enters it.
+        output: The value that leaves it.
+    """
+
+    spec: LrnSpec
+    form: Form
+    reason: str
+    input: ir.Value
+    output: ir.Value
+
+
+def reason_to_write_out(spec: LrnSpec) -> str:
+    """Why a bare ONNX LRN node would be wrong or refused for ``spec``; empty if it would not."""
+    if spec.size % 2 == 0:
+        return (
+            f"size {spec.size} is even, and the window of an even ONNX LRN lies one channel "
+            "further to the right than PyTorch's"
+        )
+    if spec.alpha <= 0 or spec.beta <= 0:
+        name, value = ("alpha", spec.alpha) if spec.alpha <= 0 else ("beta", spec.beta)
+        return f"{name} is {value:g}, and ONNX Runtime takes positive values only"
+    if spec.k <= 0 or spec.alpha * spec.beta / spec.k > MAX_RUNNING_SUM_GAIN:
+        return (
+            f"alpha {spec.alpha:g}, beta {spec.beta:g} and k {spec.k:g} make the running sum of "
+            "the runtimes' LRN kernels lose digits"
+        )
+    return ""
+
+
+def choose_form(spec: LrnSpec, rank: int) -> tuple[Form, str]:
+    """The form for an LRN on an input of ``rank`` axes, and the reason if it is not kept."""
+    reason = reason_to_write_out(spec)
+    if reason:
+        return "written out", reason
+    if rank != 4:
+        return "reshaped", f"the input has rank {rank}, and LRN kernels take rank 4 only"
+    return "kept", ""
+
+
+def legalize_lrn(model: ir.Model) -> list[Legalized]:
+    """Rewrite every LRN node of the exporter's domain in place; see the module's docstring.
+
+    Args:
+        model: Changed in place.
+
+    Returns:
+        What became of each node, in graph order.
+
+    Raises:
+        BadInputError: If a node's input has an unknown rank or a dynamic channel axis.
+    """
+    done = [
+        _legalize(model.graph, node)
+        for node in list(model.graph)
+        if node.domain == DOMAIN and node.op_type == OP_TYPE
+    ]
+    model.graph.opset_imports.pop(DOMAIN, None)
+    return done
+
+
+def _legalize(graph: ir.Graph, node: ir.Node) -> Legalized:
+    x, y = node.inputs[0], node.outputs[0]
+    assert x is not None
+    shape = x.shape if x.shape is not None else y.shape
+    if shape is None or len(shape) < 3 or not isinstance(shape[1], int):
+        raise BadInputError(
+            f"The LRN '{node.name}' has an input of shape {shape}; its rank must be at least 3 "
+            "and its number of channels fixed."
+        )
+    spec = LrnSpec(
+        size=node.attributes["size"].as_int(),
+        alpha=node.attributes["alpha"].as_float(),
+        beta=node.attributes["beta"].as_float(),
+        k=node.attributes["k"].as_float(),
+    )
+    form, reason = choose_form(spec, len(shape))
+    write = {"kept": _kept, "reshaped": _reshaped, "written out": _written_out}[form]
+    tape = ir_tape.Tape(graph)
+    result = write(tape, x, shape, spec, str(node.name))
+    for new in tape.nodes:
+        new.metadata_props.update(node.metadata_props)
+    ir.convenience.replace_nodes_and_values(graph, node, [node], tape.nodes, [y], [result])
+    return Legalized(spec=spec, form=form, reason=reason, input=x, output=result)
+
+
+def _kept(tape: ir_tape.Tape, x: ir.Value, _shape: ir.Shape, spec: LrnSpec, name: str) -> ir.Value:
+    attributes = {"size": spec.size, "alpha": spec.alpha, "beta": spec.beta, "bias": spec.k}
+    return tape.op("LRN", [x], attributes, name=name)
+
+
+def _reshaped(
+    tape: ir_tape.Tape, x: ir.Value, shape: ir.Shape, spec: LrnSpec, name: str
+) -> ir.Value:
+    flat = _reshape(tape, x, [0, shape[1], -1, 1], f"{name}_flat")
+    normed = _kept(tape, flat, shape, spec, name)
+    normed.name = f"{name}_flat_normed"
+    return _reshape_like(tape, normed, x, shape, f"{name}_back")
+
+
+def _written_out(
+    tape: ir_tape.Tape, x: ir.Value, shape: ir.Shape, spec: LrnSpec, name: str
+) -> ir.Value:
+    first, last = spec.offsets("torch")
+    squares = _op(tape, "Mul", [x, x], f"{name}_squares")
+    flat = _reshape(tape, squares, [0, 1, shape[1], -1], f"{name}_flat")
+    mean = tape.op(
+        "AveragePool",
+        [flat],
+        {
+            "kernel_shape": [spec.size, 1],
+            "pads": [-first, 0, last, 0],
+            "count_include_pad": 1,
+        },
+        name=f"{name}_mean",
+    )
+    mean.name = f"{name}_mean"
+    back = _reshape_like(tape, mean, x, shape, f"{name}_back")
+    scaled = _op(tape, "Mul", [back, _scalar(tape, spec.alpha, f"{name}_alpha")], f"{name}_energy")
+    base = _op(tape, "Add", [scaled, _scalar(tape, spec.k, f"{name}_k")], f"{name}_base")
+    power = _op(tape, "Pow", [base, _scalar(tape, spec.beta, f"{name}_beta")], f"{name}_power")
+    return tape.op("Div", [x, power], name=name)
+
+
+def _op(tape: ir_tape.Tape, op_type: str, inputs: Sequence[ir.Value], name: str) -> ir.Value:
+    value = tape.op(op_type, inputs, name=name)
+    value.name = name
+    return value
+
+
+def _scalar(tape: ir_tape.Tape, value: float, name: str) -> ir.Value:
+    return tape.initializer(ir.tensor(np.array(value, np.float32), name=name))
+
+
+def _reshape(
+    tape: ir_tape.Tape, x: ir.Value, shape: Sequence[int | ir.SymbolicDim], name: str
+) -> ir.Value:
+    """Reshape where 0 copies an axis of x and -1 takes what is left (ONNX Reshape-5)."""
+    constant = tape.initializer(ir.tensor(np.array(shape, np.int64), name=f"{name}_shape"))
+    return _op(tape, "Reshape", [x, constant], name)
+
+
+def _reshape_like(
+    tape: ir_tape.Tape, x: ir.Value, like: ir.Value, shape: ir.Shape, name: str
+) -> ir.Value:
+    """Reshape to the shape of ``like``, by a constant if only its first axis is dynamic."""
+    if all(isinstance(axis, int) for axis in shape[1:]):
+        return _reshape(tape, x, [0, *shape[1:]], name)
+    return _op(tape, "Reshape", [x, _op(tape, "Shape", [like], f"{name}_shape")], name)
