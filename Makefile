@@ -1,0 +1,66 @@
+# Everything a contributor or a newcomer types. 'make' alone lists the targets.
+
+PYTHON ?= python3
+# An extra package index for torch only, where PyPI's torch would bring CUDA along:
+#   make demo TORCH_INDEX=https://download.pytorch.org/whl/cpu
+TORCH_INDEX ?=
+
+VENV := .venv
+BIN := $(VENV)/bin
+PIP := $(BIN)/python -m pip --disable-pip-version-check --quiet install -c constraints.txt
+REQUIREMENTS := pyproject.toml constraints.txt
+# Stamps: made when the environment holds what 'demo' or 'dev' needs.
+DEMO := $(VENV)/.made-for-demo
+DEV := $(VENV)/.made-for-dev
+
+.DEFAULT_GOAL := help
+.PHONY: help demo test lint bench gpu-check clean
+
+help: ## List the targets
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-10s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+	@echo
+	@echo "  PYTHON=$(PYTHON) makes the environment; TORCH_INDEX=URL is an extra index for torch."
+
+demo: $(DEMO) ## Deploy two networks and classify photographs and digits, from nothing
+	@$(BIN)/python scripts/demo.py
+
+test: lint ## Lint, then run every test with coverage (at least 90 %)
+	@$(BIN)/python -m pytest -n 2 --cov --cov-report=term --cov-fail-under=90
+
+lint: $(DEV) ## Check style, formatting and types
+	@$(BIN)/ruff check
+	@$(BIN)/ruff format --check
+	@$(BIN)/mypy
+	@$(BIN)/mypy benchmarks scripts
+
+bench: $(DEV) ## Run the benchmarks; each writes benchmarks/results/*.json
+	@$(BIN)/python -m benchmarks.export_time
+
+gpu-check: ## On a GPU machine: run the GPU tests with PYTHON as it is, and record the outcome
+	@$(PYTHON) -m benchmarks.gpu_check
+
+clean: ## Remove the environment, the demo's output and all caches
+	@rm -rf $(VENV) demo build dist *.egg-info .mypy_cache .ruff_cache .pytest_cache .hypothesis
+	@rm -rf .coverage .coverage.* coverage.xml
+	@find . -name __pycache__ -type d -prune -exec rm -rf {} +
+
+# setuptools comes first, so that building the package itself needs nothing more from an index.
+$(VENV)/.made: constraints.txt
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "Python 3.11 or newer is needed: make PYTHON=python3.11 ...")'
+	@echo "Making the environment $(VENV) ..."
+	@$(PYTHON) -m venv $(VENV)
+	@$(PIP) setuptools wheel
+ifneq ($(TORCH_INDEX),)
+	@$(PIP) --extra-index-url $(TORCH_INDEX) torch
+endif
+	@touch $@
+
+$(DEMO): $(VENV)/.made $(REQUIREMENTS)
+	@echo "Installing lrn-deploy with what it needs to export and run; this takes a minute or two ..."
+	@$(PIP) --no-build-isolation -e '.[export,cpu,samples]'
+	@touch $@
+
+$(DEV): $(VENV)/.made $(REQUIREMENTS)
+	@echo "Installing lrn-deploy with what its tests need; this takes a minute or two ..."
+	@$(PIP) --no-build-isolation -e '.[export,cpu,samples,dev]'
+	@touch $(DEMO) $@
