@@ -15,8 +15,6 @@ classified as if it were whole.
 from __future__ import annotations
 
 import re
-import threading
-import warnings
 from dataclasses import dataclass
 from io import BytesIO
 from pathlib import Path
@@ -24,7 +22,7 @@ from typing import Any, BinaryIO
 
 import numpy as np
 from numpy.typing import NDArray
-from PIL import Image, ImageOps, UnidentifiedImageError
+from PIL import Image, UnidentifiedImageError
 
 from lrn_deploy.errors import BadInputError
 
@@ -34,8 +32,18 @@ FORMATS = ("JPEG", "PNG", "WEBP", "BMP", "GIF", "TIFF", "PPM")
 _READS = "Images may be JPEG, PNG, WebP, BMP, GIF, TIFF or PPM."
 _DAMAGED = "Copy or download the file again, or open and save it in an image editor."
 
-# Setting warning filters is not thread-safe, and servers decode in threads.
-_WARNING_FILTERS = threading.Lock()
+_PILLOW_MAX_PIXELS = 178_956_970  # twice PIL.Image.MAX_IMAGE_PIXELS, where Image.open refuses
+_ORIENTATION = 0x0112
+_TO_UPRIGHT = {
+    2: Image.Transpose.FLIP_LEFT_RIGHT,
+    3: Image.Transpose.ROTATE_180,
+    4: Image.Transpose.FLIP_TOP_BOTTOM,
+    5: Image.Transpose.TRANSPOSE,
+    6: Image.Transpose.ROTATE_270,
+    7: Image.Transpose.TRANSVERSE,
+    8: Image.Transpose.ROTATE_90,
+}
+"""EXIF orientation -> what makes the image upright (EXIF 2.3, tag 0x0112)."""
 
 
 @dataclass(frozen=True)
@@ -44,11 +52,10 @@ class ImageLimits:
 
     Attributes:
         max_bytes: Size of the file.
-        max_pixels: Width times height of the image. Pillow's own limit, 178,956,970 pixels, holds
-            above it.
+        max_pixels: Width times height of the image, at most Pillow's own 178,956,970.
 
     Raises:
-        BadInputError: If one of them is not positive.
+        BadInputError: If one of them is out of range.
     """
 
     max_bytes: int = 64 * 2**20
@@ -58,6 +65,11 @@ class ImageLimits:
         for name in ("max_bytes", "max_pixels"):
             if getattr(self, name) < 1:
                 raise BadInputError(f"{name} must be at least 1, got {getattr(self, name)}.")
+        if self.max_pixels > _PILLOW_MAX_PIXELS:
+            raise BadInputError(
+                f"max_pixels may be {_PILLOW_MAX_PIXELS:,} at most, got {self.max_pixels:,}.",
+                "Scale larger images down first.",
+            )
 
 
 DEFAULT_LIMITS = ImageLimits()
@@ -113,13 +125,11 @@ def decode(
             f"'{name}' is larger than {limits.max_bytes:,} bytes.",
             "Scale the image down; the network sees a few hundred pixels a side.",
         )
-    with _open(content, name) as file:
-        _check_pixels(file.size, name, limits)
+    with _open(content, name, limits) as file:
         try:
             note = _note(file)
             file.load()
-            upright = ImageOps.exif_transpose(file)
-            image = _eight_bits(upright, name)
+            image = _eight_bits(_upright(file), name)
         except BadInputError:
             raise
         except Exception as error:  # decoders raise whatever their parser trips over
@@ -151,17 +161,13 @@ def _read(path: Path, name: str, limits: ImageLimits) -> bytes:
         ) from error
 
 
-def _open(content: bytes, name: str) -> Image.Image:
-    """Read the header only."""
+def _open(content: bytes, name: str, limits: ImageLimits) -> Image.Image:
+    """Read the header only, and refuse what it announces if that is too large."""
     try:
-        with _WARNING_FILTERS, warnings.catch_warnings():
-            # Pillow's warnings name neither the file nor what to do; our errors do.
-            warnings.simplefilter("ignore")
-            return Image.open(BytesIO(content), formats=FORMATS)
+        file = Image.open(BytesIO(content), formats=FORMATS)
     except Image.DecompressionBombError as error:
         found = re.search(r"\((\d+) pixels\)", str(error))
-        count = f"{int(found[1]):,}" if found else "too many"
-        raise _too_many(f"{count} pixels", name) from error
+        raise _too_large(int(found[1]) if found else _PILLOW_MAX_PIXELS, name, limits) from error
     except UnidentifiedImageError as error:
         raise BadInputError(
             f"'{name}' is not an image, or not of a format that can be read.", _READS
@@ -170,19 +176,16 @@ def _open(content: bytes, name: str) -> Image.Image:
         raise BadInputError(
             f"'{name}' has a damaged header: {_reason(error)}.", _DAMAGED
         ) from error
+    pixels = file.width * file.height
+    if pixels > limits.max_pixels:
+        file.close()
+        raise _too_large(pixels, name, limits)
+    return file
 
 
-def _check_pixels(size: tuple[int, int], name: str, limits: ImageLimits) -> None:
-    width, height = size
-    if width * height > limits.max_pixels:
-        raise _too_many(f"{width:,} x {height:,} pixels, over {limits.max_pixels:,}", name)
-    if width * height == 0:
-        raise BadInputError(f"'{name}' has no pixels: its size is {width} x {height}.", _DAMAGED)
-
-
-def _too_many(count: str, name: str) -> BadInputError:
+def _too_large(pixels: int, name: str, limits: ImageLimits) -> BadInputError:
     return BadInputError(
-        f"'{name}' is too large to decode: it has {count}.",
+        f"'{name}' has {pixels:,} pixels, more than {limits.max_pixels:,}.",
         "Scale the image down, or raise the limit on pixels if you trust the file.",
     )
 
@@ -191,7 +194,22 @@ def _note(file: Image.Image) -> str:
     # A phone's photograph may carry a gain map or a thumbnail as a second picture (MPO): that is
     # nothing that the user would miss.
     several = getattr(file, "is_animated", False) and file.format != "MPO"
-    return "only the first frame was used" if several else ""
+    return f"only the first {'page' if file.format == 'TIFF' else 'frame'} was used" * several
+
+
+def _upright(image: Image.Image) -> Image.Image:
+    """Apply the EXIF orientation, if it has one that can be read.
+
+    ImageOps.exif_transpose would do, but it writes the remaining EXIF data anew, and so refuses
+    photographs for flaws in it that do not matter here. TIFF is upright already: Pillow turns it
+    while loading and then forgets its orientation.
+    """
+    try:
+        orientation = image.getexif().get(_ORIENTATION)
+    except Exception:  # as in decode; damaged metadata does not make the pixels any worse
+        return image
+    method = _TO_UPRIGHT.get(orientation) if isinstance(orientation, int) else None
+    return image if method is None else image.transpose(method)
 
 
 def _eight_bits(image: Image.Image, name: str) -> Image.Image:
