@@ -278,7 +278,7 @@ def _call_factory(factory: str) -> tuple[nn.Module, str]:
         raise BadInputError(f"'{where}' has no callable named '{attribute}'.")
     try:
         module = function()
-    except Exception as error:
+    except (Exception, SystemExit) as error:  # a script's main may well end with sys.exit
         raise BadInputError(
             f"The factory '{factory}' raised {type(error).__name__}: {error}.",
             "It is called without arguments and must return a torch.nn.Module.",
@@ -292,11 +292,10 @@ def _call_factory(factory: str) -> tuple[nn.Module, str]:
 
 
 def _import_module(name: str) -> Any:
-    if str(Path.cwd()) not in sys.path:
-        sys.path.insert(0, str(Path.cwd()))
+    _search(Path.cwd())
     try:
         return importlib.import_module(name)
-    except Exception as error:
+    except (Exception, SystemExit) as error:
         raise BadInputError(
             f"Cannot import '{name}': {type(error).__name__}: {error}.",
             "Give a module that Python finds from here, or a path that ends in .py.",
@@ -310,14 +309,23 @@ def _import_file(path: Path) -> Any:
     assert spec is not None
     assert spec.loader is not None
     code = importlib.util.module_from_spec(spec)
+    sys.modules[spec.name] = code  # dataclasses in the file look themselves up there
+    _search(path.resolve().parent)
     try:
         spec.loader.exec_module(code)
-    except Exception as error:
+    except (Exception, SystemExit) as error:
+        del sys.modules[spec.name]
         raise BadInputError(
             f"'{path}' cannot be imported: {type(error).__name__}: {error}.",
             "Run it with python to see the whole error.",
         ) from error
     return code
+
+
+def _search(folder: Path) -> None:
+    """Let imports find ``folder``, as they would if Python were run there."""
+    if str(folder) not in sys.path:
+        sys.path.insert(0, str(folder))
 
 
 def _absolute(factory: str) -> str:

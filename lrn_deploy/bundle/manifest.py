@@ -112,7 +112,12 @@ class ModelSource(Record):
 
 
 def _spec_from_json(value: Any) -> Any:
-    return LrnSpec(**value) if isinstance(value, dict) else value
+    if not isinstance(value, dict):
+        return value
+    try:
+        return LrnSpec(**value)
+    except (BadInputError, OverflowError, TypeError) as error:
+        raise ValueError(str(error)) from error  # pydantic reports a ValueError with its place
 
 
 SpecField = Annotated[

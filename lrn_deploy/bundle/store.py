@@ -110,12 +110,14 @@ class Bundle:
         try:
             content = json.loads(text)
             version = content["schema_version"]
-        except (ValueError, KeyError, TypeError) as error:
+            if type(version) is not int:
+                raise TypeError(version)
+        except (ValueError, KeyError, TypeError, RecursionError) as error:
             raise DamagedError(
                 f"'{file}' is damaged: it is no JSON object with a schema_version.",
                 "Export the bundle again.",
             ) from error
-        if isinstance(version, int) and version > SCHEMA_VERSION:
+        if version > SCHEMA_VERSION:
             raise BadInputError(
                 f"'{path}' has schema version {version}; "
                 f"this lrn-deploy reads versions up to {SCHEMA_VERSION}.",
@@ -136,8 +138,12 @@ class Bundle:
         Raises:
             DamagedError: If the file is missing, lies outside the bundle, or has other bytes.
         """
-        path = (self.path / record.file).resolve()
-        if not path.is_relative_to(self.path.resolve()):
+        try:
+            path = (self.path / record.file).resolve()
+            inside = path.is_relative_to(self.path.resolve())
+        except (OSError, RuntimeError, ValueError):  # a loop of links, a NUL in the name
+            inside = False
+        if not inside:
             raise DamagedError(
                 f"The manifest names '{record.file}', which lies outside the bundle.",
                 "Do not use this bundle; export it again.",
@@ -221,19 +227,21 @@ def new_bundle(path: Path, *, force: bool) -> Iterator[Path]:
         CannotWriteError: If the folder cannot be made or renamed.
     """
     check_target(path, force=force)
+    path = path.resolve()  # a link to a bundle stays, and what it points to is replaced
     with writing(path):
         path.parent.mkdir(parents=True, exist_ok=True)
         temporary = Path(tempfile.mkdtemp(dir=path.parent, prefix=f".{path.name}.tmp-"))
     try:
         temporary.chmod(0o755)
         yield temporary
+        check_target(path, force=force)  # something may have come there meanwhile
         with writing(path):
             replaced = temporary.with_name(temporary.name + "-old")
             if path.exists():
                 path.rename(replaced)
             try:
                 temporary.rename(path)
-            except OSError:
+            except BaseException:
                 if replaced.exists():
                     replaced.rename(path)
                 raise
@@ -247,12 +255,14 @@ def check_target(path: Path, *, force: bool) -> None:
 
     Raises:
         BadInputError: If something is there that may not be replaced.
+        CannotWriteError: If it cannot be looked at: no permission, or no possible name.
     """
-    if not path.exists():
+    with writing(path):
+        free = not path.exists() or (path.is_dir() and not any(path.iterdir()))
+        is_bundle = not free and (path / MANIFEST).is_file()
+    if free:
         return
-    if path.is_dir() and not any(path.iterdir()):
-        return
-    if not (path / MANIFEST).is_file():
+    if not is_bundle:
         raise BadInputError(
             f"'{path}' exists and is not a bundle, so it is left alone.",
             "Choose another output folder.",
