@@ -12,6 +12,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from lrn_deploy.bundle.manifest import Preprocessing
+from lrn_deploy.lrn import LrnSpec
+from lrn_deploy.models.digits_data import PREPROCESSING as _DIGITS
 
 if TYPE_CHECKING:
     from torch import nn
@@ -30,6 +32,8 @@ class ZooEntry:
         module: The file in this folder that defines it.
         input_shape: Shape of one input without the batch.
         preprocessing: How an image becomes its input.
+        parameters: Number of weights and biases.
+        lrn: The LRN layers, in the order in which the input meets them.
         weights: File of trained weights in ``weights/``, if any are shipped.
         labels: File of class names in ``labels/``, if known.
     """
@@ -39,6 +43,8 @@ class ZooEntry:
     module: str
     input_shape: tuple[int, ...]
     preprocessing: Preprocessing
+    parameters: int
+    lrn: tuple[LrnSpec, ...] = ()
     weights: str | None = None
     labels: str | None = None
 
@@ -63,17 +69,93 @@ def read_labels(entry: ZooEntry) -> tuple[str, ...] | None:
     return tuple((LABELS_FOLDER / entry.labels).read_text().splitlines())
 
 
-_IMAGENET_RGB = Preprocessing(resize=256, crop=(227, 227))
+_RGB_227 = Preprocessing(resize=256, crop=(227, 227))
+_RGB_224 = Preprocessing(resize=256, crop=(224, 224))
+# Caffe's: BGR pixels of 0 to 255, minus the mean colour of ImageNet.
+_BGR_227 = Preprocessing(
+    mode="BGR", resize=256, crop=(227, 227), scale=1.0, mean=(104, 117, 123), std=(1, 1, 1)
+)
+_BGR_224 = _BGR_227.model_copy(update={"crop": (224, 224)})
+
+_PAPER = LrnSpec(size=5, alpha=1e-4, beta=0.75, k=2)
+_CAFFE = LrnSpec(size=5, alpha=1e-4, beta=0.75, k=1)
 
 ZOO: dict[str, ZooEntry] = {
     entry.name: entry
     for entry in (
         ZooEntry(
-            "alexnet",
-            "AlexNet as in the article: LRN after ReLU, before the pool, in two blocks",
-            "alexnet",
-            (3, 227, 227),
-            _IMAGENET_RGB,
+            name="alexnet",
+            summary="AlexNet as in the article: LRN after ReLU, before the pool, in two blocks",
+            module="alexnet",
+            input_shape=(3, 227, 227),
+            preprocessing=_RGB_227,
+            parameters=62_378_344,
+            lrn=(_PAPER, _PAPER),
+        ),
+        ZooEntry(
+            name="alexnet_grouped",
+            summary="AlexNet in two towers, as Caffe's bvlc_alexnet: LRN, then the pool",
+            module="alexnet_grouped",
+            input_shape=(3, 227, 227),
+            preprocessing=_BGR_227,
+            parameters=60_965_224,
+            lrn=(_CAFFE, _CAFFE),
+        ),
+        ZooEntry(
+            name="caffenet",
+            summary="Caffe's bvlc_reference_caffenet: the pool, then LRN",
+            module="caffenet",
+            input_shape=(3, 227, 227),
+            preprocessing=_BGR_227,
+            parameters=60_965_224,
+            lrn=(_CAFFE, _CAFFE),
+        ),
+        ZooEntry(
+            name="zfnet",
+            summary="ZFNet-512 as in the ONNX model zoo: finer filters, a wider top",
+            module="zfnet",
+            input_shape=(3, 224, 224),
+            preprocessing=_BGR_224,
+            parameters=87_250_536,
+            lrn=(LrnSpec(size=5, alpha=5e-4, beta=0.75, k=2),) * 2,
+        ),
+        ZooEntry(
+            name="googlenet",
+            summary="GoogLeNet (Inception v1) as Caffe's bvlc_googlenet, without auxiliary outputs",
+            module="googlenet",
+            input_shape=(3, 224, 224),
+            preprocessing=_BGR_224,
+            parameters=6_998_552,
+            lrn=(_CAFFE, _CAFFE),
+        ),
+        ZooEntry(
+            name="alexnet_torchvision",
+            summary="AlexNet as in torchvision: narrower, LRN removed",
+            module="alexnet_torchvision",
+            input_shape=(3, 224, 224),
+            preprocessing=_RGB_224,
+            parameters=61_100_840,
+        ),
+        ZooEntry(
+            name="digits",
+            summary="Four layers with LRN for scikit-learn's 8 x 8 digits",
+            module="digits",
+            input_shape=(1, 8, 8),
+            preprocessing=_DIGITS,
+            parameters=30_634,
+            lrn=(LrnSpec(size=5, alpha=1.0, beta=0.75, k=1),) * 2,
+            weights="digits.safetensors",
+            labels="digits.txt",
+        ),
+        ZooEntry(
+            name="digits_no_lrn",
+            summary="The twin of digits without LRN, for comparison",
+            module="digits",
+            input_shape=(1, 8, 8),
+            preprocessing=_DIGITS,
+            parameters=30_634,
+            weights="digits_no_lrn.safetensors",
+            labels="digits.txt",
         ),
     )
 }

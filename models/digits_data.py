@@ -1,0 +1,85 @@
+"""scikit-learn's digits, split once and for all into training and test images.
+
+1,797 handwritten digits (the test part of UCI's "Optical Recognition of Handwritten Digits"; E.
+Alpaydin and C. Kaynak, 1998) of 8 x 8 pixels: bright strokes on black, each pixel the number, 0 to
+16, of strokes' dots in a block of 4 x 4. A third of them is held out, with the same share of each
+digit.
+
+Needs the ``samples`` extra (scikit-learn), not torch.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from lrn_deploy.bundle.manifest import Preprocessing
+from lrn_deploy.errors import MissingError
+
+SPLIT_SEED = 20120930
+
+PREPROCESSING = Preprocessing(
+    mode="L", resize=None, crop=(8, 8), interpolation="box", mean=(0.305,), std=(0.376,)
+)
+"""How an image of a digit becomes the network's input; mean and std are the training images'."""
+
+
+@dataclass(frozen=True)
+class Digits:
+    """Images of digits.
+
+    Attributes:
+        images: (N, 8, 8) uint8: 0 is background, 255 full stroke; what a picture file would hold.
+        inputs: (N, 1, 8, 8) float32: ``images`` after :data:`PREPROCESSING`.
+        labels: (N,) int64: the digit, 0 to 9.
+    """
+
+    images: NDArray[np.uint8]
+    inputs: NDArray[np.float32]
+    labels: NDArray[np.int64]
+
+
+def load_split() -> tuple[Digits, Digits]:
+    """The 1,198 training and the 599 test images; the same on every call and machine.
+
+    Raises:
+        MissingError: If scikit-learn is not installed.
+    """
+    try:
+        from sklearn.datasets import load_digits
+    except ImportError as error:
+        raise MissingError(
+            "The digits come with scikit-learn, which is not installed.",
+            "Install it with: pip install 'lrn-deploy[samples]'",
+        ) from error
+    data = load_digits()
+    images = np.rint(data.images * (255 / 16)).astype(np.uint8)
+    labels = data.target.astype(np.int64)
+    test = _held_out(labels)
+    return _digits(images[~test], labels[~test]), _digits(images[test], labels[test])
+
+
+def preprocess(images: NDArray[np.uint8]) -> NDArray[np.float32]:
+    """Images (N, 8, 8) as the network takes them: (N, 1, 8, 8) float32."""
+    values = images[:, np.newaxis].astype(np.float32) * np.float32(PREPROCESSING.scale)
+    mean, std = np.float32(PREPROCESSING.mean[0]), np.float32(PREPROCESSING.std[0])
+    return ((values - mean) / std).astype(np.float32)
+
+
+def _digits(images: NDArray[np.uint8], labels: NDArray[np.int64]) -> Digits:
+    return Digits(images, preprocess(images), labels)
+
+
+def _held_out(labels: NDArray[np.int64]) -> NDArray[np.bool_]:
+    """Which images are held out: of each class a third, chosen at random.
+
+    Written out here rather than taken from scikit-learn, whose split may change between versions;
+    ``RandomState`` is the one generator whose stream numpy has frozen.
+    """
+    order = np.random.RandomState(SPLIT_SEED).permutation(len(labels))
+    by_class = order[np.argsort(labels[order], kind="stable")]
+    chosen = np.zeros(len(labels), dtype=np.bool_)
+    chosen[by_class[::3]] = True
+    return chosen
