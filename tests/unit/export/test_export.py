@@ -1,0 +1,231 @@
+"""Full exports of small networks: what the graph and the manifest say."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import onnx
+import pytest
+import torch
+from onnx import checker
+from torch import nn
+
+from lrn_deploy.backends.onnxruntime import OnnxRuntimeBackend
+from lrn_deploy.bundle import ArtifactData, Bundle, ModelSource, Preprocessing, Weights
+from lrn_deploy.errors import BadInputError
+from lrn_deploy.export import ExportRequest, OnnxExport, current_bundle, export_bundle, to_onnx
+from lrn_deploy.lrn import LrnSpec, reference
+from lrn_deploy.network import Network, initialize_he, load_network
+from tests.networks import Functional, OneLrn
+
+NETWORKS = Path(__file__).parents[2] / "networks.py"
+
+
+def network(module: nn.Module, preprocessing: Preprocessing | None = None) -> Network:
+    shape = module.input_shape
+    assert isinstance(shape, tuple)
+    source = ModelSource(
+        name="test",
+        factory="test",
+        origin="factory",
+        input_shape=shape,
+        weights=Weights(kind="factory"),
+    )
+    return Network(module.eval(), source, preprocessing, None)
+
+
+def run(export: OnnxExport, x: np.ndarray[Any, Any]) -> np.ndarray[Any, Any]:
+    with OnnxRuntimeBackend().load(ArtifactData("model", "onnx", export.data)) as session:
+        return session.run({"input": x})["output"]
+
+
+def random_specs(count: int) -> list[tuple[LrnSpec, tuple[int, ...]]]:
+    rng = np.random.default_rng(7)
+    cases = []
+    for _ in range(count):
+        spec = LrnSpec(
+            size=int(rng.integers(1, 17)),
+            alpha=float(10 ** rng.uniform(-6, 1)),
+            beta=float(rng.uniform(0.1, 2)),
+            k=float(10 ** rng.uniform(-1, 1)),
+        )
+        shape = tuple(int(n) for n in rng.integers(1, 6, rng.integers(2, 6)))
+        cases.append((spec, (int(rng.integers(1, 21)), *shape[1:])))
+    return cases
+
+
+@pytest.mark.parametrize(("spec", "shape"), random_specs(20))
+def test_full_export_of_any_lrn_equals_torch_and_the_definition(
+    spec: LrnSpec, shape: tuple[int, ...]
+) -> None:
+    module = OneLrn(shape, spec.size, spec.alpha, spec.beta, spec.k)
+    export = to_onnx(network(module))
+    x = np.random.default_rng(0).uniform(-100, 100, (3, *shape)).astype(np.float32)
+    y = run(export, x)
+    np.testing.assert_allclose(y, reference(x, spec), rtol=1e-5, atol=1e-30)
+    np.testing.assert_allclose(y, module(torch.from_numpy(x)).numpy(), rtol=2e-5, atol=1e-30)
+    (layer,) = export.lrn_layers
+    assert (layer.spec, layer.name) == (spec, "norm")
+
+
+def test_every_way_to_call_lrn_is_kept_whole() -> None:
+    export = to_onnx(network(Functional()))
+    nodes = [
+        node for node in onnx.load_from_string(export.data).graph.node if node.op_type == "LRN"
+    ]
+    assert [layer.spec for layer in export.lrn_layers] == [
+        LrnSpec(5, 2e-4, 0.75, 1.0),
+        LrnSpec(3, 1e-4, 0.5, 2.0),
+        LrnSpec(3),
+        LrnSpec(3),
+    ]
+    assert [layer.name for layer in export.lrn_layers] == ["(top)", "(top)", "norm", "norm"]
+    assert [layer.output for layer in export.lrn_layers] == [node.output[0] for node in nodes]
+    assert [layer.input for layer in export.lrn_layers] == [node.input[0] for node in nodes]
+
+
+@pytest.fixture(scope="module")
+def alexnet() -> OnnxExport:
+    return to_onnx(load_network("alexnet"))
+
+
+def test_alexnet_is_22_nodes_or_fewer_with_two_lrn_nodes(alexnet: OnnxExport) -> None:
+    model = onnx.load_from_string(alexnet.data)
+    checker.check_model(model, full_check=True)
+    assert len(model.graph.node) <= 22
+    norms = [node for node in model.graph.node if node.op_type == "LRN"]
+    assert len(norms) == 2
+    for node in norms:
+        attributes = {item.name: onnx.helper.get_attribute_value(item) for item in node.attribute}
+        assert attributes == {
+            "size": 5,
+            "alpha": pytest.approx(1e-4),
+            "beta": 0.75,
+            "bias": 2.0,
+        }
+    assert [item.domain for item in model.opset_import] == [""]
+    assert model.opset_import[0].version == 18
+    assert model.ir_version <= 10
+    assert model.graph.input[0].type.tensor_type.shape.dim[0].dim_param == "batch"
+
+
+def test_alexnets_graph_says_what_it_is_and_nothing_of_the_machine(alexnet: OnnxExport) -> None:
+    model = onnx.load_from_string(alexnet.data)
+    metadata = {item.key: item.value for item in model.metadata_props}
+    assert metadata["model"] == "alexnet"
+    assert "random" in metadata["weights"]
+    del model.graph.initializer[:]
+    assert str(Path.cwd()) not in str(model)
+    assert "site-packages" not in str(model)
+
+
+def test_alexnet_runs_at_any_batch_and_equals_torch(alexnet: OnnxExport) -> None:
+    module = load_network("alexnet").module
+    x = torch.randn(3, 3, 227, 227, generator=torch.Generator().manual_seed(0))
+    with torch.no_grad():
+        expected = module(x).numpy()
+    error = np.linalg.norm(run(alexnet, x.numpy()) - expected) / np.linalg.norm(expected)
+    assert error <= 2e-6
+    np.testing.assert_allclose(run(alexnet, x[:1].numpy()), expected[:1], rtol=1e-3, atol=1e-4)
+
+
+@pytest.mark.parametrize("mode", ["RGB", "BGR"])
+def test_uint8_input_puts_preprocessing_into_the_graph(mode: Any) -> None:
+    class Small(nn.Module):
+        input_shape = (3, 12, 10)
+
+        def __init__(self) -> None:
+            super().__init__()
+            self.conv = nn.Conv2d(3, 8, 3)
+            self.norm = nn.LocalResponseNorm(5)
+
+        def forward(self, x: torch.Tensor) -> torch.Tensor:
+            y: torch.Tensor = self.norm(torch.relu(self.conv(x)))
+            return y
+
+    module = Small()
+    initialize_he(module, 3)
+    mean, std = (0.1, 0.2, 0.3), (0.5, 0.6, 0.7)
+    preprocessing = Preprocessing(mode=mode, crop=(12, 10), mean=mean, std=std, in_graph=True)
+    export = to_onnx(network(module, preprocessing), preprocessing)
+    assert (export.inputs[0].dtype, export.inputs[0].shape) == ("uint8", ("batch", 12, 10, 3))
+    assert export.lrn_layers[0].name == "norm"
+    assert [layer.module for layer in export.layers][-1] == "norm"
+    image = np.random.default_rng(0).integers(0, 256, (3, 12, 10, 3), np.uint8)
+    planes = image if mode == "RGB" else image[..., ::-1]
+    x = ((planes / 255.0 - np.array(mean)) / np.array(std)).transpose(0, 3, 1, 2)
+    with torch.no_grad():
+        expected = module(torch.from_numpy(x.astype(np.float32))).numpy()
+    np.testing.assert_allclose(run(export, image), expected, rtol=1e-4, atol=1e-5)
+
+
+def test_network_without_lrn_is_fine(tmp_path: Path) -> None:
+    bundle = export_bundle(
+        ExportRequest(f"{NETWORKS}:no_lrn", input_shape=(1, 4, 4)), tmp_path / "b"
+    )
+    assert bundle.manifest.lrn_layers == ()
+    assert bundle.manifest.model.name == "no_lrn"
+
+
+@pytest.mark.parametrize(
+    ("factory", "sentence"),
+    [
+        ("no_lrn", "input shape"),
+        ("raises", "raised RuntimeError: no such backbone"),
+        ("no_module", "returned a str"),
+        ("nothing", "no callable named 'nothing'"),
+        ("fixed_batch", "batch"),
+        ("no_translation", "bessel_j0"),
+        ("branching", "cannot be exported"),
+    ],
+)
+def test_factories_that_cannot_be_exported(tmp_path: Path, factory: str, sentence: str) -> None:
+    with pytest.raises(BadInputError, match=sentence) as caught:
+        export_bundle(ExportRequest(f"{NETWORKS}:{factory}"), tmp_path / "b")
+    assert "\n" not in caught.value.message
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_export_leaves_a_bundle_alone_unless_forced(tmp_path: Path) -> None:
+    request = ExportRequest(f"{NETWORKS}:no_lrn_with_shape")
+    first = export_bundle(request, tmp_path / "b")
+    before = (first.path / "manifest.json").read_bytes()
+    with pytest.raises(BadInputError, match="already holds a bundle"):
+        export_bundle(request, tmp_path / "b")
+    assert (first.path / "manifest.json").read_bytes() == before
+    export_bundle(request, tmp_path / "b", force=True)
+    assert [path.name for path in tmp_path.iterdir()] == ["b"]
+
+
+def test_same_request_for_a_zoo_network_is_up_to_date(tmp_path: Path) -> None:
+    request = ExportRequest("digits")
+    bundle = export_bundle(request, tmp_path / "b")
+    again = current_bundle(request, tmp_path / "b")
+    assert again is not None
+    assert again.manifest == bundle.manifest
+    assert current_bundle(ExportRequest("digits", opset=19), tmp_path / "b") is None
+    assert current_bundle(ExportRequest("digits", uint8_input=True), tmp_path / "b") is None
+    data = bytearray((bundle.path / "model.onnx").read_bytes())
+    data[len(data) // 2] ^= 1
+    (bundle.path / "model.onnx").write_bytes(data)
+    assert current_bundle(request, tmp_path / "b") is None
+
+
+def test_users_factory_is_never_assumed_unchanged(tmp_path: Path) -> None:
+    request = ExportRequest(f"{NETWORKS}:no_lrn_with_shape")
+    export_bundle(request, tmp_path / "b")
+    assert current_bundle(request, tmp_path / "b") is None
+
+
+def test_opset_out_of_range(tmp_path: Path) -> None:
+    with pytest.raises(BadInputError, match="Opset 17"):
+        export_bundle(ExportRequest("alexnet", opset=17), tmp_path / "b")
+
+
+def test_labels_file_is_recorded(tmp_path: Path) -> None:
+    (tmp_path / "names.txt").write_text("cat\ndog\nowl\n")
+    request = ExportRequest(f"{NETWORKS}:no_lrn_with_shape", labels=tmp_path / "names.txt")
+    export_bundle(request, tmp_path / "b")
+    assert Bundle.open(tmp_path / "b").labels() == ("cat", "dog", "owl")
