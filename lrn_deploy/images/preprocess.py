@@ -38,8 +38,9 @@ def preprocess(image: Image.Image, recipe: Preprocessing) -> Array:
 
     Returns:
         float32 of shape (C, H, W), contiguous, each value ``(v * scale - mean) / std`` of its
-        channel; or, if ``recipe.in_graph``, uint8 of shape (H, W, C). Channels are in the order of
-        ``recipe.mode``; (H, W) is ``recipe.crop``.
+        channel, channels in the order of ``recipe.mode``; or, if ``recipe.in_graph``, uint8 of
+        shape (H, W, C), RGB or grey, since that graph reorders the channels itself. (H, W) is
+        ``recipe.crop``.
 
     Raises:
         BadInputError: If the recipe contradicts itself, or the image is too thin to resize.
@@ -70,7 +71,7 @@ def preprocess_array(pixels: Array, recipe: Preprocessing) -> Array:
 
 
 def fit(image: Image.Image, recipe: Preprocessing) -> NDArray[np.uint8]:
-    """Convert, resize and crop: uint8 of shape (H, W, C), channels in the order of the mode."""
+    """Convert, resize and crop: uint8 of shape (H, W, C), RGB or grey."""
     height, width = recipe.crop
     resample = _FILTERS[recipe.interpolation]
     image = image.convert("L" if recipe.mode == "L" else "RGB")
@@ -81,22 +82,24 @@ def fit(image: Image.Image, recipe: Preprocessing) -> NDArray[np.uint8]:
         left = round((image.width - width) / 2)
         top = round((image.height - height) / 2)
         image = image.crop((left, top, left + width, top + height))
-    pixels = np.asarray(image).reshape(height, width, recipe.channels)
-    return np.ascontiguousarray(pixels[..., ::-1]) if recipe.mode == "BGR" else pixels
+    return np.asarray(image).reshape(height, width, recipe.channels)
 
 
 def normalize(pixels: NDArray[np.uint8], recipe: Preprocessing) -> Array:
     """Scaled and normalised values in the network's layout; the last step of :func:`preprocess`.
 
     Args:
-        pixels: uint8 of shape (..., H, W, C), channels in the order of the recipe's mode.
+        pixels: uint8 of shape (..., H, W, C), RGB or grey.
         recipe: The bundle's preprocessing.
 
     Returns:
-        float32 of shape (..., C, H, W); or ``pixels`` if the graph itself does all this.
+        float32 of shape (..., C, H, W), channels in the order of the recipe's mode; or ``pixels``
+        if the graph itself does all this.
     """
     if recipe.in_graph:
         return pixels
+    if recipe.mode == "BGR":
+        pixels = pixels[..., ::-1]
     values = np.empty((*pixels.shape[:-3], recipe.channels, *pixels.shape[-3:-1]), np.float32)
     for channel, table in enumerate(_tables(recipe)):
         values[..., channel, :, :] = table[pixels[..., channel]]

@@ -2,12 +2,10 @@
 
 from __future__ import annotations
 
-import gzip
 import importlib.util
 from pathlib import Path
 
-import numpy as np
-from numpy.typing import NDArray
+from PIL import Image
 
 from lrn_deploy.errors import MissingError
 from lrn_deploy.images.decode import DecodedImage, decode
@@ -23,20 +21,25 @@ def photographs() -> tuple[DecodedImage, ...]:
     return tuple(decode(folder / name, name=name) for name in ("china.jpg", "flower.jpg"))
 
 
-def digits() -> tuple[NDArray[np.uint8], NDArray[np.int64]]:
-    """The handwritten digits of scikit-learn (UCI's optical recognition test set).
+def digits(count: int = 10) -> tuple[DecodedImage, ...]:
+    """The first ``count`` handwritten digits that the digit networks were not trained on.
 
     Returns:
-        Images, uint8 of shape (1797, 8, 8), their 17 grey levels 0 to 16 scaled to 0 to 255; and
-        the digit that each one shows, of shape (1797,).
+        Grey images of 8 x 8 pixels, bright strokes on black, whose names say what they show:
+        ``digit-000-shows-4.png``.
 
     Raises:
         MissingError: If scikit-learn is not installed.
     """
-    with gzip.open(_datasets() / "data" / "digits.csv.gz", "rt") as stream:
-        table = np.loadtxt(stream, delimiter=",", dtype=np.int64)
-    levels, shown = table[:, :64].reshape(-1, 8, 8), table[:, 64]
-    return np.round(levels * (255 / 16)).astype(np.uint8), shown
+    from lrn_deploy.models.digits_data import load_split
+
+    _, held_out = load_split()
+    return tuple(
+        DecodedImage(f"digit-{index:03d}-shows-{label}.png", Image.fromarray(image))
+        for index, (image, label) in enumerate(
+            zip(held_out.images[:count], held_out.labels[:count], strict=True)
+        )
+    )
 
 
 def _datasets() -> Path:
