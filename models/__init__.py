@@ -85,7 +85,7 @@ ZOO: dict[str, ZooEntry] = {
     for entry in (
         ZooEntry(
             name="alexnet",
-            summary="AlexNet as in the article: LRN after ReLU, before the pool, in two blocks",
+            summary="AlexNet in one tower, as in the article: LRN before the pool",
             module="alexnet",
             input_shape=(3, 227, 227),
             preprocessing=_RGB_227,
@@ -94,7 +94,7 @@ ZOO: dict[str, ZooEntry] = {
         ),
         ZooEntry(
             name="alexnet_grouped",
-            summary="AlexNet in two towers, as Caffe's bvlc_alexnet: LRN, then the pool",
+            summary="AlexNet in two towers, Caffe's bvlc_alexnet: LRN before the pool",
             module="alexnet_grouped",
             input_shape=(3, 227, 227),
             preprocessing=_BGR_227,
@@ -103,7 +103,7 @@ ZOO: dict[str, ZooEntry] = {
         ),
         ZooEntry(
             name="caffenet",
-            summary="Caffe's bvlc_reference_caffenet: the pool, then LRN",
+            summary="Caffe's bvlc_reference_caffenet: LRN after the pool",
             module="caffenet",
             input_shape=(3, 227, 227),
             preprocessing=_BGR_227,
@@ -112,7 +112,7 @@ ZOO: dict[str, ZooEntry] = {
         ),
         ZooEntry(
             name="zfnet",
-            summary="ZFNet-512 as in the ONNX model zoo: finer filters, a wider top",
+            summary="ZFNet-512 of the ONNX model zoo: LRN before the pool",
             module="zfnet",
             input_shape=(3, 224, 224),
             preprocessing=_BGR_224,
@@ -121,7 +121,7 @@ ZOO: dict[str, ZooEntry] = {
         ),
         ZooEntry(
             name="googlenet",
-            summary="GoogLeNet (Inception v1) as Caffe's bvlc_googlenet, without auxiliary outputs",
+            summary="GoogLeNet (Inception v1), Caffe's bvlc_googlenet",
             module="googlenet",
             input_shape=(3, 224, 224),
             preprocessing=_BGR_224,
@@ -130,7 +130,7 @@ ZOO: dict[str, ZooEntry] = {
         ),
         ZooEntry(
             name="alexnet_torchvision",
-            summary="AlexNet as in torchvision: narrower, LRN removed",
+            summary="torchvision's AlexNet: narrower, LRN removed",
             module="alexnet_torchvision",
             input_shape=(3, 224, 224),
             preprocessing=_RGB_224,
@@ -138,7 +138,7 @@ ZOO: dict[str, ZooEntry] = {
         ),
         ZooEntry(
             name="digits",
-            summary="Four layers with LRN for scikit-learn's 8 x 8 digits",
+            summary="Four layers with LRN, for scikit-learn's 8 x 8 digits",
             module="digits",
             input_shape=(1, 8, 8),
             preprocessing=_DIGITS,

@@ -16,7 +16,6 @@ import numpy as np
 from numpy.typing import NDArray
 
 from lrn_deploy.bundle.manifest import Preprocessing
-from lrn_deploy.errors import MissingError
 
 SPLIT_SEED = 20120930
 
@@ -47,29 +46,17 @@ def load_split() -> tuple[Digits, Digits]:
     Raises:
         MissingError: If scikit-learn is not installed.
     """
-    try:
-        from sklearn.datasets import load_digits
-    except ImportError as error:
-        raise MissingError(
-            "The digits come with scikit-learn, which is not installed.",
-            "Install it with: pip install 'lrn-deploy[samples]'",
-        ) from error
-    data = load_digits()
-    images = np.rint(data.images * (255 / 16)).astype(np.uint8)
-    labels = data.target.astype(np.int64)
+    from lrn_deploy.images.samples import digits
+
+    images, labels = digits()
     test = _held_out(labels)
     return _digits(images[~test], labels[~test]), _digits(images[test], labels[test])
 
 
-def preprocess(images: NDArray[np.uint8]) -> NDArray[np.float32]:
-    """Images (N, 8, 8) as the network takes them: (N, 1, 8, 8) float32."""
-    values = images[:, np.newaxis].astype(np.float32) * np.float32(PREPROCESSING.scale)
-    mean, std = np.float32(PREPROCESSING.mean[0]), np.float32(PREPROCESSING.std[0])
-    return ((values - mean) / std).astype(np.float32)
-
-
 def _digits(images: NDArray[np.uint8], labels: NDArray[np.int64]) -> Digits:
-    return Digits(images, preprocess(images), labels)
+    from lrn_deploy.images.preprocess import normalize
+
+    return Digits(images, normalize(images[..., np.newaxis], PREPROCESSING), labels)
 
 
 def _held_out(labels: NDArray[np.int64]) -> NDArray[np.bool_]:
