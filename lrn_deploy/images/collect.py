@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import difflib
 import glob
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
@@ -12,7 +13,8 @@ from lrn_deploy.errors import BadInputError
 from lrn_deploy.images.decode import DEFAULT_LIMITS, ImageLimits, read_bounded
 
 SUFFIXES = frozenset(
-    ".jpg .jpeg .jpe .jfif .png .webp .bmp .gif .tif .tiff .ppm .pgm .pbm .pnm".split()
+    (".jpg", ".jpeg", ".jpe", ".jfif", ".png", ".webp", ".bmp", ".gif", ".tif", ".tiff")
+    + (".ppm", ".pgm", ".pbm", ".pnm")
 )
 """What the images of a folder are called; a file that is named itself may be called anything."""
 
@@ -88,7 +90,8 @@ def _paths(word: str) -> list[Path]:
         raise BadInputError(f"'{word}' is a link to a file that does not exist.", "Repair it.")
     if not glob.has_magic(word):
         raise BadInputError(f"'{word}' does not exist.", _suggestion(path))
-    found = (Path(match) for match in glob.glob(word, recursive=True))
+    # Path.glob takes no absolute patterns.
+    found = (Path(match) for match in glob.glob(word, recursive=True))  # noqa: PTH207
     matches = sorted(match for match in found if not match.is_dir())
     if not matches:
         raise BadInputError(
@@ -113,8 +116,6 @@ def _images_of(folder: Path) -> list[Path]:
 
 def _suggestion(path: Path) -> str:
     """The nearest name that does exist, if there is one."""
-    import difflib
-
     if not path.parent.is_dir():
         return f"There is no folder '{path.parent}' either."
     near = difflib.get_close_matches(path.name, [other.name for other in path.parent.iterdir()], 1)

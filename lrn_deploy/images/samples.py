@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import gzip
 import importlib.util
 from pathlib import Path
 
+import numpy as np
+from numpy.typing import NDArray
 from PIL import Image
 
 from lrn_deploy.errors import MissingError
@@ -21,7 +24,23 @@ def photographs() -> tuple[DecodedImage, ...]:
     return tuple(decode(folder / name, name=name) for name in ("china.jpg", "flower.jpg"))
 
 
-def digits(count: int = 10) -> tuple[DecodedImage, ...]:
+def digits() -> tuple[NDArray[np.uint8], NDArray[np.int64]]:
+    """The handwritten digits of scikit-learn (UCI's optical recognition test set).
+
+    Returns:
+        Images, uint8 of shape (1797, 8, 8), their 17 grey levels 0 to 16 scaled to 0 to 255; and
+        the digit that each one shows, of shape (1797,).
+
+    Raises:
+        MissingError: If scikit-learn is not installed.
+    """
+    with gzip.open(_datasets() / "data" / "digits.csv.gz", "rt") as stream:
+        table = np.loadtxt(stream, delimiter=",", dtype=np.int64)
+    levels, shown = table[:, :64].reshape(-1, 8, 8), table[:, 64]
+    return np.round(levels * (255 / 16)).astype(np.uint8), shown
+
+
+def digit_images(count: int = 10) -> tuple[DecodedImage, ...]:
     """The first ``count`` handwritten digits that the digit networks were not trained on.
 
     Returns:
