@@ -3,6 +3,8 @@
 from lrn_deploy.bundle.manifest import (
     SCHEMA_VERSION,
     Artifact,
+    EngineLrn,
+    EngineRecord,
     FileRecord,
     LayerTensor,
     LrnLayer,
@@ -31,6 +33,8 @@ __all__ = [
     "Artifact",
     "ArtifactData",
     "Bundle",
+    "EngineLrn",
+    "EngineRecord",
     "FileRecord",
     "LayerTensor",
     "LrnLayer",

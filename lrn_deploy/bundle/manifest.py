@@ -167,6 +167,62 @@ class FileRecord(Record):
     size: int
 
 
+class EngineLrn(Record):
+    """What TensorRT is given for one LRN layer: its own LRN layer, or other operators.
+
+    Attributes:
+        name: Path of the torch module, or the graph node's name if that is not known.
+        form: ``native`` for TensorRT's LRN layer, else ``written out``.
+        reason: Why it is not native; empty if it is.
+    """
+
+    name: str
+    form: Literal["native", "written out"]
+    reason: str = ""
+
+
+class EngineRecord(Record):
+    """What built a TensorRT engine and what the engine fits.
+
+    Attributes:
+        flavor: Which TensorRT.
+        version: Its version; an engine loads in the same one only.
+        platform: Operating system and processor, ``linux-x86_64`` for instance.
+        targets: Compute capabilities it was built for, ``sm89`` for instance.
+        gpu: Name of the GPU of the machine that built it; None if it has none, or it is unknown.
+        driver: Version of that machine's NVIDIA driver, likewise.
+        tf32: Whether matrix products may round their fp32 inputs to TF32.
+        batch: Smallest, best and largest batch.
+        profile: The shapes of these three batches, for each input with a dynamic batch.
+        workspace: Limit of scratch GPU memory while building, in bytes; None: the builder's own.
+        timing_cache: SHA-256 of the timing cache that was read, if any.
+        source_sha256: SHA-256 of the graph it was built from.
+        lrn: What became of each LRN layer.
+        build_seconds: Wall-clock time of parsing and building.
+        peak_memory: Largest resident memory in bytes of the building process, from its start to
+            the end of the build, all its libraries included.
+        realised: Whether the layers' types in the engine are those that the graph asks for;
+            ``unknown`` until a GPU has told.
+    """
+
+    flavor: Literal["tensorrt", "rtx"]
+    version: str
+    platform: str
+    targets: tuple[str, ...]
+    gpu: str | None = None
+    driver: str | None = None
+    tf32: bool = False
+    batch: tuple[int, int, int]
+    profile: dict[str, tuple[tuple[int, ...], tuple[int, ...], tuple[int, ...]]]
+    workspace: int | None = None
+    timing_cache: str | None = None
+    source_sha256: str
+    lrn: tuple[EngineLrn, ...] = ()
+    build_seconds: float
+    peak_memory: int
+    realised: Literal["unknown", "as requested", "different"] = "unknown"
+
+
 class Artifact(FileRecord):
     """Something a backend can run.
 
@@ -179,6 +235,7 @@ class Artifact(FileRecord):
         source: Name of the artifact it was made from, and None for the canonical graph.
         key: Digest of all that determined it; the same request again is a cache hit.
         options: The options it was made with.
+        engine: What built it and what it fits, for a TensorRT engine.
     """
 
     companions: tuple[FileRecord, ...] = ()
@@ -189,6 +246,7 @@ class Artifact(FileRecord):
     source: str | None = None
     key: str = ""
     options: dict[str, Any] = Field(default_factory=dict)
+    engine: EngineRecord | None = None
 
 
 class SampleSet(FileRecord):

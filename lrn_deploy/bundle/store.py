@@ -14,7 +14,13 @@ from pathlib import Path
 
 from pydantic import ValidationError
 
-from lrn_deploy.bundle.manifest import SCHEMA_VERSION, Artifact, FileRecord, Manifest
+from lrn_deploy.bundle.manifest import (
+    SCHEMA_VERSION,
+    Artifact,
+    EngineRecord,
+    FileRecord,
+    Manifest,
+)
 from lrn_deploy.errors import BadInputError, CannotWriteError, DamagedError
 
 MANIFEST = "manifest.json"
@@ -69,12 +75,16 @@ class ArtifactData:
         format: ``onnx``, ``tensorrt``, ``tensorrt-rtx`` or ``openvino``.
         data: Content of the entry file.
         companions: Content of the further files, by their name.
+        engine: What the manifest says about a TensorRT engine.
+        bundle: The bundle's folder, for sentences that tell how to rebuild the artifact.
     """
 
     name: str
     format: str
     data: bytes
     companions: dict[str, bytes] = field(default_factory=dict)
+    engine: EngineRecord | None = None
+    bundle: str = "BUNDLE"
 
 
 class Bundle:
@@ -177,6 +187,8 @@ class Bundle:
             format=artifact.format,
             data=self.read(artifact),
             companions={record.file: self.read(record) for record in artifact.companions},
+            engine=artifact.engine,
+            bundle=str(self.path),
         )
 
     def labels(self) -> tuple[str, ...] | None:
