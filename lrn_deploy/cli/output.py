@@ -22,8 +22,11 @@ def json_option(function: Function) -> Function:
 
 
 def people(as_json: bool) -> Console:
-    """Where text for people goes: stdout, or stderr when stdout is for JSON."""
-    return Console(stderr=as_json, highlight=False, soft_wrap=True)
+    """Where text for people goes: stdout, or stderr when stdout is for JSON.
+
+    Markup is off, so that brackets in names and shapes are printed as they are.
+    """
+    return Console(stderr=as_json, highlight=False, markup=False, soft_wrap=True)
 
 
 def emit(value: BaseModel | dict[str, Any] | list[Any]) -> None:
