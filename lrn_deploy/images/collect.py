@@ -13,8 +13,9 @@ from lrn_deploy.errors import BadInputError
 from lrn_deploy.images.decode import DEFAULT_LIMITS, ImageLimits, read_bounded
 
 SUFFIXES = frozenset(
-    (".jpg", ".jpeg", ".jpe", ".jfif", ".png", ".webp", ".bmp", ".gif", ".tif", ".tiff")
-    + (".ppm", ".pgm", ".pbm", ".pnm")
+    f".{name}"
+    for names in ("jpg jpeg jpe jfif", "png webp bmp gif tif tiff", "ppm pgm pbm pnm")
+    for name in names.split()
 )
 """What the images of a folder are called; a file that is named itself may be called anything."""
 

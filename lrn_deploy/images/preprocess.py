@@ -72,13 +72,14 @@ def preprocess_array(pixels: Array, recipe: Preprocessing) -> Array:
 
 def fit(image: Image.Image, recipe: Preprocessing) -> NDArray[np.uint8]:
     """Convert, resize and crop: uint8 of shape (H, W, C), RGB or grey."""
+    check_recipe(recipe)
     height, width = recipe.crop
     resample = _FILTERS[recipe.interpolation]
     image = image.convert("L" if recipe.mode == "L" else "RGB")
     if recipe.resize is None:
         image = image.resize((width, height), resample)
     else:
-        image = image.resize(_resized(image.size, recipe), resample)
+        image = image.resize(_resized(image.size, recipe.resize), resample)
         left = round((image.width - width) / 2)
         top = round((image.height - height) / 2)
         image = image.crop((left, top, left + width, top + height))
@@ -106,42 +107,50 @@ def normalize(pixels: NDArray[np.uint8], recipe: Preprocessing) -> Array:
     return values
 
 
+def check_recipe(recipe: Preprocessing) -> None:
+    """Refuse a recipe that no image can satisfy.
+
+    Raises:
+        BadInputError: If it crops more than it resizes to, has another number of means or
+            deviations than channels, or divides by zero.
+    """
+    height, width = recipe.crop
+    again = "Correct it and export the bundle again."
+    if min(recipe.crop) < 1 or (recipe.resize is not None and recipe.resize < max(recipe.crop)):
+        raise BadInputError(
+            f"The preprocessing resizes the shorter side to {recipe.resize} pixels and then crops "
+            f"{height} x {width} out of that.",
+            again,
+        )
+    for name in ("mean", "std"):
+        values = getattr(recipe, name)
+        if len(values) != recipe.channels:
+            raise BadInputError(
+                f"The preprocessing has {len(values)} values of {name} for the {recipe.channels} "
+                f"channels of {recipe.mode}.",
+                again,
+            )
+    if 0 in recipe.std:
+        raise BadInputError("The preprocessing divides by a std of 0.", again)
+
+
 @lru_cache(maxsize=64)
 def _tables(recipe: Preprocessing) -> NDArray[np.float32]:
     """What each of the 256 pixel values becomes, of shape (C, 256), rounded once from float64."""
-    for name in ("mean", "std"):
-        values = getattr(recipe, name)
-        if len(values) not in (1, recipe.channels):
-            raise BadInputError(
-                f"The preprocessing has {len(values)} values of {name} for {recipe.channels} "
-                f"channels of mode {recipe.mode}.",
-                "Give one value for each channel, and export the bundle again.",
-            )
-    if 0 in recipe.std:
-        raise BadInputError(
-            "The preprocessing divides by a std of 0.", "Correct it and export the bundle again."
-        )
+    check_recipe(recipe)
     mean, std = np.array(recipe.mean)[:, None], np.array(recipe.std)[:, None]
-    table = (np.arange(256) * recipe.scale - mean) / std
-    return np.broadcast_to(table, (recipe.channels, 256)).astype(np.float32)
+    table: NDArray[np.float64] = (np.arange(256) * recipe.scale - mean) / std
+    return table.astype(np.float32)
 
 
-def _resized(size: tuple[int, int], recipe: Preprocessing) -> tuple[int, int]:
-    """Width and height once the shorter side is ``recipe.resize``."""
+def _resized(size: tuple[int, int], side: int) -> tuple[int, int]:
+    """Width and height once the shorter of them is ``side``."""
     width, height = size
-    shorter, longer = min(size), max(size)
-    assert recipe.resize is not None
-    if recipe.resize < max(recipe.crop):
-        raise BadInputError(
-            f"The preprocessing resizes to {recipe.resize} pixels and then crops "
-            f"{recipe.crop[0]} x {recipe.crop[1]} out of them.",
-            "Resize to at least the crop's longer side, and export the bundle again.",
-        )
-    stretched = recipe.resize * longer // shorter
-    if recipe.resize * stretched > _MAX_RESIZED_PIXELS:
+    longer = side * max(size) // min(size)
+    if side * longer > _MAX_RESIZED_PIXELS:
         raise BadInputError(
             f"An image of {width:,} x {height:,} pixels is too thin: with its shorter side "
-            f"resized to {recipe.resize} its longer one would be {stretched:,}.",
+            f"resized to {side} its longer one would be {longer:,}.",
             "Crop it to the part that matters.",
         )
-    return (recipe.resize, stretched) if width <= height else (stretched, recipe.resize)
+    return (side, longer) if width <= height else (longer, side)

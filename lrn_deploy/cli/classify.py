@@ -1,0 +1,200 @@
+"""``lrn-deploy classify``."""
+
+from __future__ import annotations
+
+import json
+import sys
+import warnings
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
+from dataclasses import asdict
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from lrn_deploy.cli.options import bundle_argument
+from lrn_deploy.cli.output import emit, json_option, people, progress
+from lrn_deploy.errors import CHECK_FAILED, DONE
+
+if TYPE_CHECKING:
+    from rich.table import Table
+
+    from lrn_deploy.workflows.classify import ImageResult
+
+
+@click.command("classify")
+@bundle_argument
+@click.argument("images", nargs=-1, required=True, metavar="IMAGE...")
+@click.option(
+    "--top", default=5, show_default=True, type=click.IntRange(1), help="Classes to report."
+)
+@click.option(
+    "--batch-size",
+    default=8,
+    show_default=True,
+    type=click.IntRange(1),
+    help="Images that the network takes at once.",
+)
+@click.option("--device", default="cpu", show_default=True, help="cpu, cuda or cuda:N.")
+@click.option("--artifact", metavar="NAME", help="Run this artifact, not the bundle's default.")
+@click.option("--jsonl", is_flag=True, help="Print one JSON object for each image, as they come.")
+@click.option(
+    "--max-pixels",
+    default=64_000_000,
+    show_default=True,
+    type=click.IntRange(1),
+    help="Refuse larger images, before decoding them.",
+)
+@click.option(
+    "--max-bytes",
+    default=64 * 2**20,
+    show_default=True,
+    type=click.IntRange(1),
+    help="Refuse larger files.",
+)
+@json_option
+def command(
+    bundle: Path,
+    images: tuple[str, ...],
+    top: int,
+    batch_size: int,
+    device: str,
+    artifact: str | None,
+    jsonl: bool,
+    max_pixels: int,
+    max_bytes: int,
+    as_json: bool,
+) -> int:
+    """Classify images with a bundle's network.
+
+    IMAGE is a file, a folder (the images directly in it), a quoted glob, or - for an image on
+    standard input. An image that cannot be read is reported, the rest go on, and the exit code
+    is 1.
+
+    \b
+    Example:
+      lrn-deploy classify alexnet photo.jpg
+      lrn-deploy classify alexnet photos 'more/**/*.png' --top 3 --jsonl > labels.jsonl
+    """  # noqa: D301 - click wants the character itself
+    from lrn_deploy.backends.registry import artifact_backends
+    from lrn_deploy.bundle import Bundle
+    from lrn_deploy.errors import BadInputError
+    from lrn_deploy.images.collect import collect
+    from lrn_deploy.images.decode import ImageLimits
+    from lrn_deploy.workflows.classify import classify, weights_note
+
+    if jsonl and as_json:
+        raise BadInputError("--json and --jsonl exclude each other.", "Choose one of them.")
+    opened = Bundle.open(bundle)
+    manifest = opened.manifest
+    limits = ImageLimits(max_bytes=max_bytes, max_pixels=max_pixels)
+    sources = collect(images, stdin=sys.stdin.buffer, limits=limits)
+    name = artifact or manifest.default
+    kind = manifest.artifact(name).format
+    backends = artifact_backends([device])
+    backend = next((one for one in backends if kind in one.formats), backends[0])
+
+    results = []
+    stdout = sys.stdout  # before the bar puts its own in that place
+    bar = progress()
+    bar.disable |= jsonl and stdout.isatty()  # there the lines themselves show the progress
+    with _pillow_quiet(), bar:
+        task = bar.add_task("Classifying", total=len(sources))
+        for result in classify(
+            opened,
+            sources,
+            backend=backend,
+            artifact=name,
+            batch_size=batch_size,
+            top=top,
+            limits=limits,
+            on_progress=lambda count: bar.advance(task, count),
+        ):
+            results.append(result)
+            if jsonl:
+                click.echo(json.dumps(_line(result, manifest.model.weights.kind)), file=stdout)
+
+    failed = [result for result in results if result.error]
+    say, complain = people(as_json or jsonl), people(as_json=True)
+    note = weights_note(manifest)
+    if as_json:
+        emit(
+            {
+                "bundle": str(bundle),
+                "model": manifest.model.name,
+                "artifact": name,
+                "backend": backend.name,
+                "device": backend.device,
+                "weights": manifest.model.weights.kind,
+                "note": note,
+                "failed": len(failed),
+                "results": [_line(result, manifest.model.weights.kind) for result in results],
+            }
+        )
+    elif not jsonl and len(failed) < len(results):
+        if not say.is_terminal:
+            say.width = 1000  # a table in a file or a pipe is cut nowhere
+        say.print(_table(results))
+    for result in failed:
+        complain.print(f"Error: {_printable(result.error)}", style="red", markup=False)
+        complain.print(f"Hint: {_printable(result.hint)}", markup=False)
+    if note:
+        say.print(f"Note: {note}", style="yellow", markup=False)
+    count = len(results) - len(failed)
+    say.print(
+        f"Classified {count} of {len(results)} images with {manifest.model.name} "
+        f"({name}, {backend.name} on {backend.device})"
+        + (f"; {len(failed)} failed." if failed else "."),
+        markup=False,
+    )
+    return CHECK_FAILED if failed else DONE
+
+
+def _line(result: ImageResult, weights: str) -> dict[str, Any]:
+    """One result as JSON; every field is always there."""
+    width, height = result.size or (None, None)
+    return {
+        "image": result.name,
+        "width": width,
+        "height": height,
+        "weights": weights,
+        "predictions": [asdict(prediction) for prediction in result.predictions],
+        "note": result.note or None,
+        "error": result.error or None,
+        "hint": result.hint or None,
+    }
+
+
+def _table(results: Iterable[ImageResult]) -> Table:
+    from rich.box import SIMPLE_HEAD
+    from rich.table import Table
+    from rich.text import Text
+
+    table = Table(box=SIMPLE_HEAD)
+    table.add_column("Image", overflow="fold")
+    table.add_column("Class", overflow="fold")
+    table.add_column("Probability", justify="right")
+    for result in results:
+        name = f"{result.name} ({result.note})" if result.note else result.name
+        for prediction in result.predictions:
+            label = prediction.label or f"class {prediction.index}"
+            table.add_row(
+                Text(_printable(name)), Text(_printable(label)), f"{prediction.probability:7.2%}"
+            )
+            name = ""
+    return table
+
+
+def _printable(text: str) -> str:
+    """``text`` without what a terminal would obey or could not print: a file may have any name."""
+    legible = text.encode("utf-8", "backslashreplace").decode()
+    return "".join(char if char.isprintable() else f"\\x{ord(char):02x}" for char in legible)
+
+
+@contextmanager
+def _pillow_quiet() -> Iterator[None]:
+    """Silence Pillow's warnings, which name neither the file nor what to do; our errors do."""
+    with warnings.catch_warnings():
+        warnings.filterwarnings("ignore", module=r"PIL\.")
+        yield
