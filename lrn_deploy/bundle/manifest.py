@@ -200,7 +200,7 @@ class EngineRecord(Record):
         lrn: What became of each LRN layer.
         build_seconds: Wall-clock time of parsing and building.
         peak_memory: Largest resident memory in bytes of the building process, from its start to
-            the end of the build, all its libraries included.
+            the end of the build, all its libraries included; None if it cannot be told.
         realised: Whether the layers' types in the engine are those that the graph asks for;
             ``unknown`` until a GPU has told.
     """
@@ -219,7 +219,7 @@ class EngineRecord(Record):
     source_sha256: str
     lrn: tuple[EngineLrn, ...] = ()
     build_seconds: float
-    peak_memory: int
+    peak_memory: int | None
     realised: Literal["unknown", "as requested", "different"] = "unknown"
 
 

@@ -28,6 +28,7 @@ from lrn_deploy.errors import (
 COMMANDS = (
     "models",
     "export",
+    "build-engine",
     "validate",
     "classify",
     "deploy",

@@ -24,20 +24,23 @@ definition does, and its uneven padding gives PyTorch's window for even sizes.
 
 Requires: the rank of x is known, and its channel axis is static. Ensures: no node of the domain
 is left; the names of x and y are kept.
+
+:func:`write_out_lrn` gives the last form to LRN nodes that a runtime cannot take.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Literal
 
 import numpy as np
 import onnx_ir as ir
 from onnx_ir import tape as ir_tape
+from onnx_ir.passes import common as ir_passes
 
 from lrn_deploy.errors import BadInputError
-from lrn_deploy.lrn import LrnSpec
+from lrn_deploy.lrn import Convention, LrnSpec
 
 DOMAIN = "lrn_deploy"
 OP_TYPE = "LocalResponseNorm"
@@ -121,7 +124,56 @@ def legalize_lrn(model: ir.Model) -> list[Legalized]:
     return done
 
 
+def write_out_lrn(model: ir.Model, why: Callable[[LrnSpec, int], str]) -> list[Legalized]:
+    """Write out the standard LRN nodes that a runtime cannot take, in place.
+
+    The window of an even size is ONNX's. A node of another type than fp32 is written out in fp32
+    between casts. Subgraphs are not searched.
+
+    Args:
+        model: Changed in place.
+        why: Gives the reason to write out an LRN on an input of that rank; empty to leave it.
+
+    Returns:
+        What became of each LRN node, in graph order.
+
+    Raises:
+        BadInputError: If an LRN's input has an unknown rank or a dynamic channel axis.
+    """
+    nodes = [node for node in model.graph if node.op_type == "LRN" and node.domain == ""]
+    if any(node.inputs[0] is None or node.inputs[0].shape is None for node in nodes):
+        ir_passes.ShapeInferencePass()(model)
+    return [_write_out(model.graph, node, why) for node in nodes]
+
+
+def _write_out(graph: ir.Graph, node: ir.Node, why: Callable[[LrnSpec, int], str]) -> Legalized:
+    x, y = node.inputs[0], node.outputs[0]
+    assert x is not None
+    spec = LrnSpec(
+        size=node.attributes["size"].as_int(),
+        alpha=node.attributes.get_float("alpha", 1e-4),
+        beta=node.attributes.get_float("beta", 0.75),
+        k=node.attributes.get_float("bias", 1.0),
+    )
+    reason = why(spec, len(_shape(node)))
+    if not reason:
+        return Legalized(spec=spec, form="kept", reason="", input=x, output=y)
+    return _replace(graph, node, spec, "written out", reason, "onnx")
+
+
 def _legalize(graph: ir.Graph, node: ir.Node) -> Legalized:
+    spec = LrnSpec(
+        size=node.attributes["size"].as_int(),
+        alpha=node.attributes["alpha"].as_float(),
+        beta=node.attributes["beta"].as_float(),
+        k=node.attributes["k"].as_float(),
+    )
+    form, reason = choose_form(spec, len(_shape(node)))
+    return _replace(graph, node, spec, form, reason, "torch")
+
+
+def _shape(node: ir.Node) -> ir.Shape:
+    """The shape of an LRN's input, which is that of its output."""
     x, y = node.inputs[0], node.outputs[0]
     assert x is not None
     shape = x.shape if x.shape is not None else y.shape
@@ -130,16 +182,21 @@ def _legalize(graph: ir.Graph, node: ir.Node) -> Legalized:
             f"The LRN '{node.name}' has an input of shape {shape}; its rank must be at least 3 "
             "and its number of channels fixed."
         )
-    spec = LrnSpec(
-        size=node.attributes["size"].as_int(),
-        alpha=node.attributes["alpha"].as_float(),
-        beta=node.attributes["beta"].as_float(),
-        k=node.attributes["k"].as_float(),
-    )
-    form, reason = choose_form(spec, len(shape))
-    write = {"kept": _kept, "reshaped": _reshaped, "written out": _written_out}[form]
+    return shape
+
+
+def _replace(
+    graph: ir.Graph, node: ir.Node, spec: LrnSpec, form: Form, reason: str, convention: Convention
+) -> Legalized:
+    """Put ``form`` in the place of ``node``."""
+    x, y, name = node.inputs[0], node.outputs[0], str(node.name)
+    assert x is not None
+    shape = _shape(node)
     tape = ir_tape.Tape(graph)
-    result = write(tape, x, shape, spec, str(node.name))
+    if form == "written out":
+        result = _written_out(tape, x, shape, spec, name, convention)
+    else:
+        result = (_kept if form == "kept" else _reshaped)(tape, x, shape, spec, name)
     for new in tape.nodes:
         new.metadata_props.update(node.metadata_props)
     ir.convenience.replace_nodes_and_values(graph, node, [node], tape.nodes, [y], [result])
@@ -161,9 +218,19 @@ def _reshaped(
 
 
 def _written_out(
-    tape: ir_tape.Tape, x: ir.Value, shape: ir.Shape, spec: LrnSpec, name: str
+    tape: ir_tape.Tape,
+    x: ir.Value,
+    shape: ir.Shape,
+    spec: LrnSpec,
+    name: str,
+    convention: Convention,
 ) -> ir.Value:
-    first, last = spec.offsets("torch")
+    if x.dtype not in (None, ir.DataType.FLOAT):
+        wide = _cast(tape, x, ir.DataType.FLOAT, f"{name}_wide")
+        result = _written_out(tape, wide, shape, spec, f"{name}_fp32", convention)
+        result.name = f"{name}_fp32"
+        return tape.op("Cast", [result], {"to": x.dtype}, name=name)
+    first, last = spec.offsets(convention)
     squares = _op(tape, "Mul", [x, x], f"{name}_squares")
     flat = _reshape(tape, squares, [0, 1, shape[1], -1], f"{name}_flat")
     mean = tape.op(
@@ -187,6 +254,12 @@ def _written_out(
 def _op(tape: ir_tape.Tape, op_type: str, inputs: Sequence[ir.Value], name: str) -> ir.Value:
     value = tape.op(op_type, inputs, name=name)
     value.name = name
+    return value
+
+
+def _cast(tape: ir_tape.Tape, x: ir.Value, to: ir.DataType, name: str) -> ir.Value:
+    value = tape.op("Cast", [x], {"to": to}, name=name)
+    value.name, value.dtype = name, to
     return value
 
 

@@ -1,0 +1,162 @@
+"""``lrn-deploy build-engine``."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from lrn_deploy.cli.options import bundle_argument
+from lrn_deploy.cli.output import emit, json_option, people, progress
+
+if TYPE_CHECKING:
+    from lrn_deploy.bundle import Artifact
+
+_UNITS = {"": 1, "K": 2**10, "M": 2**20, "G": 2**30}
+
+
+def _parse_batch(_ctx: click.Context, _param: click.Parameter, value: str) -> tuple[int, int, int]:
+    """Callback of ``--batch MIN,OPT,MAX``; the order is the library's business."""
+    parts = value.split(",")
+    if len(parts) != 3 or not all(part.strip().isdecimal() for part in parts):
+        raise click.BadParameter(f"'{value}' is no profile; write 1,8,32 for instance.")
+    low, best, high = (int(part) for part in parts)
+    return low, best, high
+
+
+def _parse_bytes(_ctx: click.Context, _param: click.Parameter, value: str | None) -> int | None:
+    """Callback of ``--workspace SIZE``."""
+    if value is None:
+        return None
+    found = re.fullmatch(r"(\d+)([KMG]?)(?:i?B)?", value.strip(), re.IGNORECASE)
+    if found is None or int(found[1]) == 0:
+        raise click.BadParameter(f"'{value}' is no size; write 512M or 4G for instance.")
+    return int(found[1]) * _UNITS[found[2].upper()]
+
+
+@click.command("build-engine")
+@bundle_argument
+@click.option(
+    "--flavor",
+    type=click.Choice(["auto", "tensorrt", "rtx"]),
+    default="auto",
+    show_default=True,
+    help="Which TensorRT; rtx builds without a GPU.",
+)
+@click.option(
+    "--precision",
+    type=click.Choice(["fp32", "tf32", "fp16", "bf16", "int8"]),
+    default="fp32",
+    show_default=True,
+    help="fp16, bf16 and int8 build the variant of 'optimize --target tensorrt'.",
+)
+@click.option(
+    "--target",
+    "targets",
+    multiple=True,
+    metavar="SM|current",
+    help="GPU to build for, sm89 for instance; may be repeated for one engine for several. "
+    "Default: this machine's GPU; without one, sm86, sm89 and sm120.",
+)
+@click.option(
+    "--batch",
+    default="1,8,32",
+    show_default=True,
+    metavar="MIN,OPT,MAX",
+    callback=_parse_batch,
+    help="Smallest, best and largest batch of the engine.",
+)
+@click.option(
+    "--workspace",
+    metavar="SIZE",
+    callback=_parse_bytes,
+    help="Limit of scratch GPU memory, 4G for instance. Default: the builder's own.",
+)
+@click.option(
+    "--timing-cache",
+    type=click.Path(path_type=Path, dir_okay=False),
+    help="File of measurements to start from and to write back (tensorrt only).",
+)
+@click.option(
+    "--calibration",
+    type=click.Path(path_type=Path, exists=True, file_okay=False),
+    help="Folder of images for int8. Default: the bundle's samples.",
+)
+@json_option
+def command(
+    bundle: Path,
+    flavor: Any,
+    precision: Any,
+    targets: tuple[str, ...],
+    batch: tuple[int, int, int],
+    workspace: int | None,
+    timing_cache: Path | None,
+    calibration: Path | None,
+    as_json: bool,
+) -> None:
+    r"""Build a TensorRT engine of a bundle.
+
+    The engine is built, hashed and recorded with all that it fits; building needs no GPU with
+    tensorrt-rtx, running it does.
+
+    \b
+    Example:
+      lrn-deploy build-engine alexnet --precision fp16 --target sm89
+    """
+    from lrn_deploy.bundle import Bundle
+    from lrn_deploy.workflows.build_engine import EngineRequest, build_bundle_engine
+
+    request = EngineRequest(
+        flavor=flavor,
+        precision=precision,
+        targets=tuple(dict.fromkeys(targets)),
+        batch=batch,
+        workspace=workspace,
+        timing_cache=timing_cache,
+        calibration=calibration,
+    )
+    with progress() as bar:
+        task = bar.add_task("Building", total=None)
+
+        def on_progress(phase: str, done: int, total: int) -> None:
+            bar.update(task, description=phase, completed=done, total=total)
+
+        result = build_bundle_engine(Bundle.open(bundle), request, on_progress)
+    artifact = result.bundle.manifest.artifact(result.name)
+    say = people(as_json)
+    if result.reused:
+        say.print(f"{result.name} is up to date: same graph, options and tools.")
+    for line in _describe(result.name, artifact):
+        say.print(line, markup=False)
+    if as_json:
+        emit(
+            {
+                "bundle": str(bundle),
+                "name": result.name,
+                "reused": result.reused,
+                "artifact": artifact.model_dump(mode="json"),
+            }
+        )
+
+
+def _describe(name: str, artifact: Artifact) -> list[str]:
+    """What was made, line by line."""
+    engine = artifact.engine
+    assert engine is not None
+    title = "TensorRT for RTX" if engine.flavor == "rtx" else "TensorRT"
+    low, best, high = engine.batch
+    peak = "" if engine.peak_memory is None else f", peak memory {engine.peak_memory / 1e6:.0f} MB"
+    lines = [
+        f"{name}: {artifact.file}, {artifact.size / 1e6:.1f} MB, by {title} {engine.version} "
+        f"in {engine.build_seconds:.1f} s{peak}",
+        f"  runs on: {', '.join(engine.targets)}; batch {low} to {high}, best at {best}; "
+        f"TF32 {'on' if engine.tf32 else 'off'}",
+        f"  built from: {artifact.source} ({engine.source_sha256[:12]})",
+    ]
+    for layer in engine.lrn:
+        reason = f": {layer.reason}" if layer.reason else ""
+        lines.append(f"  LRN: {layer.name} {layer.form}{reason}")
+    lines.append("  built, hashed and parsed; not run" if engine.realised == "unknown" else "")
+    return [line for line in lines if line]

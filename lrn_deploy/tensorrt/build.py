@@ -1,0 +1,221 @@
+"""From an ONNX graph to a TensorRT engine."""
+
+from __future__ import annotations
+
+import signal
+import sys
+import threading
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from types import FrameType
+from typing import Any
+
+from lrn_deploy.bundle import EngineLrn
+from lrn_deploy.errors import BadInputError
+from lrn_deploy.tensorrt.flavor import Flavor
+from lrn_deploy.tensorrt.layers import NetworkLayer, read_layers
+from lrn_deploy.tensorrt.lrn_limits import fit_lrn
+from lrn_deploy.tensorrt.messages import (
+    builder_error,
+    find_turing_refusal,
+    parser_error,
+    turing_error,
+)
+
+Batch = tuple[int, int, int]
+Shapes = tuple[tuple[int, ...], tuple[int, ...], tuple[int, ...]]
+OnProgress = Callable[[str, int, int], None]
+"""Called with the builder's phase, and how many of how many of its steps are done."""
+
+
+@dataclass(frozen=True)
+class BuildRequest:
+    """What to build.
+
+    Attributes:
+        targets: Compute capabilities (``sm89``), or ``current``.
+        batch: Smallest, best and largest batch.
+        tf32: Let matrix products round their fp32 inputs to TF32.
+        workspace: Limit of scratch GPU memory in bytes; None leaves the builder's own.
+        timing_cache: Content of a timing cache to start from, may be empty; None for no cache.
+    """
+
+    targets: tuple[str, ...]
+    batch: Batch
+    tf32: bool = False
+    workspace: int | None = None
+    timing_cache: bytes | None = None
+
+
+@dataclass(frozen=True)
+class BuiltEngine:
+    """An engine and what is known about it.
+
+    Attributes:
+        data: The serialised engine.
+        layers: The parsed network's layers: what is requested.
+        lrn: What became of each LRN node of the graph.
+        profile: The three shapes of each input with a dynamic batch.
+        timing_cache: The timing cache after the build, if one was asked for.
+        seconds: Wall-clock time of parsing and building.
+        peak_memory: Largest resident memory of this process so far, in bytes; None on Windows.
+    """
+
+    data: bytes
+    layers: tuple[NetworkLayer, ...]
+    lrn: tuple[EngineLrn, ...]
+    profile: dict[str, Shapes]
+    timing_cache: bytes | None
+    seconds: float
+    peak_memory: int | None
+
+
+def check_batch(batch: Batch) -> None:
+    """Refuse batches that are no profile.
+
+    Raises:
+        BadInputError: If one is below 1, or they are not in order.
+    """
+    if batch[0] < 1 or list(batch) != sorted(batch):
+        raise BadInputError(
+            f"The batch profile {','.join(map(str, batch))} is not in order.",
+            "Write the smallest, the best and the largest batch: --batch 1,8,32.",
+        )
+
+
+def build_engine(
+    flavor: Flavor, graph: bytes, request: BuildRequest, on_progress: OnProgress | None = None
+) -> BuiltEngine:
+    """Build an engine. Two builds of the same request by tensorrt-rtx give the same bytes.
+
+    Ctrl-C is taken at the builder's next step, well within a second.
+
+    Args:
+        flavor: The TensorRT to build with.
+        graph: A serialised ONNX model.
+        request: What to build.
+        on_progress: Called after every step of the builder.
+
+    Raises:
+        BadInputError: If TensorRT cannot take the graph, the batch or the targets.
+        MissingError: If TensorRT or the GPU it needs is not there.
+        KeyboardInterrupt: If Ctrl-C was pressed.
+    """
+    check_batch(request.batch)
+    flavor.check_targets(request.targets)
+    builder = flavor.start_builder()
+    start = time.perf_counter()
+    graph, lrn = fit_lrn(graph)
+    network = flavor.create_network(builder)
+    parser = flavor.create_parser(network)
+    if not parser.parse(graph) or parser.num_errors:
+        raise parser_error([parser.get_error(index) for index in range(parser.num_errors)])
+    layers = read_layers(network)
+    if "sm75" in request.targets:
+        refused = find_turing_refusal(layers)
+        if refused:
+            raise turing_error(refused)
+    profile = _profile(network, request.batch)
+    config = flavor.create_config(
+        builder, targets=request.targets, tf32=request.tf32, workspace=request.workspace
+    )
+    _set_profile(builder, config, profile)
+    timings = None
+    if request.timing_cache is not None:
+        timings = flavor.set_timing_cache(config, request.timing_cache)
+    data = _run_builder(flavor, builder, network, config, on_progress)
+    return BuiltEngine(
+        data=data,
+        layers=layers,
+        lrn=lrn,
+        profile=profile,
+        timing_cache=None if timings is None else bytes(timings.serialize()),
+        seconds=time.perf_counter() - start,
+        peak_memory=_peak_memory(),
+    )
+
+
+def _profile(network: Any, batch: Batch) -> dict[str, Shapes]:
+    """The shapes of each input with a dynamic batch at the three batches."""
+    profile: dict[str, Shapes] = {}
+    for index in range(network.num_inputs):
+        tensor = network.get_input(index)
+        shape = tuple(tensor.shape)
+        if -1 in shape[1:]:
+            raise BadInputError(
+                f"Input '{tensor.name}' has the shape {list(shape)}: other axes than the batch "
+                "are dynamic, and one engine is built for one image size.",
+                "Export the network with a fixed image size.",
+            )
+        if shape[0] == -1:
+            low, best, high = ((size, *shape[1:]) for size in batch)
+            profile[tensor.name] = (low, best, high)
+        elif set(batch) != {shape[0]}:
+            raise BadInputError(
+                f"Input '{tensor.name}' has a fixed batch of {shape[0]}, so the engine cannot take "
+                f"the batches {','.join(map(str, batch))}.",
+                f"Use '--batch {shape[0]},{shape[0]},{shape[0]}', or export with a dynamic batch.",
+            )
+    return profile
+
+
+def _set_profile(builder: Any, config: Any, profile: dict[str, Shapes]) -> None:
+    if profile:
+        shapes = builder.create_optimization_profile()
+        for name, (low, best, high) in profile.items():
+            shapes.set_shape(name, low, best, high)
+        config.add_optimization_profile(shapes)
+
+
+def _run_builder(
+    flavor: Flavor, builder: Any, network: Any, config: Any, on_progress: OnProgress | None
+) -> bytes:
+    raised: list[BaseException] = []
+
+    def on_step(phase: str, done: int, total: int) -> bool:
+        if on_progress is not None and not raised:
+            try:
+                on_progress(phase, done, total)
+            except BaseException as error:  # it cannot cross the builder's C++ frames
+                raised.append(error)
+        return not raised and not interrupted.is_set()
+
+    with _catching_interrupt() as interrupted:
+        config.progress_monitor = flavor.monitor(on_step)
+        plan = builder.build_serialized_network(network, config)
+    if raised:
+        raise raised[0]
+    if interrupted.is_set():
+        raise KeyboardInterrupt
+    if plan is None:
+        raise builder_error(flavor.errors)
+    return bytes(plan)
+
+
+@contextmanager
+def _catching_interrupt() -> Iterator[threading.Event]:
+    """Note Ctrl-C instead of raising it inside the builder's callbacks, where it would be lost."""
+    interrupted = threading.Event()
+    if threading.current_thread() is not threading.main_thread():
+        yield interrupted  # only the main thread may set handlers, and only it gets Ctrl-C
+        return
+
+    def note(_signal: int, _frame: FrameType | None) -> None:
+        interrupted.set()
+
+    before = signal.signal(signal.SIGINT, note)
+    try:
+        yield interrupted
+    finally:
+        signal.signal(signal.SIGINT, before)
+
+
+def _peak_memory() -> int | None:
+    try:
+        import resource
+    except ImportError:  # Windows
+        return None
+    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    return peak if sys.platform == "darwin" else peak * 1024  # macOS counts bytes, Linux KiB
