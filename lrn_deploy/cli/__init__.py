@@ -25,25 +25,32 @@ from lrn_deploy.errors import (
     LrnDeployError,
 )
 
-COMMANDS = (
-    "models",
-    "export",
-    "build-engine",
-    "validate",
-    "classify",
-    "deploy",
-    "inspect",
-    "doctor",
-)
-"""Names of the commands, in the order of the help; each is a file of this folder."""
+COMMANDS = {
+    "models": "List the networks that can be exported by name.",
+    "export": "Export a PyTorch network to a bundle with an ONNX graph.",
+    "validate": "Compare every artifact of a bundle with the reference.",
+    "classify": "Classify images with a bundle's network.",
+    "deploy": "Export, validate and make ready, in one go.",
+    "inspect": "Show what a bundle holds: graph, LRN layers, artifacts.",
+    "doctor": "Tell what can run on this machine, and how to enable more.",
+}
+"""The commands in the order of the help, each with its line there; each is a file of this folder.
+
+The lines stand here, so that the help imports no command: numpy alone would take half its time.
+"""
 
 
 class LazyGroup(click.Group):
-    """Imports the file of a command when the command, or its help line, is needed."""
+    """Imports the file of a command when that command is run or completed, and not before."""
 
     def list_commands(self, ctx: click.Context) -> list[str]:  # noqa: ARG002 - click's signature
         """All commands, in the order of a first deployment rather than of the alphabet."""
         return list(COMMANDS)
+
+    def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:  # noqa: ARG002
+        """Write the list of commands in the help."""
+        with formatter.section("Commands"):
+            formatter.write_dl(list(COMMANDS.items()))
 
     def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:  # noqa: ARG002
         """The command called ``cmd_name``, or None."""
@@ -59,7 +66,7 @@ class LazyGroup(click.Group):
 @click.option("--debug", is_flag=True, envvar="LRN_DEPLOY_DEBUG", help="Show tracebacks.")
 @click.pass_context
 def cli(ctx: click.Context, debug: bool) -> None:
-    r"""Deploy networks with Local Response Normalization, checked and measured.
+    """Deploy networks with Local Response Normalization, checked and measured.
 
     \b
     Start with:

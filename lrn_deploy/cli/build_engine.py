@@ -96,7 +96,7 @@ def command(
     calibration: Path | None,
     as_json: bool,
 ) -> None:
-    r"""Build a TensorRT engine of a bundle.
+    """Build a TensorRT engine of a bundle.
 
     The engine is built, hashed and recorded with all that it fits; building needs no GPU with
     tensorrt-rtx, running it does.

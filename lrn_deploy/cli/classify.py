@@ -76,7 +76,7 @@ def command(
     Example:
       lrn-deploy classify alexnet photo.jpg
       lrn-deploy classify alexnet photos 'more/**/*.png' --top 3 --jsonl > labels.jsonl
-    """  # noqa: D301 - click wants the character itself
+    """
     from lrn_deploy.backends.registry import artifact_backends
     from lrn_deploy.bundle import Bundle
     from lrn_deploy.errors import BadInputError

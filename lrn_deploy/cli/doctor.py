@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 @click.command("doctor")
 @json_option
 def command(as_json: bool) -> None:
-    r"""Tell what this machine has, which backends can run, and how to enable the rest.
+    """Tell what this machine has, which backends can run, and how to enable the rest.
 
     Exits with 0 if at least one backend can run, and with 3 if none can or if packages that
     break each other are installed.

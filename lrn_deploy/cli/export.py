@@ -48,7 +48,7 @@ def command(
     labels: Path | None,
     as_json: bool,
 ) -> None:
-    r"""Export a PyTorch network to a bundle with a standard ONNX graph.
+    """Export a PyTorch network to a bundle with a standard ONNX graph.
 
     MODEL is a network that 'lrn-deploy models' lists, or package.module:factory or
     file.py:factory, where factory() returns a torch.nn.Module. Every LRN becomes one standard

@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 @bundle_argument
 @json_option
 def command(bundle: Path, as_json: bool) -> int:
-    r"""Show what a bundle holds: graph, LRN layers, artifacts, digests, provenance.
+    """Show what a bundle holds: graph, LRN layers, artifacts, digests, provenance.
 
     Every file is read and checked against its digest; exit code 4 if one is damaged.
 

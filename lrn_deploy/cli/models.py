@@ -26,7 +26,7 @@ def command(as_json: bool) -> None:
       lrn-deploy models
       lrn-deploy models --json
       lrn-deploy export digits -o digits-bundle
-    """  # noqa: D301 - click wants the character itself
+    """
     if as_json:
         emit([_record(entry) for entry in ZOO.values()])
         return
