@@ -1,0 +1,43 @@
+"""Which backends there are."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from lrn_deploy.backends.onnxruntime import OnnxRuntimeBackend
+from lrn_deploy.backends.protocol import Backend
+from lrn_deploy.backends.torch import TorchBackend
+from lrn_deploy.errors import BadInputError
+
+DEVICES = ("cpu", "cuda")
+
+
+def artifact_backends(devices: Sequence[str] = DEVICES) -> tuple[Backend, ...]:
+    """Every backend that runs artifacts, on every device, whether it can run here or not.
+
+    Raises:
+        BadInputError: If a device is not ``cpu``, ``cuda`` or ``cuda:N``.
+    """
+    for device in devices:
+        check_device(device)
+    return tuple(OnnxRuntimeBackend(device) for device in devices)
+
+
+def torch_backends(devices: Sequence[str] = DEVICES) -> tuple[TorchBackend, ...]:
+    """PyTorch on every device, whether it can run here or not."""
+    for device in devices:
+        check_device(device)
+    return tuple(TorchBackend(device) for device in devices)
+
+
+def check_device(device: str) -> None:
+    """Refuse what names no device.
+
+    Raises:
+        BadInputError: If it is not ``cpu``, ``cuda`` or ``cuda:N``.
+    """
+    kind, _, index = device.partition(":")
+    if kind not in DEVICES or (":" in device and (kind == "cpu" or not index.isdecimal())):
+        raise BadInputError(
+            f"There is no device '{device}'.", "Choose cpu, cuda or cuda:N (cuda:0 for instance)."
+        )

@@ -1,0 +1,220 @@
+"""``lrn-deploy validate``."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import click
+
+from lrn_deploy.cli.options import bundle_argument
+from lrn_deploy.cli.output import emit, json_option, people, progress
+from lrn_deploy.errors import CHECK_FAILED, DONE
+
+if TYPE_CHECKING:
+    from rich.console import Console
+    from rich.table import Table
+
+    from lrn_deploy.parity.report import Check, ParityReport
+
+
+@click.command("validate")
+@bundle_argument
+@click.option(
+    "--images",
+    type=click.Path(path_type=Path, file_okay=False),
+    help="Also check on the pictures in this folder (at most 64).",
+)
+@click.option("--layerwise", is_flag=True, help="Compare every layer; name the first that drifts.")
+@click.option(
+    "--max-batch", default=8, show_default=True, help="Check at batch sizes 1, 3 and this one."
+)
+@click.option(
+    "--device",
+    "devices",
+    multiple=True,
+    help="Run on cpu, cuda or cuda:N only, and fail if it is not there; may be repeated.",
+)
+@click.option("--max-error", type=float, help="Budget of the relative L2 error.")
+@click.option("--max-active-error", type=float, help="The same on inputs that make LRN act.")
+@click.option("--max-probe-error", type=float, help="The same of one LRN layer alone.")
+@json_option
+@click.pass_context
+def command(
+    ctx: click.Context,
+    bundle: Path,
+    images: Path | None,
+    layerwise: bool,
+    max_batch: int,
+    devices: tuple[str, ...],
+    max_error: float | None,
+    max_active_error: float | None,
+    max_probe_error: float | None,
+    as_json: bool,
+) -> None:
+    """Compare every artifact of a bundle with the network in PyTorch.
+
+    Runs each artifact on every backend that is here, on photographs, random and extreme inputs,
+    and on inputs scaled until LRN acts; runs each LRN layer alone against its definition in
+    float64; and writes reports/parity.json. Exits with 1 if an error is over its budget.
+
+    \b
+    Example:
+      lrn-deploy validate alexnet
+      lrn-deploy validate alexnet --images photos --layerwise
+    """
+    from lrn_deploy.bundle import Bundle
+    from lrn_deploy.parity.budgets import Budgets
+    from lrn_deploy.workflows.options import ValidateOptions, batches_up_to
+    from lrn_deploy.workflows.validate import REPORT, validate
+
+    options = ValidateOptions(
+        images=images,
+        batches=batches_up_to(max_batch),
+        budgets=Budgets(max_error, max_active_error, max_probe_error),
+        layerwise=layerwise,
+        devices=devices or None,
+    )
+    with progress() as bar:
+        task = bar.add_task("opening the bundle", total=None)
+
+        def on_progress(what: str, done: int, total: int) -> None:
+            bar.update(task, description=what, completed=done, total=total)
+
+        report = validate(Bundle.open(bundle), options, on_progress)
+    say = people(as_json)
+    _print(say, report)
+    say.print(f"Report: {bundle / REPORT}", markup=False)
+    if as_json:
+        emit(report)
+    ctx.exit(DONE if report.verdict == "pass" else CHECK_FAILED)
+
+
+def _print(say: Console, report: ParityReport) -> None:
+    """One table, what stands out, and one verdict line."""
+    table = _table(report)
+    say.width = max(say.width, 100)  # better a line that wraps than one that is cut
+    say.print(table)
+    for line in (*_activity_lines(report), *_drift_lines(report), *_reasons(report.checks)):
+        say.print(line, markup=False)
+    for warning in report.warnings:
+        say.print(f"Warning: {warning}", markup=False)
+    if report.verdict == "pass":
+        ran = len({check.artifact for check in report.checks if check.artifact and check.metrics})
+        count = sum(check.verdict != "skipped" for check in report.checks)
+        line = f"PASS: {ran} artifact(s), {count} checks, every error within its budget."
+    else:
+        shown = ", ".join(report.caught_by[:5])
+        more = len(report.caught_by) - 5
+        line = f"FAIL, caught by: {shown}{f' and {more} more' if more > 0 else ''}."
+    say.print(line, markup=False)
+
+
+def _table(report: ParityReport) -> Table:
+    """The worst check of each artifact, backend and kind of inputs."""
+    from rich.table import Table
+
+    from lrn_deploy.parity.report import worst
+
+    table = Table(box=None, pad_edge=False)
+    for title in ("artifact", "backend", "check"):
+        table.add_column(title, no_wrap=True)
+    for title in ("relative L2", "over signal", "budget"):
+        table.add_column(title, justify="right", no_wrap=True)
+    table.add_column("verdict", no_wrap=True)
+    ran = {check.artifact for check in report.checks if check.metrics is not None}
+    for checks in _groups(report.checks):
+        shown = worst(checks)
+        if shown.verdict == "skipped" and shown.artifact in ran:
+            continue  # it ran on another backend, and the report says where it did not
+        table.add_row(
+            shown.artifact or "(reference)",
+            shown.backend,
+            _what(shown),
+            _error(shown),
+            _signal(shown),
+            f"{shown.budget.relative_l2:.0e}" if shown.budget else "-",
+            shown.verdict,
+        )
+    return table
+
+
+def _activity_lines(report: ParityReport) -> list[str]:
+    """Where LRN acts: the highest activity of each layer on each set of inputs."""
+    if not any(report.activity.values()):
+        return []
+    sets = "; ".join(
+        f"{name} {', '.join(f'{value:.2g}' for value in layers.values())}"
+        for name, layers in report.activity.items()
+    )
+    layers = ", ".join(next(iter(report.activity.values())))
+    return [f"LRN activity of {layers}: {sets}"]
+
+
+def _drift_lines(report: ParityReport) -> list[str]:
+    lines = []
+    for drift in report.drift:
+        if drift.first is None:
+            found = f"all {drift.compared} are within budget"
+        else:
+            found = f"the first over budget is {_describe(drift.first)}"
+        lines.append(f"Layers of {drift.artifact} on {drift.backend}: {found}")
+    return lines
+
+
+def _reasons(checks: Sequence[Check]) -> list[str]:
+    """A line for each row of the table that is no plain pass."""
+    from lrn_deploy.parity.report import worst
+
+    lines = []
+    ran = {check.artifact for check in checks if check.metrics is not None}
+    for group in _groups(checks):
+        shown = worst(group)
+        if shown.verdict == "fail":
+            lines.append(f"Failed: {_describe(shown)}: {shown.reason}")
+        elif shown.verdict == "limited":
+            lines.append(f"Limited: {_describe(shown)}: {shown.reason}")
+        elif shown.verdict == "skipped" and shown.artifact not in ran:
+            lines.append(f"Skipped: {shown.artifact or 'the reference'}: {shown.reason}")
+    return lines
+
+
+def _describe(check: Check) -> str:
+    """``model, LRN alone, net.2, amplitude 1e+04 (relative L2 5.6e-05)``."""
+    parts = [check.artifact or "(reference)"]
+    parts += {"probe": ["LRN alone"], "layer": ["layer"]}.get(check.kind, [])
+    parts += [part for part in (check.subject, check.inputs) if part]
+    parts += [f"batch {check.batch}"] if check.batch else []
+    return ", ".join(parts) + (f" (relative L2 {_error(check)})" if check.metrics else "")
+
+
+def _groups(checks: Sequence[Check]) -> list[list[Check]]:
+    groups: dict[tuple[str, str, str], list[Check]] = {}
+    for check in checks:
+        groups.setdefault((check.artifact, check.backend, _what(check)), []).append(check)
+    return list(groups.values())
+
+
+def _what(check: Check) -> str:
+    if check.kind == "outputs" and check.inputs:
+        return check.inputs
+    return {"outputs": "outputs", "probe": "LRN alone", "layer": "layers"}.get(check.kind, "itself")
+
+
+def _error(check: Check) -> str:
+    if check.metrics is None:
+        return "-"
+    each = check.budget is not None and check.budget.each_input
+    return _number(check.metrics.worst_relative_l2 if each else check.metrics.relative_l2)
+
+
+def _signal(check: Check) -> str:
+    signal = check.metrics.error_over_signal if check.metrics else None
+    judged = check.budget is not None and check.budget.error_over_signal is not None
+    return "-" if signal is None or not judged else _number(signal)
+
+
+def _number(value: float) -> str:
+    return f"{value:.1e}" if math.isfinite(value) else str(value)

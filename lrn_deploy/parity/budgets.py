@@ -1,0 +1,119 @@
+"""How much error is allowed: one table, by precision and by the regime of the inputs."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from typing import Literal
+
+from pydantic import BaseModel, ConfigDict
+
+from lrn_deploy.errors import BadInputError
+from lrn_deploy.parity.metrics import Metrics
+
+Regime = Literal["ordinary", "active", "extreme", "probe"]
+"""What kind of inputs a check ran on.
+
+``ordinary`` inputs are what the network is made for. ``active`` ones are scaled until LRN acts,
+where LRN's gradient and the cancellation behind it enlarge rounding errors. ``extreme`` ones lie
+at or beyond the edge of what a network meets, each judged alone because their sizes differ by
+orders of magnitude. ``probe`` inputs go to one LRN layer alone.
+"""
+
+SIGNAL_FACTOR = 5.0
+"""How much larger than relative L2 the error over signal may be."""
+
+TABLE: dict[str, dict[Regime, float]] = {
+    # A fault in the graph reads 1e-2 and more in at least one regime, and rounding in fp32 a few
+    # 1e-7 in the ordinary one; tests/integration/test_mutations.py holds the table to that.
+    "fp32": {"ordinary": 2e-6, "active": 2e-5, "extreme": 2e-5, "probe": 1e-6},
+    "tf32": {"ordinary": 2e-3, "active": 1e-2, "extreme": 1e-2, "probe": 1e-6},
+    "fp16": {"ordinary": 5e-3, "active": 2e-2, "extreme": 2e-2, "probe": 2e-3},
+    "bf16": {"ordinary": 2e-2, "active": 5e-2, "extreme": 5e-2, "probe": 1e-2},
+    # LRN stays in float in a quantized graph, so its probe keeps the budget of floats.
+    "int8": {"ordinary": 3e-2, "active": 1e-1, "extreme": 3e-1, "probe": 2e-3},
+}
+"""Largest relative L2 error, by precision and regime."""
+
+
+class Budget(BaseModel):
+    """The largest errors of a check.
+
+    Attributes:
+        relative_l2: Bound on the relative L2 error.
+        error_over_signal: Bound on the error over signal; None where it is not judged.
+        each_input: Whether relative_l2 binds each input alone instead of all together.
+    """
+
+    model_config = ConfigDict(frozen=True)
+
+    relative_l2: float
+    error_over_signal: float | None = None
+    each_input: bool = False
+
+    def holds(self, metrics: Metrics) -> bool:
+        """Whether ``metrics`` stay within the budget; NaN never does."""
+        return self.used(metrics) <= 1.0
+
+    def used(self, metrics: Metrics) -> float:
+        """The larger of the two errors over its bound: above 1 the budget is exceeded."""
+        error = metrics.worst_relative_l2 if self.each_input else metrics.relative_l2
+        shares = [_share(error, self.relative_l2)]
+        if self.error_over_signal is not None and metrics.error_over_signal is not None:
+            shares.append(_share(metrics.error_over_signal, self.error_over_signal))
+        return math.nan if any(math.isnan(share) for share in shares) else max(shares)
+
+
+@dataclass(frozen=True)
+class Budgets:
+    """The table with what the user asked for instead.
+
+    Attributes:
+        max_error: Relative L2 on ordinary and extreme inputs; None takes the table's.
+        max_active_error: Relative L2 on active inputs; None takes the table's.
+        max_probe_error: Relative L2 of an LRN layer alone; None takes the table's.
+
+    Raises:
+        BadInputError: If one of them is not a positive number.
+    """
+
+    max_error: float | None = None
+    max_active_error: float | None = None
+    max_probe_error: float | None = None
+
+    def __post_init__(self) -> None:
+        for name in ("max_error", "max_active_error", "max_probe_error"):
+            value = getattr(self, name)
+            if value is not None and not (math.isfinite(value) and value > 0):
+                raise BadInputError(
+                    f"A budget must be a positive number, got {value!r} as {name}.",
+                    "It bounds the relative L2 error: 1e-5 for instance.",
+                )
+
+    def budget(self, precision: str, regime: Regime) -> Budget:
+        """The budget of an artifact of ``precision`` on inputs of ``regime``.
+
+        Raises:
+            BadInputError: If the table has no such precision and the user gave no budget.
+        """
+        given = {
+            "ordinary": self.max_error,
+            "extreme": self.max_error,
+            "active": self.max_active_error,
+            "probe": self.max_probe_error,
+        }[regime]
+        if given is None:
+            if precision not in TABLE:
+                raise BadInputError(
+                    f"There is no error budget for the precision '{precision}'; "
+                    f"the table has {', '.join(TABLE)}.",
+                    "Give one with --max-error, --max-active-error and --max-probe-error.",
+                )
+            given = TABLE[precision][regime]
+        # Inputs as far apart as the extreme ones have no common signal to speak of.
+        signal = None if regime == "extreme" else SIGNAL_FACTOR * given
+        return Budget(relative_l2=given, error_over_signal=signal, each_input=regime == "extreme")
+
+
+def _share(error: float, bound: float) -> float:
+    return error / bound

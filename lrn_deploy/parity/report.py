@@ -1,0 +1,143 @@
+"""What ``reports/parity.json`` holds; every table of it is drawn from these models."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import Literal
+
+from pydantic import BaseModel, ConfigDict
+
+from lrn_deploy.parity.budgets import Budget
+from lrn_deploy.parity.metrics import Metrics
+
+SCHEMA_VERSION = 1
+
+Kind = Literal["reference", "outputs", "probe", "layer"]
+Verdict = Literal["pass", "limited", "fail", "skipped"]
+
+KIND_NAMES: dict[Kind, str] = {
+    "reference": "PyTorch against the stored samples",
+    "outputs": "outputs",
+    "probe": "LRN alone",
+    "layer": "layers",
+}
+
+
+class Record(BaseModel):
+    """Base of everything in the report."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid", ser_json_inf_nan="strings")
+
+
+class Check(Record):
+    """One comparison.
+
+    Attributes:
+        kind: ``outputs`` of the whole network, one LRN layer's ``probe``, one ``layer`` of
+            --layerwise, or the ``reference`` itself against what is stored.
+        artifact: The artifact's name; empty for the reference.
+        backend: Backend and device.
+        subject: The output, or the layer.
+        inputs: The set of inputs, or the amplitude of a probe.
+        batch: Batch size of the runs; None for a probe.
+        metrics: None if it could not be run.
+        budget: What the metrics were held against.
+        verdict: ``limited`` where the runtime's own kernel loses digits and the graph is right;
+            ``skipped`` where it cannot run here.
+        reason: Why it is not a plain pass.
+    """
+
+    kind: Kind
+    artifact: str
+    backend: str
+    subject: str = ""
+    inputs: str = ""
+    batch: int | None = None
+    metrics: Metrics | None = None
+    budget: Budget | None = None
+    verdict: Verdict
+    reason: str = ""
+
+    @property
+    def name(self) -> str:
+        """What to call the check, ``outputs on active-x316`` or ``LRN alone: net.2``."""
+        what = KIND_NAMES[self.kind]
+        if self.kind == "probe":
+            return f"{what}: {self.subject}"
+        if self.kind == "layer":
+            return f"layer {self.subject} on {self.inputs}"
+        return f"{what} on {self.inputs}" if self.inputs else what
+
+    @property
+    def severity(self) -> float:
+        """For finding the worst of several checks: above 1 the budget is exceeded."""
+        if self.metrics is None or self.budget is None:
+            return {"fail": float("inf"), "skipped": -1.0}.get(self.verdict, 0.0)
+        used = self.budget.used(self.metrics)
+        return float("inf") if used != used else used  # NaN is the worst of all
+
+
+class Drift(Record):
+    """Where an artifact first leaves its budget, layer by layer.
+
+    Attributes:
+        artifact: The artifact's name.
+        backend: Backend and device.
+        first: The first layer's check over budget; None if all layers keep it.
+        compared: Number of layers compared.
+        missing: Layers whose values the artifact's graph no longer has.
+    """
+
+    artifact: str
+    backend: str
+    first: Check | None
+    compared: int
+    missing: tuple[str, ...] = ()
+
+
+class ParityReport(Record):
+    """The answer of ``validate``.
+
+    Attributes:
+        schema_version: Version of this format.
+        created: Time in UTC, ISO 8601.
+        model: Name of the network.
+        weights: Where its weights came from.
+        reference: What computed the outputs that everything is held against.
+        verdict: ``pass`` only if no check failed and at least one artifact ran.
+        caught_by: Names of the checks that failed, without repetition.
+        artifacts: SHA-256 of each artifact as it was when it was checked.
+        checks: All comparisons.
+        drift: Answers of --layerwise.
+        activity: For each set of inputs the activity of each LRN layer.
+        warnings: What the checks could not see.
+        machine: Processor, number of cores, operating system.
+        versions: Versions of Python and of the tools.
+        seconds: How long it took.
+    """
+
+    schema_version: int = SCHEMA_VERSION
+    created: str
+    model: str
+    weights: str
+    reference: str
+    verdict: Literal["pass", "fail"]
+    caught_by: tuple[str, ...] = ()
+    artifacts: dict[str, str]
+    checks: tuple[Check, ...]
+    drift: tuple[Drift, ...] = ()
+    activity: dict[str, dict[str, float]]
+    warnings: tuple[str, ...] = ()
+    machine: dict[str, str]
+    versions: dict[str, str]
+    seconds: float
+
+
+def caught_by(checks: Iterable[Check]) -> tuple[str, ...]:
+    """Names of the checks that failed, each once, in order."""
+    return tuple(dict.fromkeys(check.name for check in checks if check.verdict == "fail"))
+
+
+def worst(checks: Iterable[Check]) -> Check:
+    """The check that used most of its budget; a failed one before all others."""
+    return max(checks, key=lambda check: (check.verdict == "fail", check.severity))

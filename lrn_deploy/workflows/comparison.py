@@ -1,0 +1,210 @@
+"""Holding one loaded artifact against the samples: outputs, LRN probes and layers."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+
+import numpy as np
+import onnx
+
+from lrn_deploy.backends.protocol import Array, Backend, Session
+from lrn_deploy.bundle import Artifact, ArtifactData, LayerTensor, Manifest
+from lrn_deploy.errors import LrnDeployError
+from lrn_deploy.parity import graph
+from lrn_deploy.parity.budgets import Budget, Budgets
+from lrn_deploy.parity.metrics import compare
+from lrn_deploy.parity.probe import Runner, probe_layer
+from lrn_deploy.parity.report import Check, Drift, Kind
+from lrn_deploy.parity.samples import regime_of
+from lrn_deploy.workflows.samples import Sample
+
+
+@dataclass(frozen=True)
+class Subject:
+    """What is being checked.
+
+    Attributes:
+        artifact: The artifact's name; empty for the reference.
+        backend: Backend and device, for the report.
+        precision: Which row of the budgets it is held to.
+    """
+
+    artifact: str
+    backend: str
+    precision: str
+
+
+def check_outputs(
+    subject: Subject,
+    session: Session,
+    samples: Sequence[Sample],
+    batches: Sequence[int],
+    budgets: Budgets,
+    kind: Kind = "outputs",
+) -> Iterator[Check]:
+    """Every output on every set of inputs at every batch size."""
+    for batch in fitting_batches(session, batches):
+        for sample in samples:
+            budget = budgets.budget(subject.precision, regime_of(sample.name))
+            try:
+                outputs = run_in_batches(session, sample.feeds, batch)
+            except LrnDeployError as error:
+                yield _failed(subject, kind, error.message, inputs=sample.name, batch=batch)
+                continue
+            for name, truth in sample.outputs.items():
+                if name not in outputs:
+                    reason = f"it has no output '{name}'"
+                    yield _failed(subject, kind, reason, name, sample.name, batch)
+                    continue
+                check = judge(subject, kind, name, outputs[name], truth, budget)
+                yield check.model_copy(update={"inputs": sample.name, "batch": batch})
+
+
+def check_probes(
+    subject: Subject, backend: Backend, model: onnx.ModelProto, manifest: Manifest, budgets: Budgets
+) -> Iterator[Check]:
+    """Every LRN layer of an ONNX artifact, alone."""
+
+    @contextmanager
+    def load(data: bytes) -> Iterator[Runner]:
+        with backend.load(ArtifactData("LRN probe", "onnx", data)) as session:
+            yield session
+
+    budget = budgets.budget(subject.precision, "probe")
+    for layer in manifest.lrn_layers:
+        for result in probe_layer(model, layer, load, budget):
+            yield Check(
+                kind="probe",
+                artifact=subject.artifact,
+                backend=subject.backend,
+                subject=layer.name,
+                inputs="" if result.amplitude is None else f"amplitude {result.amplitude:g}",
+                metrics=result.metrics,
+                budget=budget,
+                verdict=result.verdict,
+                reason=result.reason,
+            )
+
+
+def check_layers(
+    subject: Subject,
+    backend: Backend,
+    artifact: Artifact,
+    model: onnx.ModelProto,
+    layers: Sequence[LayerTensor],
+    samples: Sequence[tuple[Sample, Mapping[str, Array]]],
+    budgets: Budgets,
+) -> tuple[list[Check], Drift]:
+    """The output of every layer, and the first one that is over its budget.
+
+    Args:
+        subject: What is being checked.
+        backend: Runs it.
+        artifact: Its record.
+        model: Its graph, into which the intermediate values are marked as outputs.
+        layers: Which value is which module's output, in the order in which they run.
+        samples: Sets of inputs, with the reference's output of each module by its path.
+        budgets: The budgets.
+    """
+    names = graph.value_names(model)
+    present = [layer for layer in layers if layer.tensor in names]
+    missing = tuple(layer.module for layer in layers if layer.tensor not in names)
+    data = graph.with_outputs(model, [layer.tensor for layer in present])
+    checks: list[Check] = []
+    with backend.load(ArtifactData(subject.artifact, artifact.format, data)) as session:
+        for sample, truths in samples:
+            budget = budgets.budget(subject.precision, regime_of(sample.name))
+            try:
+                outputs = run_in_batches(session, sample.feeds, fitting_batches(session, [8])[0])
+            except LrnDeployError as error:
+                checks.append(_failed(subject, "layer", error.message, inputs=sample.name))
+                continue
+            for layer in present:
+                check = judge(
+                    subject,
+                    "layer",
+                    layer.module,
+                    outputs[layer.tensor],
+                    truths[layer.module],
+                    budget,
+                )
+                checks.append(check.model_copy(update={"inputs": sample.name}))
+    order = {layer.module: at for at, layer in enumerate(layers)}
+    over = [check for check in checks if check.verdict == "fail"]
+    first = min(over, key=lambda check: order.get(check.subject, -1), default=None)
+    return checks, Drift(
+        artifact=subject.artifact,
+        backend=subject.backend,
+        first=first,
+        compared=len(present),
+        missing=missing,
+    )
+
+
+def judge(
+    subject: Subject, kind: Kind, name: str, output: Array, truth: Array, budget: Budget
+) -> Check:
+    """Compare one array with its reference."""
+    if output.shape != truth.shape:
+        reason = f"it gives shape {list(output.shape[1:])} instead of {list(truth.shape[1:])}"
+        return _failed(subject, kind, reason, name)
+    metrics = compare(output, truth)
+    holds = budget.holds(metrics)
+    reason = ""
+    if metrics.nonfinite_mismatches:
+        reason = f"{metrics.nonfinite_mismatches} values are NaN or infinite on one side only"
+    elif not holds:
+        reason = "over budget"
+    return Check(
+        kind=kind,
+        artifact=subject.artifact,
+        backend=subject.backend,
+        subject=name,
+        metrics=metrics,
+        budget=budget,
+        verdict="pass" if holds else "fail",
+        reason=reason,
+    )
+
+
+def run_in_batches(session: Session, feeds: Mapping[str, Array], batch: int) -> dict[str, Array]:
+    """Run all rows of ``feeds`` in batches of exactly ``batch``, the last filled up from the front.
+
+    Returns:
+        Outputs by name, one row for each row of the feeds.
+    """
+    rows = len(next(iter(feeds.values())))
+    parts: dict[str, list[Array]] = {}
+    for start in range(0, rows, batch):
+        taken = np.arange(start, start + batch) % rows
+        for name, value in session.run({key: all_[taken] for key, all_ in feeds.items()}).items():
+            parts.setdefault(name, []).append(value)
+    return {name: np.concatenate(values)[:rows] for name, values in parts.items()}
+
+
+def fitting_batches(session: Session, batches: Sequence[int]) -> tuple[int, ...]:
+    """The batch sizes that a session takes: those asked for, or the only one it was made for."""
+    axis = session.inputs[0].shape[0]
+    return (axis,) if isinstance(axis, int) else tuple(batches)
+
+
+def _failed(
+    subject: Subject,
+    kind: Kind,
+    reason: str,
+    name: str = "",
+    inputs: str = "",
+    batch: int | None = None,
+) -> Check:
+    return Check(
+        kind=kind,
+        artifact=subject.artifact,
+        backend=subject.backend,
+        subject=name,
+        inputs=inputs,
+        batch=batch,
+        verdict="fail",
+        reason=reason,
+    )

@@ -1,0 +1,277 @@
+"""Validate a bundle: every artifact, on every backend that can run here, against the reference."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterator, Sequence
+from datetime import UTC, datetime
+
+from lrn_deploy.backends.protocol import Array, Backend
+from lrn_deploy.backends.registry import DEVICES, artifact_backends, torch_backends
+from lrn_deploy.backends.torch import TorchBackend, TorchSession
+from lrn_deploy.bundle import Artifact, Bundle
+from lrn_deploy.environment import machine, versions
+from lrn_deploy.errors import BadInputError, DamagedError, LrnDeployError, MissingError
+from lrn_deploy.parity import graph
+from lrn_deploy.parity.activity import ordinary_warning
+from lrn_deploy.parity.report import Check, Drift, ParityReport, caught_by
+from lrn_deploy.parity.samples import regime_of
+from lrn_deploy.workflows.comparison import (
+    Subject,
+    check_layers,
+    check_outputs,
+    check_probes,
+)
+from lrn_deploy.workflows.options import ValidateOptions
+from lrn_deploy.workflows.reference import open_reference, trace_layers
+from lrn_deploy.workflows.samples import Sample, Samples, ensure_samples
+
+REPORT = "reports/parity.json"
+Progress = Callable[[str, int, int], None]
+"""Called with what is being done, and how many of how many steps are done."""
+
+
+def validate(
+    bundle: Bundle, options: ValidateOptions | None = None, on_progress: Progress | None = None
+) -> ParityReport:
+    """Compare every artifact with the reference, and write ``reports/parity.json``.
+
+    The reference is PyTorch in float32. Where it cannot run, its outputs that are stored with the
+    bundle's samples take its place.
+
+    Args:
+        bundle: The bundle. Its samples are made, or made again, if need be.
+        options: How to validate.
+        on_progress: Told what goes on.
+
+    Returns:
+        The report; its verdict is ``fail`` if one check failed.
+
+    Raises:
+        MissingError: If nothing can run here, or samples are needed and cannot be made.
+        DamagedError: If a file of the bundle is not what the manifest says.
+        CannotWriteError: If the samples or the report cannot be written.
+    """
+    options = options or ValidateOptions()
+    return _Validation(bundle, options, on_progress or _silent).run()
+
+
+class _Validation:
+    """One run of :func:`validate`."""
+
+    def __init__(self, bundle: Bundle, options: ValidateOptions, on_progress: Progress) -> None:
+        self.bundle = bundle
+        self.options = options
+        self.tell = on_progress
+        self.warnings: list[str] = []
+        self.drift: list[Drift] = []
+
+    def run(self) -> ParityReport:
+        started = time.monotonic()
+        steps = len(self.bundle.manifest.artifacts) + 2
+        self.tell("computing the reference", 0, steps)
+        session, why_not = self._reference()
+        samples = ensure_samples(
+            self.bundle,
+            session,
+            images=self.options.images,
+            rows=max(self.options.batches),
+            missing=why_not,
+        )
+        self.bundle = samples.bundle
+        manifest = self.bundle.manifest
+        self.warnings.extend(samples.warnings)
+        checks = list(self._check_reference(session, why_not, samples))
+        truths = self._layers(session, samples, why_not) if self.options.layerwise else None
+        if session is not None:
+            session.close()
+        del session
+        for done, name in enumerate(manifest.artifacts, start=1):
+            self.tell(f"checking {name}", done, steps)
+            checks.extend(self._check_artifact(name, manifest.artifacts[name], samples, truths))
+        self._require_some(checks)
+        self.tell("writing the report", steps - 1, steps)
+        report = self._report(checks, time.monotonic() - started)
+        self.bundle.add_file(REPORT, (report.model_dump_json(indent=2) + "\n").encode())
+        self.tell("done", steps, steps)
+        return report
+
+    def _reference(self) -> tuple[TorchSession | None, str]:
+        """PyTorch with the bundle's network, or why that cannot run here."""
+        manifest = self.bundle.manifest
+        backend = TorchBackend()
+        probe = backend.probe()
+        if not probe.available:
+            return None, probe.detail
+        try:
+            return open_reference(manifest, backend), ""
+        except (BadInputError, MissingError) as error:
+            if not manifest.samples:
+                raise
+            return None, error.message
+
+    def _check_reference(
+        self, session: TorchSession | None, why_not: str, samples: Samples
+    ) -> Iterator[Check]:
+        """PyTorch against the stored samples: a stale reference must not go unnoticed."""
+        if session is None:
+            self.warnings.append(f"PyTorch did not take part, stored outputs did: {why_not}")
+            yield Check(
+                kind="reference",
+                artifact="",
+                backend="torch:cpu",
+                verdict="skipped",
+                reason=why_not,
+            )
+            return
+        subject = Subject("", "torch:cpu", "fp32")
+        yield from check_outputs(
+            subject,
+            session,
+            samples.sets,
+            self.options.batches,
+            self.options.budgets,
+            kind="reference",
+        )
+        for backend in torch_backends(self._devices()):
+            if backend.device == "cpu" or not backend.probe().available:
+                continue
+            subject = Subject("", f"torch:{backend.device}", "fp32")
+            with open_reference(self.bundle.manifest, backend) as other:
+                yield from check_outputs(
+                    subject, other, samples.sets, self.options.batches, self.options.budgets
+                )
+
+    def _layers(
+        self, session: TorchSession | None, samples: Samples, why_not: str
+    ) -> list[tuple[Sample, dict[str, Array]]]:
+        """The output of every module of the reference on every set of inputs."""
+        if session is None:
+            raise MissingError(
+                f"--layerwise needs the network in PyTorch: {why_not}",
+                "Leave out --layerwise, or install PyTorch with: pip install 'lrn-deploy[export]'",
+            )
+        manifest = self.bundle.manifest
+        return [(item, trace_layers(manifest, session, item.feeds)) for item in samples.sets]
+
+    def _check_artifact(
+        self,
+        name: str,
+        artifact: Artifact,
+        samples: Samples,
+        truths: list[tuple[Sample, dict[str, Array]]] | None,
+    ) -> Iterator[Check]:
+        """One artifact on every backend that can run here, or the reasons why none can."""
+        backends = [
+            backend
+            for backend in artifact_backends(self._devices())
+            if artifact.format in backend.formats
+        ]
+        if not backends:
+            reason = f"no backend here runs artifacts of the format {artifact.format}"
+            yield Check(kind="outputs", artifact=name, backend="", verdict="skipped", reason=reason)
+            return
+        for backend in backends:
+            subject = Subject(name, f"{backend.name}:{backend.device}", artifact.precision)
+            probe = backend.probe()
+            if probe.available:
+                yield from self._check_on(subject, backend, artifact, samples, truths)
+                continue
+            if self.options.devices is not None:
+                raise MissingError(
+                    f"{backend.name} cannot run on {backend.device}: {probe.detail}", probe.hint
+                )
+            yield Check(
+                kind="outputs",
+                artifact=name,
+                backend=subject.backend,
+                verdict="skipped",
+                reason=probe.detail,
+            )
+
+    def _check_on(
+        self,
+        subject: Subject,
+        backend: Backend,
+        artifact: Artifact,
+        samples: Samples,
+        truths: list[tuple[Sample, dict[str, Array]]] | None,
+    ) -> Iterator[Check]:
+        options, manifest = self.options, self.bundle.manifest
+        data = self.bundle.load(subject.artifact)
+        try:
+            with backend.load(data) as session:
+                yield from check_outputs(
+                    subject, session, samples.sets, options.batches, options.budgets
+                )
+        except DamagedError as error:
+            # The bytes are those that were recorded, so it is the graph that is wrong.
+            yield Check(
+                kind="outputs",
+                artifact=subject.artifact,
+                backend=subject.backend,
+                verdict="fail",
+                reason=error.message,
+            )
+        if artifact.format != "onnx":
+            return
+        model = graph.parse(data.data)
+        del data
+        yield from check_probes(subject, backend, model, manifest, options.budgets)
+        if truths is not None:
+            try:
+                checks, drift = check_layers(
+                    subject, backend, artifact, model, manifest.layers, truths, options.budgets
+                )
+            except LrnDeployError as error:
+                yield Check(
+                    kind="layer",
+                    artifact=subject.artifact,
+                    backend=subject.backend,
+                    verdict="fail",
+                    reason=error.message,
+                )
+                return
+            self.drift.append(drift)
+            yield from checks
+
+    def _devices(self) -> Sequence[str]:
+        return self.options.devices or DEVICES
+
+    def _require_some(self, checks: Sequence[Check]) -> None:
+        """Refuse a verdict on nothing."""
+        ran = [check for check in checks if check.artifact and check.verdict != "skipped"]
+        if not ran:
+            skipped = next((check.reason for check in checks if check.artifact), "it has none.")
+            raise MissingError(
+                f"No artifact of the bundle can run here: {skipped}",
+                "Install a backend, 'pip install lrn-deploy[cpu]' for instance; "
+                "'lrn-deploy doctor' lists them.",
+            )
+
+    def _report(self, checks: Sequence[Check], seconds: float) -> ParityReport:
+        manifest = self.bundle.manifest
+        activity = {name: item.activity for name, item in manifest.samples.items()}
+        ordinary = [name for name in activity if regime_of(name) == "ordinary"]
+        failed = caught_by(checks)
+        warning = ordinary_warning(activity, ordinary)
+        return ParityReport(
+            created=datetime.now(UTC).isoformat(timespec="seconds"),
+            model=manifest.model.name,
+            weights=manifest.model.weights.note,
+            reference=next(iter(manifest.samples.values())).reference,
+            verdict="fail" if failed else "pass",
+            caught_by=failed,
+            artifacts={name: item.sha256 for name, item in manifest.artifacts.items()},
+            checks=tuple(checks),
+            drift=tuple(self.drift),
+            activity=activity,
+            warnings=(*self.warnings, *([warning] if warning else [])),
+            machine=machine(),
+            versions=versions(),
+            seconds=round(seconds, 3),
+        )
+
+
+def _silent(_what: str, _done: int, _total: int) -> None:
+    """Tell nobody."""
