@@ -43,7 +43,9 @@ def main() -> int:
     benchmarks = [run_benchmark(name) for name in BENCHMARKS if _module(name).is_file()]
     failed = tests["exit_code"] != 0 or any(item["exit_code"] for item in benchmarks)
     passed = not failed and "passed" in tests["outcomes"]  # skipping everything shows nothing
-    more = {name: installed_version(name) for name in ("triton", "cuda-python", "pytest")}
+    more = {
+        name: installed_version(name) for name in ("triton", "cuda-python", "onnxscript", "pytest")
+    }
     slug = re.sub(r"[^a-z0-9]+", "-", gpus[0].name.lower()).strip("-")
     file = write_result(
         f"gpu/{slug}",

@@ -5,7 +5,6 @@ from __future__ import annotations
 import datetime
 import json
 import os
-import platform
 import time
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
@@ -13,29 +12,20 @@ from typing import Any
 
 import numpy as np
 
-from lrn_deploy import __version__
-from lrn_deploy.doctor import PACKAGES, find_gpus, installed_version
+from lrn_deploy import environment
+from lrn_deploy.doctor import find_gpus
 
 RESULTS = Path(__file__).parent / "results"
 
 
 def machine() -> dict[str, Any]:
-    """The machine without anything that names it: processor, memory, system, GPUs."""
-    pages = os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
+    """The machine without anything that names it: processor, cores, memory, system, GPUs."""
+    memory = os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
     return {
-        "processor": _processor(),
-        "cores": os.cpu_count(),
-        "memory_gib": round(pages / 2**30, 1),
-        "system": f"{platform.system()} {platform.release()} {platform.machine()}",
+        **environment.machine(),
+        "memory_gib": round(memory / 2**30, 1),
         "gpus": [gpu.model_dump() for gpu in find_gpus()],
     }
-
-
-def versions() -> dict[str, str]:
-    """Versions of Python, of this package and of what it builds on, as far as installed."""
-    found = {name: installed_version(name) for name in PACKAGES}
-    own = {"python": platform.python_version(), "lrn-deploy": __version__}
-    return own | {name: version for name, version in found.items() if version is not None}
 
 
 def interleaved(
@@ -78,17 +68,8 @@ def write_result(name: str, result: Mapping[str, Any]) -> Path:
     content = {
         "date": datetime.datetime.now(tz=datetime.UTC).date().isoformat(),
         "machine": machine(),
-        "versions": versions(),
+        "versions": environment.versions(),
         **result,
     }
     file.write_text(json.dumps(content, indent=1) + "\n")
     return file
-
-
-def _processor() -> str:
-    try:
-        lines = Path("/proc/cpuinfo").read_text().splitlines()
-    except OSError:
-        return platform.processor() or "unknown"
-    names = (line.partition(":")[2].strip() for line in lines if line.startswith("model name"))
-    return next(names, platform.processor() or "unknown")

@@ -13,6 +13,7 @@ from importlib import metadata
 from pydantic import BaseModel, ConfigDict
 
 from lrn_deploy.backends.protocol import Backend
+from lrn_deploy.backends.registry import artifact_backends, torch_backends
 
 PACKAGES = {
     "numpy": "arrays (core)",
@@ -104,7 +105,7 @@ def diagnose() -> Diagnosis:
         platform=f"{platform.system()} {platform.release()}, {platform.machine()}",
         packages=packages,
         gpus=find_gpus(),
-        backends=tuple(_state(backend) for backend in _backends()),
+        backends=tuple(_state(backend) for backend in (*artifact_backends(), *torch_backends())),
         problems=conflicts(packages),
     )
 
@@ -151,18 +152,6 @@ def _gpu(row: list[str]) -> Gpu:
         driver=driver,
         compute_capability=capability,
         memory_mib=int(memory) if memory.isdigit() else None,
-    )
-
-
-def _backends() -> tuple[Backend, ...]:
-    from lrn_deploy.backends.onnxruntime import OnnxRuntimeBackend
-    from lrn_deploy.backends.torch import TorchBackend
-
-    return (
-        OnnxRuntimeBackend("cpu"),
-        OnnxRuntimeBackend("cuda"),
-        TorchBackend("cpu"),
-        TorchBackend("cuda"),
     )
 
 
