@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Callable, Iterable, Iterator
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
 from itertools import islice
 from typing import Any
@@ -20,9 +18,6 @@ from lrn_deploy.images.decode import DEFAULT_LIMITS, ImageLimits, decode
 from lrn_deploy.images.preprocess import check_recipe, preprocess
 
 Array = NDArray[Any]
-
-# Each may hold one image of limits.max_pixels.
-_DECODERS = min(4, os.cpu_count() or 1)
 
 
 @dataclass(frozen=True)
@@ -72,7 +67,7 @@ def classify(
     limits: ImageLimits = DEFAULT_LIMITS,
     on_progress: Callable[[int], None] | None = None,
 ) -> Iterator[ImageResult]:
-    """Classify images, batch by batch: no more of them are in memory than one batch has.
+    """Classify images, batch by batch: one decoded image and one batch are in memory, no more.
 
     An image that cannot be read becomes a result with an error, and the rest go on.
 
@@ -108,19 +103,13 @@ def classify(
             "Choose another artifact; 'lrn-deploy inspect' lists them.",
         )
 
-    def prepare(source: ImageSource) -> tuple[ImageResult, Array | None]:
-        return _prepare(source, recipe, limits)
-
     def results() -> Iterator[ImageResult]:
         labels = bundle.labels()
-        with (
-            backend.load(bundle.load(name)) as session,
-            ThreadPoolExecutor(_DECODERS) as pool,
-        ):
+        with backend.load(bundle.load(name)) as session:
             rows = _fixed_batch(session) or batch_size
             remaining = iter(sources)
             while chunk := list(islice(remaining, rows)):
-                prepared = list(pool.map(prepare, chunk))
+                prepared = [_prepare(source, recipe, limits) for source in chunk]
                 yield from _predict(session, prepared, labels, top)
                 if on_progress is not None:
                     on_progress(len(chunk))

@@ -1,0 +1,150 @@
+"""Preprocessing: numbers worked out by hand, and the plain formula on photographs."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from PIL import Image
+
+from lrn_deploy.bundle import Preprocessing
+from lrn_deploy.errors import BadInputError
+from lrn_deploy.images.preprocess import check_recipe, fit, normalize, preprocess, preprocess_array
+from lrn_deploy.images.samples import photographs
+from lrn_deploy.models import ZOO
+
+PLAIN = Preprocessing(resize=None, crop=(1, 2), mean=(0.5, 0.25, 0), std=(0.5, 0.5, 2))
+TWO = np.array([[[255, 51, 0], [0, 102, 255]]], np.uint8)  # two pixels, side by side
+
+
+def test_each_value_is_scaled_and_normalised_by_its_channel() -> None:
+    values = preprocess_array(TWO, PLAIN)
+    assert (values.dtype, values.shape) == (np.float32, (3, 1, 2))
+    assert values.flags.c_contiguous
+    # (1 - 0.5) / 0.5 and (0 - 0.5) / 0.5; (0.2 - 0.25) / 0.5 and (0.4 - 0.25) / 0.5; 0 and 1 / 2
+    np.testing.assert_allclose(values[:, 0], [[1, -1], [-0.1, 0.3], [0, 0.5]], atol=1e-7)
+
+
+def test_bgr_takes_blue_first_with_blues_own_mean() -> None:
+    caffe = Preprocessing(
+        mode="BGR", resize=None, crop=(1, 2), scale=1, mean=(104, 117, 123), std=(1, 1, 1)
+    )
+    assert preprocess_array(TWO, caffe)[:, 0].tolist() == [[-104, 151], [-66, -15], [132, -123]]
+
+
+@pytest.mark.parametrize("mode", ["RGB", "BGR"])
+def test_a_graph_that_preprocesses_gets_rgb_pixels(mode: str) -> None:
+    recipe = PLAIN.model_copy(update={"in_graph": True, "mode": mode})
+    pixels = preprocess_array(TWO, recipe)
+    assert pixels.dtype == np.uint8
+    assert np.array_equal(pixels, TWO)
+
+
+def test_grey_network_weighs_colours_as_itu_601_does() -> None:
+    recipe = Preprocessing(mode="L", resize=None, crop=(1, 1), scale=1, mean=(0,), std=(1,))
+    for colour, luma in (((255, 0, 0), 76), ((0, 255, 0), 150), ((0, 0, 255), 29)):
+        assert preprocess_array(np.array([[colour]], np.uint8), recipe).tolist() == [[[luma]]]
+    in_graph = recipe.model_copy(update={"in_graph": True})
+    assert preprocess_array(np.full((1, 1), 9, np.uint8), in_graph).shape == (1, 1, 1)
+
+
+def test_grey_image_fills_all_channels_of_a_colour_network() -> None:
+    grey = np.arange(6, dtype=np.uint8).reshape(2, 3)
+    recipe = Preprocessing(resize=None, crop=(2, 3), scale=1, mean=(0, 0, 0), std=(1, 1, 1))
+    for pixels in (grey, grey[..., None]):
+        assert np.array_equal(preprocess_array(pixels, recipe), np.stack([grey] * 3))
+
+
+@pytest.mark.parametrize(
+    ("size", "resized", "corner"),
+    [  # (width, height) -> shorter side 256 -> left, top of the 227 x 227 crop
+        ((640, 427), (383, 256), (78, 14)),  # 256 * 640 / 427 = 383.7; 156 / 2; 29 / 2 = 14.5 to 14
+        ((427, 640), (256, 383), (14, 78)),
+        ((300, 300), (256, 256), (14, 14)),
+        ((100, 50), (512, 256), (142, 14)),  # enlarged; 285 / 2 = 142.5 to even
+    ],
+)
+def test_shorter_side_is_resized_and_the_centre_cropped_as_torchvision_does(
+    size: tuple[int, int], resized: tuple[int, int], corner: tuple[int, int]
+) -> None:
+    noise = np.random.default_rng(0).integers(0, 256, (size[1], size[0], 3)).astype(np.uint8)
+    whole = np.asarray(Image.fromarray(noise).resize(resized, Image.Resampling.BILINEAR))
+    left, top = corner
+    assert np.array_equal(
+        fit(Image.fromarray(noise), Preprocessing()), whole[top : top + 227, left : left + 227]
+    )
+
+
+def test_without_resize_the_whole_image_is_stretched_onto_the_crop() -> None:
+    halves = np.zeros((4, 8, 3), np.uint8)
+    halves[:, 4:] = 200
+    recipe = Preprocessing(resize=None, crop=(2, 2), interpolation="box")
+    assert fit(Image.fromarray(halves), recipe)[..., 0].tolist() == [[0, 200], [0, 200]]
+
+
+@pytest.mark.parametrize("name", ["alexnet", "caffenet", "digits"])
+def test_the_formula_on_photographs(name: str) -> None:
+    recipe = ZOO[name].preprocessing
+    for photograph in photographs():
+        pixels = fit(photograph.image, recipe).astype(np.float64)
+        channels = pixels[..., ::-1] if recipe.mode == "BGR" else pixels
+        expected = (channels * recipe.scale - recipe.mean) / recipe.std
+        values = preprocess(photograph.image, recipe)
+        assert values.shape == ZOO[name].input_shape
+        np.testing.assert_allclose(values, expected.transpose(2, 0, 1), rtol=1e-6, atol=1e-6)
+
+
+@given(st.integers(1, 40), st.integers(1, 40), st.sampled_from([None, 12]), st.booleans())
+def test_every_image_gets_the_networks_shape(
+    width: int, height: int, resize: int | None, grey: bool
+) -> None:
+    pixels = np.zeros((height, width) if grey else (height, width, 3), np.uint8)
+    recipe = Preprocessing(resize=resize, crop=(9, 12))
+    assert preprocess_array(pixels, recipe).shape == (3, 9, 12)
+
+
+def test_batches_normalise_as_single_images_do() -> None:
+    pixels = np.random.default_rng(1).integers(0, 256, (5, 4, 6, 3)).astype(np.uint8)
+    together = normalize(pixels, PLAIN)
+    assert together.shape == (5, 3, 4, 6)
+    assert np.array_equal(together, np.stack([normalize(one, PLAIN) for one in pixels]))
+
+
+@pytest.mark.parametrize(
+    ("pixels", "message"),
+    [
+        (np.zeros((4, 4, 3), np.float32), "got float32 of shape"),
+        (np.zeros((4, 4, 4), np.uint8), "got uint8 of shape"),
+        (np.zeros((2, 4, 4, 3), np.uint8), "got uint8 of shape"),
+        (np.zeros((0, 4, 3), np.uint8), "no pixels"),
+    ],
+)
+def test_other_arrays_are_refused(pixels: np.ndarray, message: str) -> None:
+    with pytest.raises(BadInputError, match=message):
+        preprocess_array(pixels, PLAIN)
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ({"resize": 200}, "resizes the shorter side to 200 pixels and then crops 227 x 227"),
+        ({"crop": (0, 5)}, "crops 0 x 5"),
+        ({"mean": (0.5,)}, "1 values of mean for the 3 channels of RGB"),
+        ({"mode": "L"}, "3 values of mean for the 1 channels of L"),
+        ({"std": (1, 0, 1)}, "std of 0"),
+    ],
+)
+def test_a_recipe_that_contradicts_itself_is_refused(
+    change: dict[str, object], message: str
+) -> None:
+    recipe = Preprocessing().model_copy(update=change)
+    with pytest.raises(BadInputError, match=message):
+        check_recipe(recipe)
+    with pytest.raises(BadInputError, match=message):
+        preprocess_array(TWO, recipe)
+
+
+def test_an_image_too_thin_to_resize_is_refused() -> None:
+    with pytest.raises(BadInputError, match=r"1 x 1,000,000 pixels is too thin"):
+        preprocess(Image.new("L", (1, 1_000_000)), Preprocessing())
