@@ -191,7 +191,8 @@ class EngineRecord(Record):
         targets: Compute capabilities it was built for, ``sm89`` for instance.
         gpu: Name of the GPU of the machine that built it; None if it has none, or it is unknown.
         driver: Version of that machine's NVIDIA driver, likewise.
-        tf32: Whether matrix products may round their fp32 inputs to TF32.
+        precision: What the graph computes in; ``tf32`` is fp32 whose matrix products and
+            convolutions may round their inputs to TF32.
         batch: Smallest, best and largest batch.
         profile: The shapes of these three batches, for each input with a dynamic batch.
         workspace: Limit of scratch GPU memory while building, in bytes; None: the builder's own.
@@ -211,7 +212,7 @@ class EngineRecord(Record):
     targets: tuple[str, ...]
     gpu: str | None = None
     driver: str | None = None
-    tf32: bool = False
+    precision: Literal["fp32", "tf32", "fp16", "bf16", "int8"]
     batch: tuple[int, int, int]
     profile: dict[str, tuple[tuple[int, ...], tuple[int, ...], tuple[int, ...]]]
     workspace: int | None = None

@@ -84,6 +84,11 @@ def _parse_bytes(_ctx: click.Context, _param: click.Parameter, value: str | None
     type=click.Path(path_type=Path, exists=True, file_okay=False),
     help="Folder of images for int8. Default: the bundle's samples.",
 )
+@click.option(
+    "--allow-other-types",
+    is_flag=True,
+    help="Keep an engine whose layers compute in other types than its graph's (known on a GPU).",
+)
 @json_option
 def command(
     bundle: Path,
@@ -94,6 +99,7 @@ def command(
     workspace: int | None,
     timing_cache: Path | None,
     calibration: Path | None,
+    allow_other_types: bool,
     as_json: bool,
 ) -> None:
     """Build a TensorRT engine of a bundle.
@@ -116,6 +122,7 @@ def command(
         workspace=workspace,
         timing_cache=timing_cache,
         calibration=calibration,
+        allow_other_types=allow_other_types,
     )
     with progress() as bar:
         task = bar.add_task("Building", total=None)
@@ -152,11 +159,14 @@ def _describe(name: str, artifact: Artifact) -> list[str]:
         f"{name}: {artifact.file}, {artifact.size / 1e6:.1f} MB, by {title} {engine.version} "
         f"in {engine.build_seconds:.1f} s{peak}",
         f"  runs on: {', '.join(engine.targets)}; batch {low} to {high}, best at {best}; "
-        f"TF32 {'on' if engine.tf32 else 'off'}",
+        f"TF32 {'on' if engine.precision == 'tf32' else 'off'}",
         f"  built from: {artifact.source} ({engine.source_sha256[:12]})",
     ]
     for layer in engine.lrn:
         reason = f": {layer.reason}" if layer.reason else ""
         lines.append(f"  LRN: {layer.name} {layer.form}{reason}")
-    lines.append("  built, hashed and parsed; not run" if engine.realised == "unknown" else "")
-    return [line for line in lines if line]
+    if engine.realised == "unknown":
+        lines.append("  built, hashed and parsed; not run")
+    else:
+        lines.append(f"  types of its layers: {engine.realised}")
+    return lines

@@ -13,9 +13,9 @@ from types import FrameType
 from typing import Any
 
 from lrn_deploy.bundle import EngineLrn
-from lrn_deploy.errors import BadInputError
+from lrn_deploy.errors import BadInputError, DamagedError
 from lrn_deploy.tensorrt.flavor import Flavor
-from lrn_deploy.tensorrt.layers import NetworkLayer, read_layers
+from lrn_deploy.tensorrt.layers import NetworkLayer, read_inspector, read_layers
 from lrn_deploy.tensorrt.lrn_limits import fit_lrn
 from lrn_deploy.tensorrt.messages import (
     builder_error,
@@ -135,6 +135,18 @@ def build_engine(
         seconds=time.perf_counter() - start,
         peak_memory=_peak_memory(),
     )
+
+
+def realised_layers(flavor: Flavor, plan: bytes) -> tuple[NetworkLayer, ...]:
+    """The layers of an engine that was built here, which needs a GPU that it fits.
+
+    Raises:
+        DamagedError: If TensorRT refuses the engine, or its inspector tells no details.
+    """
+    engine = flavor.open_engine(flavor.start_runtime(), plan)
+    if engine is None:
+        raise DamagedError("TensorRT refuses the engine that it has just built.")
+    return read_inspector(flavor.inspect(engine))
 
 
 def _profile(network: Any, batch: Batch) -> dict[str, Shapes]:

@@ -21,12 +21,12 @@ strongly typed: TensorRT 11 and tensorrt-rtx know no other way, and TensorRT 10 
 from __future__ import annotations
 
 import importlib
-import logging
 from collections.abc import Callable, Sequence
 from functools import cache
 from typing import Any, Literal
 
 from lrn_deploy.errors import BadInputError, MissingError
+from lrn_deploy.tensorrt.callbacks import make_logger, make_monitor, make_profiler
 
 FlavorName = Literal["tensorrt", "rtx"]
 EngineFormat = Literal["tensorrt", "tensorrt-rtx"]
@@ -43,9 +43,6 @@ _CHOICES_NAMED: tuple[FlavorName, ...] = ("rtx",)
 _TITLES: dict[FlavorName, str] = {"tensorrt": "TensorRT", "rtx": "TensorRT for RTX"}
 _FORMATS: dict[FlavorName, EngineFormat] = {"tensorrt": "tensorrt", "rtx": "tensorrt-rtx"}
 _HINT_DRIVER = "Run 'nvidia-smi' to see whether an NVIDIA driver is installed"
-
-_log = logging.getLogger("lrn_deploy.tensorrt")
-_log.addHandler(logging.NullHandler())  # silent unless the application listens
 
 
 class Flavor:
@@ -66,7 +63,7 @@ class Flavor:
         self.version = str(module.__version__)
         self.errors: list[str] = []
         self.trt = module
-        self._logger = _make_logger(module, self.errors)
+        self._logger = make_logger(module, self.errors)
 
     @property
     def has_timing_cache(self) -> bool:
@@ -160,23 +157,7 @@ class Flavor:
 
         The build is cancelled if that returns False.
         """
-        base: Any = self.trt.IProgressMonitor
-
-        class Monitor(base):  # type: ignore[misc]
-            def __init__(self) -> None:
-                base.__init__(self)
-                self.totals: dict[str, int] = {}
-
-            def phase_start(self, name: str, _parent: str | None, steps: int) -> None:
-                self.totals[name] = steps
-
-            def phase_finish(self, _name: str) -> None:
-                pass
-
-            def step_complete(self, name: str, step: int) -> bool:
-                return on_step(name, step + 1, self.totals.get(name, step + 1))
-
-        return Monitor()
+        return make_monitor(self.trt, on_step)
 
     def start_runtime(self) -> Any:
         """A runtime that refuses engines with host code in them.
@@ -195,18 +176,66 @@ class Flavor:
         runtime.engine_host_code_allowed = False  # a plan could carry code for this process
         return runtime
 
+    def open_engine(self, runtime: Any, plan: bytes) -> Any:
+        """The engine in ``plan``, whose hash has been checked; None if TensorRT refuses it."""
+        return runtime.deserialize_cuda_engine(plan)
+
+    def contexts(
+        self, engine: Any, kernels: bytes
+    ) -> tuple[Callable[[], Any], Callable[[], bytes]]:
+        """How to make execution contexts, which take their scratch memory from the caller.
+
+        Args:
+            engine: The engine.
+            kernels: Content of the runtime cache of an earlier process, may be empty; TensorRT for
+                RTX itself refuses one that does not fit.
+
+        Returns:
+            A function that makes a context, and one that gives the runtime cache's content:
+            empty for ``tensorrt``, whose engines hold their kernels.
+        """
+        strategy = self.trt.ExecutionContextAllocationStrategy.USER_MANAGED
+        if self.name == "tensorrt":
+            return (lambda: engine.create_execution_context(strategy)), (lambda: b"")
+        config = engine.create_runtime_config()
+        config.set_execution_context_allocation_strategy(strategy)
+        # Its own capture knows when a shape's kernels are final; a capture of ours would not.
+        config.cuda_graph_strategy = self.trt.CudaGraphStrategy.WHOLE_GRAPH_CAPTURE
+        store = config.create_runtime_cache()
+        if kernels:
+            store.deserialize(kernels)
+        config.set_runtime_cache(store)
+        return (
+            lambda: engine.create_execution_context(config),
+            lambda: bytes(store.serialize()),
+        )
+
+    @property
+    def captures_graphs(self) -> bool:
+        """Whether contexts capture CUDA graphs by themselves."""
+        return self.name == "rtx"
+
+    def inspect(self, engine: Any) -> str:
+        """What the engine's layers are, as the engine inspector's JSON."""
+        inspector = engine.create_engine_inspector()
+        return str(inspector.get_engine_information(self.trt.LayerInformationFormat.JSON))
+
+    def tensors(self, engine: Any) -> list[tuple[str, bool, Any, tuple[int, ...]]]:
+        """Name, whether it is an input, numpy type and shape (-1: dynamic) of each tensor."""
+        names = [engine.get_tensor_name(index) for index in range(engine.num_io_tensors)]
+        return [
+            (
+                name,
+                engine.get_tensor_mode(name) == self.trt.TensorIOMode.INPUT,
+                self.trt.nptype(engine.get_tensor_dtype(name)),
+                tuple(engine.get_tensor_shape(name)),
+            )
+            for name in names
+        ]
+
     def profiler(self, report: Callable[[str, float], None]) -> Any:
         """A profiler that calls ``report(layer name, milliseconds)`` for each layer of a run."""
-        base: Any = self.trt.IProfiler
-
-        class Profiler(base):  # type: ignore[misc]
-            def __init__(self) -> None:
-                base.__init__(self)
-
-            def report_layer_time(self, layer_name: str, ms: float) -> None:
-                report(layer_name, ms)
-
-        return Profiler()
+        return make_profiler(self.trt, report)
 
 
 def find_flavor(
@@ -248,22 +277,3 @@ def _installed(name: FlavorName) -> Flavor:
             f"{package} is not installed{cause}.", f"Install it: pip install 'lrn-deploy[{name}]'."
         ) from error
     return Flavor(name, module)
-
-
-def _make_logger(module: Any, errors: list[str]) -> Any:
-    base: Any = module.ILogger
-    levels = {"INFO": logging.DEBUG, "WARNING": logging.INFO, "ERROR": logging.WARNING}
-
-    class Logger(base):  # type: ignore[misc]
-        def __init__(self) -> None:
-            base.__init__(self)
-
-        def log(self, severity: Any, message: str) -> None:
-            name = str(severity.name)
-            if name == "VERBOSE":
-                return
-            if "ERROR" in name:
-                errors.append(message)
-            _log.log(levels.get(name, logging.WARNING), "%s", message)
-
-    return Logger()

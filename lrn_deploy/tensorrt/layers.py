@@ -153,7 +153,7 @@ def _values(tensors: Iterable[Any]) -> tuple[LayerValue, ...]:
 def _inspected(value: dict[str, Any]) -> LayerValue:
     return LayerValue(
         name=value["Name"],
-        dtype=_dtype(value["Format/Datatype"]),
+        dtype=_dtype(value["DataType"] if "DataType" in value else value["Format/Datatype"]),
         shape=tuple(value.get("Dimensions", ())),
     )
 

@@ -4,23 +4,18 @@ from __future__ import annotations
 
 import json
 import platform
-from collections.abc import Iterable
-from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
 from lrn_deploy import __version__
-from lrn_deploy.bundle import (
-    Artifact,
-    Bundle,
-    EngineLrn,
-    EngineRecord,
-    LrnLayer,
-    sha256,
-    write_atomic,
+from lrn_deploy.bundle import Bundle, EngineRecord, sha256, write_atomic
+from lrn_deploy.errors import (
+    BadInputError,
+    CheckFailedError,
+    DamagedError,
+    MissingError,
 )
-from lrn_deploy.errors import BadInputError, LrnDeployError, MissingError
 from lrn_deploy.tensorrt.build import (
     Batch,
     BuildRequest,
@@ -28,10 +23,12 @@ from lrn_deploy.tensorrt.build import (
     OnProgress,
     build_engine,
     check_batch,
+    realised_layers,
 )
 from lrn_deploy.tensorrt.cuda import Device, find_device
 from lrn_deploy.tensorrt.flavor import CURRENT, Flavor, find_flavor
-from lrn_deploy.tensorrt.layers import NetworkRecord
+from lrn_deploy.tensorrt.layers import NetworkLayer, compare
+from lrn_deploy.workflows.engine_store import is_current, report_lrn, store_engine
 
 Precision = Literal["fp32", "tf32", "fp16", "bf16", "int8"]
 
@@ -53,6 +50,7 @@ class EngineRequest:
         workspace: Limit of scratch GPU memory while building, in bytes.
         timing_cache: File to start from and to write back.
         calibration: Folder of images for int8; None for the bundle's own samples.
+        allow_other_types: Keep an engine whose layers compute in other types than the graph's.
     """
 
     flavor: Literal["auto", "tensorrt", "rtx"] = "auto"
@@ -62,6 +60,7 @@ class EngineRequest:
     workspace: int | None = None
     timing_cache: Path | None = None
     calibration: Path | None = None
+    allow_other_types: bool = False
 
 
 @dataclass(frozen=True)
@@ -90,6 +89,8 @@ def build_bundle_engine(
     Raises:
         BadInputError: If the request or the graph cannot be built.
         MissingError: If no TensorRT, or no GPU for ``current``, is there.
+        CheckFailedError: If the engine computes in other types than its graph, which only a GPU
+            can tell, and that is not allowed.
         CannotWriteError: If the bundle cannot be written. It then is as it was.
         KeyboardInterrupt: If Ctrl-C was pressed; likewise.
     """
@@ -106,7 +107,7 @@ def build_bundle_engine(
     resolved = (device.sm,) if device is not None and targets == (CURRENT,) else targets
     name = "-".join((flavor.name, request.precision, *resolved))
     key = _key(flavor, request, targets, device, record.sha256)
-    if _is_current(bundle, name, key):
+    if is_current(bundle, name, key):
         return EngineResult(bundle, name, reused=True)
 
     built = build_engine(
@@ -121,6 +122,8 @@ def build_bundle_engine(
         ),
         on_progress,
     )
+    realised = _realised(flavor, built, device, resolved)
+    state = _compare(built.layers, realised, allowed=request.allow_other_types)
     engine = EngineRecord(
         flavor=flavor.name,
         version=flavor.version,
@@ -128,17 +131,18 @@ def build_bundle_engine(
         targets=resolved,
         gpu=device.name if device else None,
         driver=device.driver if device else None,
-        tf32=request.precision == "tf32",
+        precision=request.precision,
         batch=request.batch,
         profile=built.profile,
         workspace=request.workspace,
         timing_cache=sha256(timings) if timings else None,
         source_sha256=record.sha256,
-        lrn=_lrn_report(bundle.manifest.lrn_layers, built.lrn),
+        lrn=report_lrn(bundle.manifest.lrn_layers, built.lrn),
         build_seconds=round(built.seconds, 3),
         peak_memory=built.peak_memory,
+        realised=state,
     )
-    bundle = _store(bundle, name, key, source, request, flavor, engine, built)
+    bundle = store_engine(bundle, name, key, source, flavor, engine, built, realised)
     if request.timing_cache is not None and built.timing_cache is not None:
         write_atomic(request.timing_cache, built.timing_cache)
     return EngineResult(bundle, name, reused=False)
@@ -213,80 +217,37 @@ def _key(
     return sha256(json.dumps(facts, sort_keys=True).encode())
 
 
-def _is_current(bundle: Bundle, name: str, key: str) -> bool:
-    """Whether the bundle holds the engine with this key, undamaged."""
-    artifact = bundle.manifest.artifacts.get(name)
-    if artifact is None or artifact.key != key:
-        return False
+def _realised(
+    flavor: Flavor, built: BuiltEngine, device: Device | None, targets: tuple[str, ...]
+) -> tuple[NetworkLayer, ...] | None:
+    """The engine's own layers, or None where no GPU can tell."""
+    if device is None or device.sm not in targets:
+        return None
     try:
-        bundle.load(name)
-    except LrnDeployError:
-        return False
-    return True
+        return realised_layers(flavor, built.data)
+    except DamagedError:  # an inspector without details leaves it unknown
+        return None
 
 
-def _lrn_report(layers: Iterable[LrnLayer], nodes: tuple[EngineLrn, ...]) -> tuple[EngineLrn, ...]:
-    """One entry for each LRN layer of the network, in its order.
-
-    The graph has an LRN node for each layer that the export did not write out, in the same order;
-    where a pass has changed that, its nodes are listed as they are.
-    """
-    layers = tuple(layers)
-    written = [layer for layer in layers if layer.form == "written out"]
-    if len(written) + len(nodes) != len(layers):
-        return nodes
-    rest = iter(nodes)
-    return tuple(
-        EngineLrn(name=layer.name, form="written out", reason=f"by the export: {layer.reason}")
-        if layer.form == "written out"
-        else next(rest).model_copy(update={"name": layer.name})
-        for layer in layers
-    )
-
-
-def _store(
-    bundle: Bundle,
-    name: str,
-    key: str,
-    source: str,
-    request: EngineRequest,
-    flavor: Flavor,
-    engine: EngineRecord,
-    built: BuiltEngine,
-) -> Bundle:
-    """Write the engine and what belongs to it, then the manifest, then remove what it replaces.
-
-    The key in the files' names keeps them apart from those that the manifest still names, so that
-    the bundle is whole at every moment.
-    """
-    before = bundle.manifest.artifacts.get(name)
-    stem = f"engines/{name}.{key[:8]}"
-    network = NetworkRecord(kind="requested", engine=name, layers=built.layers)
-    file = bundle.add_file(f"{stem}.engine", built.data)
-    companion = bundle.add_file(
-        f"{stem}.network.json", (network.model_dump_json(indent=2) + "\n").encode()
-    )
-    artifact = Artifact(
-        **file.model_dump(),
-        companions=(companion,),
-        format=flavor.format,
-        precision=request.precision,
-        target="+".join(engine.targets),
-        built_by={
-            "command": "build-engine",
-            "lrn-deploy": __version__,
-            flavor.title: flavor.version,
-        },
-        source=source,
-        key=key,
-        options={"batch": list(request.batch), "workspace": request.workspace},
-        engine=engine,
-    )
-    bundle = bundle.add_artifact(name, artifact)
-    if before is not None:
-        kept = {artifact.file, companion.file}
-        for old in (before, *before.companions):
-            if old.file not in kept:
-                with suppress(OSError):  # what is left over does no harm
-                    (bundle.path / old.file).unlink()
-    return bundle
+def _compare(
+    requested: tuple[NetworkLayer, ...],
+    realised: tuple[NetworkLayer, ...] | None,
+    *,
+    allowed: bool,
+) -> Literal["unknown", "as requested", "different"]:
+    if realised is None:
+        return "unknown"
+    comparison = compare(requested, realised)
+    if not comparison.compared:
+        return "unknown"
+    if not comparison.differences:
+        return "as requested"
+    if not allowed:
+        first = comparison.differences[0]
+        raise CheckFailedError(
+            f"{len(comparison.differences)} values of the engine have another type than the graph "
+            f"asks for; the first is '{first.value}': {first.realised} instead of "
+            f"{first.requested}.",
+            "Add '--allow-other-types' to keep such an engine; the bundle is as it was.",
+        )
+    return "different"

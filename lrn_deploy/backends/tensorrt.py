@@ -1,0 +1,90 @@
+"""TensorRT engines on an NVIDIA GPU, without torch."""
+
+from __future__ import annotations
+
+import platform
+
+from lrn_deploy.backends.protocol import Probe
+from lrn_deploy.bundle import ArtifactData
+from lrn_deploy.errors import MissingError
+from lrn_deploy.tensorrt.cuda import Device, find_device
+from lrn_deploy.tensorrt.fit import Machine, check_fit, record_of
+from lrn_deploy.tensorrt.flavor import FlavorName, find_flavor
+from lrn_deploy.tensorrt.run import EngineSession
+
+_FLAVORS: tuple[FlavorName, ...] = ("tensorrt", "rtx")
+
+
+class TensorRtBackend:
+    """Runs engines of ``tensorrt`` and of ``tensorrt-rtx``, each with the one that built it.
+
+    Args:
+        device: ``cuda`` or ``cuda:N``.
+        memory_limit: Most bytes of GPU memory that one engine may take; None for all that is free.
+    """
+
+    name = "tensorrt"
+    formats = frozenset({"tensorrt", "tensorrt-rtx"})
+
+    def __init__(self, device: str = "cuda", *, memory_limit: int | None = None) -> None:
+        self.device = device
+        self.memory_limit = memory_limit
+        self._index = int(device.partition(":")[2] or 0)
+
+    def probe(self) -> Probe:
+        """Whether a TensorRT is installed and there is a GPU for it."""
+        versions = _installed_versions()
+        if not versions:
+            return Probe(
+                False,
+                None,
+                "Neither tensorrt nor tensorrt-rtx is installed.",
+                "Install one of them: pip install 'lrn-deploy[rtx]' or 'lrn-deploy[tensorrt]'.",
+            )
+        text = ", ".join(
+            f"{'tensorrt-rtx' if name == 'rtx' else name} {version}"
+            for name, version in versions.items()
+        )
+        try:
+            device = find_device(self._index)
+        except MissingError as error:
+            return Probe(
+                False, text, f"Engines can be built here, but not run: {error.message}", error.hint
+            )
+        return Probe(True, text, f"{device.name} ({device.sm})")
+
+    def load(self, artifact: ArtifactData) -> EngineSession:
+        """Make a session of an engine that fits this machine.
+
+        Everything is checked against the engine's record before TensorRT sees its bytes.
+
+        Raises:
+            MissingError: If TensorRT, cuda-python or the GPU is not there.
+            DamagedError: If the engine was built for something else, is refused, or is too large.
+        """
+        record = record_of(artifact)
+        versions = _installed_versions()
+        device = find_device(self._index)
+        check_fit(artifact, _machine(versions, device))
+        return EngineSession(find_flavor(record.flavor), artifact, device, self.memory_limit)
+
+
+def _machine(versions: dict[FlavorName, str], device: Device) -> Machine:
+    return Machine(
+        versions=versions,
+        platform=f"{platform.system()}-{platform.machine()}".lower(),
+        sm=device.sm,
+        gpu=device.name,
+        driver=device.driver,
+        free_memory=device.free_memory,
+    )
+
+
+def _installed_versions() -> dict[FlavorName, str]:
+    versions: dict[FlavorName, str] = {}
+    for name in _FLAVORS:
+        try:
+            versions[name] = find_flavor(name).version
+        except MissingError:
+            continue
+    return versions

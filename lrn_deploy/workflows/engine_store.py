@@ -1,0 +1,97 @@
+"""An engine's place in its bundle: found again by its key, written whole, and reported on."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from contextlib import suppress
+
+from lrn_deploy import __version__
+from lrn_deploy.bundle import Artifact, Bundle, EngineLrn, EngineRecord, LrnLayer
+from lrn_deploy.errors import LrnDeployError
+from lrn_deploy.tensorrt.build import BuiltEngine
+from lrn_deploy.tensorrt.flavor import Flavor
+from lrn_deploy.tensorrt.layers import NetworkLayer, NetworkRecord
+
+
+def is_current(bundle: Bundle, name: str, key: str) -> bool:
+    """Whether the bundle holds the engine with this key, undamaged."""
+    artifact = bundle.manifest.artifacts.get(name)
+    if artifact is None or artifact.key != key:
+        return False
+    try:
+        bundle.load(name)
+    except LrnDeployError:
+        return False
+    return True
+
+
+def report_lrn(layers: Iterable[LrnLayer], nodes: tuple[EngineLrn, ...]) -> tuple[EngineLrn, ...]:
+    """One entry for each LRN layer of the network, in its order.
+
+    The graph has an LRN node for each layer that the export did not write out, in the same order;
+    where a pass has changed that, its nodes are listed as they are.
+    """
+    layers = tuple(layers)
+    written = [layer for layer in layers if layer.form == "written out"]
+    if len(written) + len(nodes) != len(layers):
+        return nodes
+    rest = iter(nodes)
+    return tuple(
+        EngineLrn(name=layer.name, form="written out", reason=f"by the export: {layer.reason}")
+        if layer.form == "written out"
+        else next(rest).model_copy(update={"name": layer.name})
+        for layer in layers
+    )
+
+
+def store_engine(
+    bundle: Bundle,
+    name: str,
+    key: str,
+    source: str,
+    flavor: Flavor,
+    engine: EngineRecord,
+    built: BuiltEngine,
+    realised: tuple[NetworkLayer, ...] | None,
+) -> Bundle:
+    """Write the engine and what belongs to it, then the manifest, then remove what it replaces.
+
+    The key in the files' names keeps them apart from those that the manifest still names, so that
+    the bundle is whole at every moment.
+    """
+    before = bundle.manifest.artifacts.get(name)
+    stem = f"engines/{name}.{key[:8]}"
+    file = bundle.add_file(f"{stem}.engine", built.data)
+    requested = NetworkRecord(kind="requested", engine=name, layers=built.layers)
+    companions = [bundle.add_file(f"{stem}.network.json", _json(requested))]
+    if realised is not None:
+        found = NetworkRecord(kind="realised", engine=name, layers=realised)
+        companions.append(bundle.add_file(f"{stem}.layers.json", _json(found)))
+    artifact = Artifact(
+        **file.model_dump(),
+        companions=tuple(companions),
+        format=flavor.format,
+        precision=engine.precision,
+        target="+".join(engine.targets),
+        built_by={
+            "command": "build-engine",
+            "lrn-deploy": __version__,
+            flavor.title: flavor.version,
+        },
+        source=source,
+        key=key,
+        options={"batch": list(engine.batch), "workspace": engine.workspace},
+        engine=engine,
+    )
+    bundle = bundle.add_artifact(name, artifact)
+    if before is not None:
+        kept = {artifact.file, *(record.file for record in companions)}
+        for old in (before, *before.companions):
+            if old.file not in kept:
+                with suppress(OSError):  # what is left over does no harm
+                    (bundle.path / old.file).unlink()
+    return bundle
+
+
+def _json(record: NetworkRecord) -> bytes:
+    return (record.model_dump_json(indent=2) + "\n").encode()
