@@ -1,0 +1,106 @@
+"""The wheel that a user installs: all of the package, and nothing beside it."""
+
+from __future__ import annotations
+
+import json
+import shutil
+import subprocess
+import sys
+import sysconfig
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parents[2]
+
+pytestmark = pytest.mark.slow
+
+
+@pytest.fixture(scope="module")
+def site(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder that holds the installed wheel and nothing else."""
+    folder = tmp_path_factory.mktemp("wheel")
+    source = folder / "source"
+    # A copy, since setuptools writes build/ and *.egg-info beside what it builds.
+    shutil.copytree(
+        ROOT,
+        source,
+        symlinks=True,
+        ignore=shutil.ignore_patterns(".*", "build", "demo", "*.egg-info", "__pycache__"),
+    )
+    build = [sys.executable, "-m", "build", "--wheel", "--no-isolation", "--outdir", str(folder)]
+    subprocess.run([*build, str(source)], check=True, capture_output=True, timeout=240)
+    (wheel,) = folder.glob("*.whl")
+    target = folder / "site"
+    install = [sys.executable, "-m", "pip", "install", "--quiet", "--no-deps", "--no-index"]
+    subprocess.run([*install, "--target", str(target), str(wheel)], check=True, timeout=240)
+    return target
+
+
+def run(site: Path, code: str) -> str:
+    """Run ``code`` with the installed wheel first, then this environment's dependencies.
+
+    ``-S`` keeps the editable installation of this repository out of the way, and with ``-I`` the
+    folder that tests run in.
+    """
+    paths = [str(site), sysconfig.get_path("purelib")]
+    prelude = f"import sys; sys.path[:0] = {paths!r}\n"
+    done = subprocess.run(
+        [sys.executable, "-I", "-S", "-c", prelude + code],
+        check=True,
+        capture_output=True,
+        text=True,
+        timeout=240,
+    )
+    return done.stdout
+
+
+def test_only_one_package_reaches_site_packages(site: Path) -> None:
+    top = {path.name for path in site.iterdir() if not path.name.endswith(".dist-info")}
+    assert top - {"bin", "__pycache__"} == {"lrn_deploy"}
+
+
+def test_every_python_file_of_the_repository_is_inside(site: Path) -> None:
+    expected = {
+        path.relative_to(ROOT)
+        for folder in ("lrn_deploy", "lrn_deploy/models", "lrn_deploy/plugins")
+        for path in (ROOT / folder).rglob("*.py")
+    }
+    assert Path("lrn_deploy/models/alexnet.py") in expected
+    assert {path for path in expected if not (site / path).is_file()} == set()
+
+
+def test_data_files_are_inside(site: Path) -> None:
+    package = site / "lrn_deploy"
+    assert (package / "py.typed").is_file()
+    for pattern in ("weights/*.safetensors", "labels/*.txt"):
+        shipped = {path.name for path in (package / "models").glob(pattern)}
+        assert shipped == {path.name for path in (ROOT / "models").glob(pattern)} != set()
+
+
+def test_licence_and_program_are_inside(site: Path) -> None:
+    (info,) = site.glob("*.dist-info")
+    assert "Apache License" in (info / "licenses" / "LICENSE").read_text()
+    assert "lrn-deploy = lrn_deploy.cli:main" in (info / "entry_points.txt").read_text()
+
+
+def test_models_and_plugins_import_from_the_wheel(site: Path) -> None:
+    code = (
+        "import json, lrn_deploy.models, lrn_deploy.plugins\n"
+        "files = [lrn_deploy.__file__, lrn_deploy.models.__file__, lrn_deploy.plugins.__file__]\n"
+        "print(json.dumps(files))"
+    )
+    assert all(Path(file).is_relative_to(site) for file in json.loads(run(site, code)))
+
+
+def test_program_runs_from_the_wheel(site: Path) -> None:
+    out = run(site, "from lrn_deploy.cli import run\nsys.exit(run(['models', '--json']))")
+    assert "alexnet" in {entry["name"] for entry in json.loads(out)}
+
+
+def test_shipped_weights_load_from_the_wheel(site: Path) -> None:
+    code = (
+        "from lrn_deploy.network import load_network\n"
+        "print(load_network('digits').source.weights.kind)"
+    )
+    assert run(site, code) == "shipped\n"
