@@ -135,7 +135,7 @@ def command(
     say = people(as_json)
     if result.reused:
         say.print(f"{result.name} is up to date: same graph, options and tools.")
-    for line in _describe(result.name, artifact):
+    for line in describe_engine(result.name, artifact):
         say.print(line, markup=False)
     if as_json:
         emit(
@@ -148,8 +148,8 @@ def command(
         )
 
 
-def _describe(name: str, artifact: Artifact) -> list[str]:
-    """What was made, line by line."""
+def describe_engine(name: str, artifact: Artifact) -> list[str]:
+    """What was built, line by line."""
     engine = artifact.engine
     assert engine is not None
     title = "TensorRT for RTX" if engine.flavor == "rtx" else "TensorRT"

@@ -4,9 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
+
+if TYPE_CHECKING:
+    from rich.console import Console
+
+    from lrn_deploy.bundle import Manifest
+    from lrn_deploy.export import ExportRequest
 
 Function = TypeVar("Function", bound=Callable[..., Any])
 
@@ -43,3 +49,79 @@ def parse_shape(
     if not shape or min(shape) < 1:
         raise click.BadParameter(f"'{value}' is no shape; write 3,227,227 for instance.")
     return shape
+
+
+def export_options(function: Function) -> Function:
+    """Add what describes a network: MODEL, ``-o``, ``--weights``, ``--seed`` and so on.
+
+    The command gets them as keyword arguments, which :func:`export_request` takes.
+    """
+    for decorate in reversed(
+        (
+            click.argument("model"),
+            bundle_output,
+            click.option(
+                "--weights",
+                type=click.Path(path_type=Path, dir_okay=False),
+                help="A safetensors file or a PyTorch checkpoint; keys must match the network's.",
+            ),
+            click.option("--seed", default=0, show_default=True, help="Seed of random weights."),
+            click.option(
+                "--shape", callback=parse_shape, help="Shape of one input, C,H,W, for a factory."
+            ),
+            click.option("--opset", default=18, show_default=True, help="ONNX opset, 18 to 20."),
+            click.option(
+                "--input",
+                "input_kind",
+                type=click.Choice(["float", "uint8"]),
+                default="float",
+                show_default=True,
+                help="uint8: take images (N, H, W, C), with preprocessing inside the graph.",
+            ),
+            click.option(
+                "--labels",
+                type=click.Path(path_type=Path, dir_okay=False),
+                help="Text file with one class name in each line.",
+            ),
+        )
+    ):
+        function = decorate(function)
+    return function
+
+
+def export_request(
+    model: str,
+    weights: Path | None,
+    seed: int,
+    shape: tuple[int, ...] | None,
+    opset: int,
+    input_kind: str,
+    labels: Path | None,
+) -> ExportRequest:
+    """The values of :func:`export_options`, without the output, as a request."""
+    from lrn_deploy.export import ExportRequest
+
+    return ExportRequest(
+        factory=model,
+        weights=weights,
+        seed=seed,
+        input_shape=shape,
+        opset=opset,
+        uint8_input=input_kind == "uint8",
+        labels=labels,
+    )
+
+
+def describe_export(say: Console, manifest: Manifest, output: Path, *, reused: bool) -> None:
+    """Say what was exported, or that it was there already."""
+    if reused:
+        say.print(f"{output} is up to date: same network, weights, options and tools.")
+    else:
+        size = manifest.artifact("model").size / 1e6
+        say.print(f"Exported {manifest.model.name} to {output} (model.onnx, {size:.1f} MB).")
+    say.print(f"  weights: {manifest.model.weights.note}")
+    if not manifest.lrn_layers:
+        say.print("  LRN: the network has none; everything else works the same")
+    for layer in manifest.lrn_layers:
+        reason = f": {layer.reason}" if layer.reason else ""
+        say.print(f"  LRN: {layer.name} {layer.form}{reason}")

@@ -85,14 +85,14 @@ def command(
 
         report = validate(Bundle.open(bundle), options, on_progress)
     say = people(as_json)
-    _print(say, report)
+    print_report(say, report)
     say.print(f"Report: {bundle / REPORT}", markup=False)
     if as_json:
         emit(report)
     ctx.exit(DONE if report.verdict == "pass" else CHECK_FAILED)
 
 
-def _print(say: Console, report: ParityReport) -> None:
+def print_report(say: Console, report: ParityReport) -> None:
     """One table, what stands out, and one verdict line."""
     table = _table(report)
     say.width = max(say.width, 100)  # better a line that wraps than one that is cut
