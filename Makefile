@@ -7,7 +7,7 @@ TORCH_INDEX ?=
 
 VENV := .venv
 BIN := $(VENV)/bin
-PIP := $(BIN)/python -m pip --disable-pip-version-check --quiet install -c constraints.txt
+PIP := $(BIN)/python -m pip --disable-pip-version-check -qq install -c constraints.txt
 REQUIREMENTS := pyproject.toml constraints.txt
 # Stamps: made when the environment holds what 'demo' or 'dev' needs.
 DEMO := $(VENV)/.made-for-demo
