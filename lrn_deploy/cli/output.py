@@ -47,5 +47,6 @@ def progress() -> Progress:
         TimeElapsedColumn(),
         console=console,
         transient=True,
+        redirect_stdout=False,
         disable=not console.is_terminal,
     )

@@ -129,10 +129,7 @@ def clean(model: ir.Model, metadata: dict[str, str]) -> None:
     model.producer_version = metadata.get("lrn_deploy", "")
     axis = graph.inputs[0].shape[0] if graph.inputs[0].shape is not None else None
     if isinstance(axis, int) or axis is None:
-        raise BadInputError(
-            "The network works for one batch size only.",
-            "Keep the first axis free in forward(): use x.size(0) or torch.flatten(x, 1).",
-        )
+        raise _fixed_batch()
     values = [*graph.inputs, *(value for node in graph for value in node.outputs)]
     for value in values:
         if value.shape is not None:
@@ -164,13 +161,22 @@ def _quiet() -> Iterator[None]:
         logger.setLevel(level)
 
 
+def _fixed_batch() -> BadInputError:
+    return BadInputError(
+        "The network works for one batch size only.",
+        "Keep the first axis free in forward(): use x.size(0) or torch.flatten(x, 1).",
+    )
+
+
 def _explain(error: BaseException) -> BadInputError:
     """The exporter's error as one sentence: a missing operator by its name, else its cause."""
     chain = [error]
     while (cause := chain[-1].__cause__ or chain[-1].__context__) is not None:
         chain.append(cause)
     text = " ".join(str(item) for item in chain)
-    missing = re.search(r"No ONNX function found for .*?'?([\w.]+::?[\w.]+|aten\.[\w.]+)", text)
+    if "Constraints violated (batch)" in text:
+        return _fixed_batch()
+    missing = re.search(r"No ONNX function found for <OpOverload\(op='([\w.]+)'", text)
     if missing:
         return BadInputError(
             f"The network uses {missing.group(1)}, which has no ONNX translation.",

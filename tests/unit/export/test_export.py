@@ -176,8 +176,8 @@ def test_network_without_lrn_is_fine(tmp_path: Path) -> None:
         ("raises", "raised RuntimeError: no such backbone"),
         ("no_module", "returned a str"),
         ("nothing", "no callable named 'nothing'"),
-        ("fixed_batch", "batch"),
-        ("no_translation", "bessel_j0"),
+        ("fixed_batch", "one batch size only"),
+        ("no_translation", "prims.bessel_j0, which has no ONNX"),
         ("branching", "cannot be exported"),
     ],
 )
