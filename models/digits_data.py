@@ -10,16 +10,12 @@ Needs the ``samples`` extra (scikit-learn), not torch.
 
 from __future__ import annotations
 
-import gzip
-import importlib.util
 from dataclasses import dataclass
-from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
 
 from lrn_deploy.bundle.manifest import Preprocessing
-from lrn_deploy.errors import MissingError
 
 SPLIT_SEED = 20120930
 
@@ -50,26 +46,11 @@ def load_split() -> tuple[Digits, Digits]:
     Raises:
         MissingError: If scikit-learn is not installed.
     """
-    images, labels = _read()
+    from lrn_deploy.images.samples import digits
+
+    images, labels = digits()
     test = _held_out(labels)
     return _digits(images[~test], labels[~test]), _digits(images[test], labels[test])
-
-
-def _read() -> tuple[NDArray[np.uint8], NDArray[np.int64]]:
-    """All 1,797 images, their levels 0 to 16 as grey of 0 to 255, and their labels.
-
-    Read from scikit-learn's file without importing scikit-learn, which takes a second.
-    """
-    spec = importlib.util.find_spec("sklearn")
-    if spec is None or spec.origin is None:
-        raise MissingError(
-            "The digits come with scikit-learn, which is not installed.",
-            "Install it with: pip install 'lrn-deploy[samples]'",
-        )
-    with gzip.open(Path(spec.origin).parent / "datasets/data/digits.csv.gz", "rt") as stream:
-        table = np.loadtxt(stream, delimiter=",", dtype=np.int64)
-    levels, labels = table[:, :64].reshape(-1, 8, 8), table[:, 64]
-    return np.rint(levels * (255 / 16)).astype(np.uint8), labels
 
 
 def _digits(images: NDArray[np.uint8], labels: NDArray[np.int64]) -> Digits:

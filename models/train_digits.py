@@ -16,6 +16,8 @@ import json
 import math
 import platform
 import statistics
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -55,6 +57,20 @@ class Recipe:
     weight_decay: float = 1e-2
 
 
+@contextmanager
+def reproducible() -> Iterator[None]:
+    """Make torch give the same bits again: one thread, deterministic algorithms."""
+    threads, flag = torch.get_num_threads(), torch.are_deterministic_algorithms_enabled()
+    torch.set_num_threads(1)
+    torch.use_deterministic_algorithms(True)
+    try:
+        yield
+    finally:
+        torch.set_num_threads(threads)
+        torch.use_deterministic_algorithms(flag)
+
+
+@reproducible()
 def train(lrn: bool, seed: int, data: Digits, recipe: Recipe | None = None) -> DigitsNetwork:
     """Train one network; the seed fixes its first weights and the order of the images.
 
@@ -106,12 +122,6 @@ def lrn_activity(network: nn.Module, data: Digits) -> dict[str, dict[str, float]
                 }
             x = layer(x)
     return found
-
-
-def deterministic() -> None:
-    """Make torch give the same bits again: one thread, deterministic algorithms."""
-    torch.set_num_threads(1)
-    torch.use_deterministic_algorithms(True)
 
 
 def versions() -> dict[str, str]:
@@ -183,7 +193,11 @@ def compare(seeds: int, recipe: Recipe | None = None) -> dict[str, Any]:
         "test_errors": wrong,
         "summary": summarize(wrong["digits"], wrong["digits_no_lrn"], len(test.labels)),
         "versions": versions(),
-        "machine": {"system": platform.platform(), "processor": processor(), "threads": 1},
+        "machine": {
+            "system": f"{platform.system()} {platform.machine()}",
+            "processor": processor(),
+            "threads": 1,
+        },
     }
 
 
@@ -239,7 +253,6 @@ def processor() -> str:
 @click.option("--seeds", type=click.IntRange(2), help="Compare the twins over this many seeds.")
 def main(seed: int, output: Path | None, seeds: int | None) -> None:
     """Train the digit networks and write their weights, or compare them over many seeds."""
-    deterministic()
     if seeds is None:
         for record in ship(output or WEIGHTS_FOLDER, seed).values():
             click.echo(json.dumps(record, indent=2))
