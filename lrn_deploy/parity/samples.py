@@ -137,8 +137,9 @@ def scaled_set(base: InputSet, factor: float) -> InputSet:
         name: (values * values.dtype.type(factor)).astype(values.dtype)
         for name, values in base.feeds.items()
     }
-    name = f"{ACTIVE_PREFIX}-x{factor:.3g}"
-    return InputSet(name, feeds, f"{base.detail}, times {factor:.3g} so that LRN acts")
+    times = f"{factor:.0f}" if factor >= 10 else f"{factor:.2g}"
+    name = f"{ACTIVE_PREFIX}-x{times}"
+    return InputSet(name, feeds, f"{base.detail}, times {times} so that LRN acts")
 
 
 def joined_set(sets: Sequence[InputSet], rows: int) -> InputSet:

@@ -1,0 +1,60 @@
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from lrn_deploy.lrn import LrnSpec
+from lrn_deploy.parity.activity import (
+    Scale,
+    active_warning,
+    choose_scales,
+    layer_activity,
+    ordinary_warning,
+)
+
+ALEXNET = LrnSpec(5, 1e-4, 0.75, 2.0)
+
+
+def test_activity_of_a_constant_input() -> None:
+    # Inner channels sum five squares of 100: alpha/5 * 5e4 = 1, half of k = 2.
+    assert layer_activity(np.full((1, 100, 2, 2), 100.0), ALEXNET) == pytest.approx(0.5)
+
+
+def test_activity_grows_with_the_square() -> None:
+    x = np.random.default_rng(0).standard_normal((2, 16, 3, 3))
+    assert layer_activity(10 * x, ALEXNET) == pytest.approx(100 * layer_activity(x, ALEXNET))
+
+
+def test_activity_of_an_overflow_is_none() -> None:
+    assert layer_activity(np.full((1, 4, 2), np.nan), ALEXNET) == 0
+
+
+def test_the_smallest_scale_that_makes_a_layer_active() -> None:
+    measured = {1.0: (0.01, 0.2), 10.0: (1.5, 0.9), 100.0: (150.0, 0.3)}
+    assert choose_scales(["a", "b"], measured) == (Scale("a", 10.0, 1.5), Scale("b", 10.0, 0.9))
+
+
+def test_layers_may_want_different_scales() -> None:
+    measured = {1.0: (0.01, 1.2), 10.0: (0.9, 0.1), 100.0: (90.0, 0.01)}
+    assert [scale.factor for scale in choose_scales(["a", "b"], measured)] == [100.0, 1.0]
+
+
+def test_warns_of_layers_that_no_ordinary_set_reaches() -> None:
+    activities = {
+        "photographs": {"a": 1e-4, "b": 1e-4},
+        "random": {"a": 2e-4, "b": 0.5},
+        "active-x100": {"a": 3.0, "b": 3.0},
+    }
+    warning = ordinary_warning(activities, ["photographs", "random"])
+    assert "wrong alpha" in warning
+    assert "a (activity 2.0e-04)" in warning
+    assert "b (" not in warning
+    assert ordinary_warning(activities, ["active-x100"]) == ""
+    assert ordinary_warning({"random": {}}, ["random"]) == ""
+
+
+def test_warns_of_layers_that_no_scale_reaches() -> None:
+    scales = [Scale("a", 10.0, 0.05), Scale("b", 10.0, 0.6)]
+    assert "a (activity 5.0e-02)" in active_warning(scales)
+    assert "b (" not in active_warning(scales)
+    assert active_warning(scales[1:]) == ""
