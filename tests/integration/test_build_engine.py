@@ -1,0 +1,255 @@
+"""``lrn-deploy build-engine`` as people and programs call it."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import time
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from lrn_deploy import cli
+from lrn_deploy.bundle import Bundle
+from lrn_deploy.errors import CheckFailedError, DamagedError, MissingError
+from lrn_deploy.lrn import LrnSpec
+from lrn_deploy.tensorrt.build import BuiltEngine
+from lrn_deploy.tensorrt.flavor import find_flavor
+from lrn_deploy.tensorrt.layers import LayerValue, NetworkLayer
+from lrn_deploy.workflows import build_engine as workflow
+from lrn_deploy.workflows.build_engine import EngineRequest, build_bundle_engine
+from tests.engine_graphs import make_bundle, network
+from tests.fake_gpu import DEVICE, no_device
+
+pytestmark = pytest.mark.tensorrt
+
+
+@pytest.fixture(autouse=True)
+def without_gpu(monkeypatch: pytest.MonkeyPatch) -> None:
+    try:
+        find_flavor("rtx")
+    except MissingError as error:
+        pytest.skip(str(error))
+    monkeypatch.setattr(workflow, "find_device", no_device)
+
+
+@pytest.fixture
+def bundle(tmp_path: Path) -> Path:
+    return make_bundle(tmp_path / "tiny").path
+
+
+def state(bundle: Path) -> dict[str, bytes]:
+    return {
+        str(file.relative_to(bundle)): file.read_bytes()
+        for file in sorted(bundle.rglob("*"))
+        if file.is_file()
+    }
+
+
+def build(bundle: Path, *words: str) -> int:
+    return cli.run(["build-engine", str(bundle), "--flavor", "rtx", *words])
+
+
+def test_an_engine_and_its_record(bundle: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert build(bundle, "--batch", "1,2,4", "--json") == 0
+    answer = json.loads(capsys.readouterr().out)
+    assert answer["name"] == "rtx-fp32-sm86-sm89-sm120"
+    assert answer["reused"] is False
+    manifest = Bundle.open(bundle).manifest
+    artifact = manifest.artifact(answer["name"])
+    assert answer["artifact"] == artifact.model_dump(mode="json")
+    assert (artifact.format, artifact.precision, artifact.source) == (
+        "tensorrt-rtx",
+        "fp32",
+        "model",
+    )
+    record = artifact.engine
+    assert record is not None
+    assert record.version == find_flavor("rtx").version
+    assert record.targets == ("sm86", "sm89", "sm120")
+    assert record.source_sha256 == manifest.artifact("model").sha256
+    assert record.profile["input"] == ((1, 3, 6, 6), (2, 3, 6, 6), (4, 3, 6, 6))
+    assert (record.gpu, record.driver, record.realised) == (None, None, "unknown")
+    assert [(item.name, item.form) for item in record.lrn] == [("net.2", "native")]
+    layers = json.loads((bundle / artifact.companions[0].file).read_bytes())
+    assert layers["kind"] == "requested"
+    assert "LRN" in [layer["type"] for layer in layers["layers"]]
+
+
+def test_people_read_what_was_built_and_that_it_was_not_run(
+    bundle: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert build(bundle, "--target", "sm89", "--precision", "tf32", "--workspace", "64M") == 0
+    text = capsys.readouterr().out
+    assert "runs on: sm89; batch 1 to 32, best at 8; TF32 on" in text
+    assert "LRN: net.2 native" in text
+    assert "built, hashed and parsed; not run" in text
+
+
+def test_the_same_again_returns_at_once(
+    bundle: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    assert build(bundle) == 0
+    before = state(bundle)
+    monkeypatch.setattr(workflow, "build_engine", lambda *_: pytest.fail("it was built again"))
+    capsys.readouterr()
+    assert build(bundle) == 0
+    assert "is up to date: same graph, options and tools" in capsys.readouterr().out
+    assert state(bundle) == before
+
+
+def test_other_options_replace_the_engine_and_leave_nothing_behind(bundle: Path) -> None:
+    assert build(bundle, "--target", "sm89") == 0
+    first = Bundle.open(bundle).manifest.artifact("rtx-fp32-sm89")
+    assert build(bundle, "--target", "sm89", "--batch", "1,1,2") == 0
+    second = Bundle.open(bundle).manifest.artifact("rtx-fp32-sm89")
+    assert first.key != second.key
+    assert {path.name for path in (bundle / "engines").iterdir()} == {
+        Path(record.file).name for record in (second, *second.companions)
+    }
+
+
+@pytest.mark.parametrize("damage", ["flip", "truncate", "remove"])
+def test_a_damaged_engine_is_found_and_built_again(bundle: Path, damage: str) -> None:
+    assert build(bundle, "--target", "sm89") == 0
+    whole = state(bundle)
+    file = bundle / Bundle.open(bundle).manifest.artifact("rtx-fp32-sm89").file
+    data = bytearray(file.read_bytes())
+    data[len(data) // 2] ^= 1
+    {
+        "flip": lambda: file.write_bytes(data),
+        "truncate": lambda: file.write_bytes(data[:-1]),
+        "remove": file.unlink,
+    }[damage]()
+    with pytest.raises(DamagedError) as caught:
+        Bundle.open(bundle).load("rtx-fp32-sm89")
+    assert caught.value.exit_code == 4
+    assert build(bundle, "--target", "sm89") == 0
+    again = state(bundle)
+    assert again[str(file.relative_to(bundle))] == whole[str(file.relative_to(bundle))]
+
+
+@pytest.mark.parametrize(
+    ("words", "code", "says"),
+    [
+        (["--target", "sm90"], 2, "no target 'sm90'"),
+        (["--target", "current"], 3, "means this machine's GPU: There is no NVIDIA GPU here"),
+        (["--target", "sm75"], 2, "no matrix product in fp32"),
+        (["--batch", "4,2,1"], 2, "not in order"),
+        (["--batch", "0,1,2"], 2, "not in order"),
+        (["--batch", "1,2"], 2, "'1,2' is no profile"),
+        (["--batch", "1,x,2"], 2, "'1,x,2' is no profile"),
+        (["--workspace", "much"], 2, "'much' is no size"),
+        (["--workspace", "0"], 2, "'0' is no size"),
+        (["--timing-cache", "t.cache"], 2, "TensorRT for RTX has no timing cache"),
+    ],
+)
+def test_bad_input_gets_its_sentence_and_changes_nothing(
+    bundle: Path, capsys: pytest.CaptureFixture[str], words: list[str], code: int, says: str
+) -> None:
+    before = state(bundle)
+    assert build(bundle, *words) == code
+    error = capsys.readouterr().err
+    assert says in error
+    assert "Traceback" not in error
+    assert state(bundle) == before
+
+
+def test_no_tensorrt_installed(
+    bundle: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def none(*_: Any, **__: Any) -> None:
+        raise MissingError("tensorrt-rtx is not installed.", "Install it.")
+
+    monkeypatch.setattr(workflow, "find_flavor", none)
+    assert build(bundle) == 3
+    assert "Hint: Install it." in capsys.readouterr().err
+
+
+def test_no_bundle(tmp_path: Path) -> None:
+    assert build(tmp_path / "nothing") == 2
+
+
+def test_a_damaged_graph_is_not_parsed(bundle: Path) -> None:
+    (bundle / "model.onnx").write_bytes(network() + b"\0")
+    assert build(bundle) == 4
+
+
+def test_ctrl_c_while_building_leaves_the_bundle_as_it_was(
+    bundle: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    real = workflow.build_engine
+
+    def interrupted(flavor: Any, graph: bytes, request: Any, _progress: Any) -> BuiltEngine:
+        return real(flavor, graph, request, lambda *_: os.kill(os.getpid(), signal.SIGINT))
+
+    monkeypatch.setattr(workflow, "build_engine", interrupted)
+    before = state(bundle)
+    assert build(bundle) == 130
+    assert "Interrupted" in capsys.readouterr().err
+    assert state(bundle) == before
+
+
+def test_an_lrn_outside_the_limits_is_reported(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    spec = LrnSpec(17)
+    make_bundle(tmp_path / "wide", network(spec=spec), spec)
+    assert build(tmp_path / "wide", "--target", "sm89") == 0
+    text = capsys.readouterr().out
+    assert "LRN: net.2 written out: its window of 17 is not odd and at most 15" in text
+
+
+def realise(monkeypatch: pytest.MonkeyPatch, dtype: str) -> None:
+    """As on a machine with a GPU, whose engine inspector tells ``dtype`` of the relu."""
+    layer = NetworkLayer(
+        name="relu", type="Kernel", inputs=(), outputs=(LayerValue(name="r", dtype=dtype),)
+    )
+    monkeypatch.setattr(workflow, "find_device", lambda: DEVICE)
+    monkeypatch.setattr(workflow, "realised_layers", lambda *_: (layer,))
+
+
+def test_realised_types_are_recorded_where_a_gpu_tells(
+    bundle: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    realise(monkeypatch, "fp32")
+    assert build(bundle, "--target", "sm89") == 0
+    artifact = Bundle.open(bundle).manifest.artifact("rtx-fp32-sm89")
+    assert artifact.engine is not None
+    assert (artifact.engine.realised, artifact.engine.gpu) == ("as requested", "Fake RTX")
+    assert [file.file.split(".", 2)[2] for file in artifact.companions] == [
+        "network.json",
+        "layers.json",
+    ]
+
+
+def test_other_types_than_requested_are_an_error_unless_allowed(
+    bundle: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    realise(monkeypatch, "fp16")
+    before = state(bundle)
+    with pytest.raises(CheckFailedError, match="'r': fp16 instead of fp32"):
+        build_bundle_engine(Bundle.open(bundle), EngineRequest("rtx", targets=("sm89",)))
+    assert state(bundle) == before
+    assert build(bundle, "--target", "sm89", "--allow-other-types") == 0
+    record = Bundle.open(bundle).manifest.artifact("rtx-fp32-sm89").engine
+    assert record is not None
+    assert record.realised == "different"
+
+
+@pytest.mark.slow
+def test_alexnet_in_fp32_builds_in_5_seconds_with_two_native_lrn_layers(tmp_path: Path) -> None:
+    path = tmp_path / "alexnet"
+    assert cli.run(["export", "alexnet", "-o", str(path)]) == 0
+    start = time.perf_counter()
+    assert build(path, "--target", "sm89") == 0
+    seconds = time.perf_counter() - start
+    artifact = Bundle.open(path).manifest.artifact("rtx-fp32-sm89")
+    assert artifact.engine is not None
+    assert artifact.engine.build_seconds < 5
+    assert seconds < 15  # reading, hashing and writing a quarter of a gigabyte, too
+    assert [item.form for item in artifact.engine.lrn] == ["native", "native"]
+    layers = json.loads((path / artifact.companions[0].file).read_bytes())["layers"]
+    assert [layer["type"] for layer in layers].count("LRN") == 2

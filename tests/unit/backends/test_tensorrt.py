@@ -1,0 +1,153 @@
+"""The TensorRT backend: what it says without a GPU, what it checks, and what it does with one."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from lrn_deploy.backends import tensorrt as module
+from lrn_deploy.backends.tensorrt import TensorRtBackend
+from lrn_deploy.bundle import Bundle
+from lrn_deploy.errors import BadInputError, DamagedError, MissingError
+from lrn_deploy.tensorrt import cuda
+from lrn_deploy.tensorrt.cuda import find_device
+from tests.engine_graphs import engine_artifact, engine_record, make_bundle
+from tests.fake_gpu import DEVICE, FakeGpu, no_device
+
+
+@pytest.fixture
+def gpu(monkeypatch: pytest.MonkeyPatch) -> FakeGpu:
+    fake = FakeGpu()
+    monkeypatch.setattr(module, "find_device", lambda _index: DEVICE)
+    monkeypatch.setattr(module, "find_flavor", lambda _name: fake)
+    monkeypatch.setattr(module.platform, "system", lambda: "Linux")
+    monkeypatch.setattr(module.platform, "machine", lambda: "x86_64")
+    monkeypatch.setattr(cuda, "runtime", lambda: fake.cuda)
+    return fake
+
+
+def test_probe_without_a_gpu_says_what_can_still_be_done(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(module, "_installed_versions", lambda: {"rtx": "1.7.1"})
+    monkeypatch.setattr(module, "find_device", no_device)
+    probe = TensorRtBackend().probe()
+    assert not probe.available
+    assert probe.version == "tensorrt-rtx 1.7.1"
+    assert probe.detail == "Engines can be built here, but not run: There is no NVIDIA GPU here."
+    assert probe.hint == "Run 'nvidia-smi'."
+
+
+def test_probe_without_tensorrt(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(module, "_installed_versions", dict)
+    probe = TensorRtBackend().probe()
+    assert (probe.available, probe.version) == (False, None)
+    assert "pip install 'lrn-deploy[rtx]'" in probe.hint
+
+
+@pytest.mark.usefixtures("gpu")
+def test_probe_with_a_gpu_names_it() -> None:
+    probe = TensorRtBackend("cuda:0").probe()
+    assert probe.available
+    assert probe.detail == "Fake RTX (sm89)"
+
+
+def test_load_without_a_gpu(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(module, "find_device", no_device)
+    with pytest.raises(MissingError, match="no NVIDIA GPU"):
+        TensorRtBackend().load(engine_artifact())
+
+
+@pytest.mark.usefixtures("gpu")
+def test_an_engine_that_fits_runs() -> None:
+    with TensorRtBackend().load(engine_artifact()) as session:
+        x = np.ones((2, 3), np.float32)
+        np.testing.assert_array_equal(session.run({"x": x})["y"], 2 * x)
+
+
+@pytest.mark.parametrize(
+    ("changes", "says"),
+    [
+        ({"version": "1.6.0"}, "built by tensorrt-rtx 1.6.0, and 1.7.1 is installed"),
+        ({"targets": ("sm120",)}, "built for sm120, and this machine's Fake RTX is sm89"),
+        ({"driver": "600.1"}, "older 580.65.06"),
+        ({"platform": "windows-amd64"}, "windows-amd64"),
+    ],
+)
+def test_a_mismatch_is_found_before_tensorrt_sees_the_engine(
+    gpu: FakeGpu, monkeypatch: pytest.MonkeyPatch, changes: dict[str, Any], says: str
+) -> None:
+    monkeypatch.setattr(gpu, "start_runtime", lambda: pytest.fail("it was deserialised"))
+    with pytest.raises(DamagedError, match=says):
+        TensorRtBackend().load(engine_artifact(engine_record(**changes)))
+
+
+@pytest.mark.usefixtures("gpu")
+def test_an_engine_without_a_record() -> None:
+    with pytest.raises(DamagedError, match="does not say what"):
+        TensorRtBackend().load(replace(engine_artifact(), engine=None))
+
+
+@pytest.mark.usefixtures("gpu")
+def test_the_memory_limit_of_a_bundle() -> None:
+    with pytest.raises(DamagedError, match="allowed for this bundle"):
+        TensorRtBackend(memory_limit=10).load(engine_artifact())
+
+
+# On a GPU: the real thing, on a graph small enough to compute by hand elsewhere.
+
+
+@pytest.fixture(scope="module")
+def built(tmp_path_factory: pytest.TempPathFactory) -> tuple[Bundle, str]:
+    try:
+        find_device()
+    except MissingError as error:
+        pytest.skip(str(error))
+    from lrn_deploy.workflows.build_engine import EngineRequest, build_bundle_engine
+
+    bundle = make_bundle(Path(tmp_path_factory.mktemp("gpu")) / "tiny")
+    result = build_bundle_engine(bundle, EngineRequest(targets=("current",), batch=(1, 2, 4)))
+    return result.bundle, result.name
+
+
+@pytest.mark.gpu
+def test_an_engine_agrees_with_onnx_runtime(built: tuple[Bundle, str]) -> None:
+    from lrn_deploy.backends.onnxruntime import OnnxRuntimeBackend
+
+    bundle, name = built
+    reference = OnnxRuntimeBackend("cpu").load(bundle.load("model"))
+    with TensorRtBackend().load(bundle.load(name)) as session:
+        for size in (1, 3, 4, 1, 3, 4, 1, 3, 4):  # warmed up, captured, replayed
+            x = np.random.default_rng(size).normal(size=(size, 3, 6, 6)).astype(np.float32)
+            np.testing.assert_allclose(
+                session.run({"input": x})["logits"],
+                reference.run({"input": x})["logits"],
+                rtol=1e-5,
+                atol=1e-6,
+            )
+        with pytest.raises(BadInputError, match="batches of 1 to 4"):
+            session.run({"input": np.zeros((5, 3, 6, 6), np.float32)})
+        assert sum(session.profile_layers(2).values()) > 0
+
+
+@pytest.mark.gpu
+def test_realised_types_are_told(built: tuple[Bundle, str]) -> None:
+    bundle, name = built
+    artifact = bundle.manifest.artifact(name)
+    assert artifact.engine is not None
+    assert artifact.engine.realised in ("as requested", "unknown")
+
+
+@pytest.mark.gpu
+def test_ten_thousand_runs_without_memory_growth(built: tuple[Bundle, str]) -> None:
+    bundle, name = built
+    with TensorRtBackend().load(bundle.load(name)) as session:
+        x = np.zeros((4, 3, 6, 6), np.float32)
+        for _ in range(10):
+            session.run({"input": x})
+        before = find_device().free_memory
+        for _ in range(10_000):
+            session.run({"input": x})
+        assert before - find_device().free_memory < 1 << 20
