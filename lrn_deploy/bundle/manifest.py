@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, PlainSerializer
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, PlainSerializer, model_validator
 
 from lrn_deploy.errors import BadInputError
 from lrn_deploy.lrn import LrnSpec
@@ -56,7 +56,11 @@ class Preprocessing(Record):
         mean: Value that is subtracted, one for each channel.
         std: Value that is divided by, one for each channel.
         in_graph: True if scaling, normalisation and layout are inside the graph, which then takes
-            uint8 images of shape (N, H, W, C).
+            uint8 images of shape (N, H, W, C), RGB or grey.
+
+    Raises:
+        pydantic.ValidationError: If mean and std do not fit the mode, a std is 0, or the resized
+            image would be smaller than the crop.
     """
 
     mode: Literal["RGB", "BGR", "L"] = "RGB"
@@ -72,6 +76,16 @@ class Preprocessing(Record):
     def channels(self) -> int:
         """Number of colour channels of the network's input."""
         return 1 if self.mode == "L" else 3
+
+    @model_validator(mode="after")
+    def _is_possible(self) -> Preprocessing:
+        if len(self.mean) != self.channels or len(self.std) != self.channels:
+            raise ValueError(f"mode {self.mode} takes {self.channels} means and stds")
+        if 0 in self.std:
+            raise ValueError("a std must not be 0")
+        if self.resize is not None and self.resize < max(self.crop):
+            raise ValueError(f"resize {self.resize} is smaller than the crop {self.crop}")
+        return self
 
 
 class Weights(Record):
