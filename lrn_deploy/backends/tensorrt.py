@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 import platform
+from collections.abc import Mapping
 
-from lrn_deploy.backends.protocol import Probe
+from lrn_deploy.backends.protocol import Array, Probe, SessionBase, check_feeds
 from lrn_deploy.bundle import ArtifactData
 from lrn_deploy.errors import MissingError
 from lrn_deploy.tensorrt.cuda import Device, find_device
 from lrn_deploy.tensorrt.fit import Machine, check_fit, record_of
 from lrn_deploy.tensorrt.flavor import FlavorName, find_flavor
-from lrn_deploy.tensorrt.run import EngineSession
+from lrn_deploy.tensorrt.run import EngineRunner
 
 _FLAVORS: tuple[FlavorName, ...] = ("tensorrt", "rtx")
 
@@ -53,7 +54,7 @@ class TensorRtBackend:
             )
         return Probe(True, text, f"{device.name} ({device.sm})")
 
-    def load(self, artifact: ArtifactData) -> EngineSession:
+    def load(self, artifact: ArtifactData) -> TensorRtSession:
         """Make a session of an engine that fits this machine.
 
         Everything is checked against the engine's record before TensorRT sees its bytes.
@@ -66,7 +67,35 @@ class TensorRtBackend:
         versions = _installed_versions()
         device = find_device(self._index)
         check_fit(artifact, _machine(versions, device))
-        return EngineSession(find_flavor(record.flavor), artifact, device, self.memory_limit)
+        return TensorRtSession(
+            EngineRunner(find_flavor(record.flavor), artifact, device, self.memory_limit)
+        )
+
+
+class TensorRtSession(SessionBase):
+    """One engine loaded on one GPU; see :class:`lrn_deploy.tensorrt.run.EngineRunner`."""
+
+    def __init__(self, runner: EngineRunner) -> None:
+        self._runner = runner
+        self.inputs = runner.inputs
+        self.outputs = runner.outputs
+
+    def run(self, feeds: Mapping[str, Array]) -> dict[str, Array]:
+        """Run the engine; see :class:`lrn_deploy.backends.protocol.Session`.
+
+        Raises:
+            BadInputError: Also if the batch is outside the engine's profile.
+        """
+        check_feeds(self.inputs, feeds)
+        return self._runner.run(feeds)
+
+    def profile_layers(self, batch: int = 1) -> dict[str, float]:
+        """Milliseconds of each layer, on the inputs of the last run."""
+        return self._runner.profile_layers(batch)
+
+    def close(self) -> None:
+        """Release the GPU's memory."""
+        self._runner.close()
 
 
 def _machine(versions: dict[FlavorName, str], device: Device) -> Machine:

@@ -11,8 +11,8 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
-from lrn_deploy.backends.protocol import Array, SessionBase, check_feeds
 from lrn_deploy.bundle import ArtifactData, TensorSpec, sha256, write_atomic
 from lrn_deploy.errors import BadInputError, CannotWriteError, DamagedError
 from lrn_deploy.tensorrt import cuda
@@ -20,8 +20,10 @@ from lrn_deploy.tensorrt.cuda import Device, check
 from lrn_deploy.tensorrt.fit import check_memory, check_run_batch, rebuild_command, record_of
 from lrn_deploy.tensorrt.flavor import Flavor
 
+Array = NDArray[Any]
 
-class EngineSession(SessionBase):
+
+class EngineRunner:
     """A loaded engine with its own stream and buffers for its largest batch.
 
     Each batch size has an execution context of its own, because a captured CUDA graph is valid
@@ -30,6 +32,10 @@ class EngineSession(SessionBase):
     by itself.
 
     Not for two threads at once, but any thread may use it.
+
+    Attributes:
+        inputs: Names, dtypes and shapes of the inputs, with the dynamic batch.
+        outputs: The same of the outputs.
 
     Args:
         flavor: The TensorRT that built it.
@@ -91,13 +97,18 @@ class EngineSession(SessionBase):
             raise
 
     def run(self, feeds: Mapping[str, Array]) -> dict[str, Array]:
-        """Run the network; see :class:`lrn_deploy.backends.protocol.Session`.
+        """Run the network on arrays in host memory.
+
+        Args:
+            feeds: One array for each input, of its dtype and its shape.
+
+        Returns:
+            One array for each output, which is the caller's.
 
         Raises:
-            BadInputError: Also if the batch is outside the engine's profile.
+            BadInputError: If the batch is outside the engine's profile.
             DamagedError: If TensorRT fails to run the engine.
         """
-        check_feeds(self.inputs, feeds)
         batch = self._batch(feeds)
         check(self._cuda.cudaSetDevice(self._device.index))
         for spec in self.inputs:

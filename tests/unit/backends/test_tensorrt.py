@@ -67,6 +67,16 @@ def test_an_engine_that_fits_runs() -> None:
         np.testing.assert_array_equal(session.run({"x": x})["y"], 2 * x)
 
 
+@pytest.mark.usefixtures("gpu")
+def test_other_inputs_are_refused() -> None:
+    x = np.ones((2, 3))
+    with (
+        TensorRtBackend().load(engine_artifact()) as session,
+        pytest.raises(BadInputError, match="takes float32, got float64"),
+    ):
+        session.run({"x": x})
+
+
 @pytest.mark.parametrize(
     ("changes", "says"),
     [
