@@ -81,6 +81,8 @@ class Preprocessing(Record):
     def _is_possible(self) -> Preprocessing:
         if len(self.mean) != self.channels or len(self.std) != self.channels:
             raise ValueError(f"mode {self.mode} takes {self.channels} means and stds")
+        if min(self.crop) < 1:
+            raise ValueError(f"the crop is empty: {self.crop}")
         if 0 in self.std:
             raise ValueError("a std must not be 0")
         if self.resize is not None and self.resize < max(self.crop):

@@ -72,7 +72,6 @@ def preprocess_array(pixels: Array, recipe: Preprocessing) -> Array:
 
 def fit(image: Image.Image, recipe: Preprocessing) -> NDArray[np.uint8]:
     """Convert, resize and crop: uint8 of shape (H, W, C), RGB or grey."""
-    check_recipe(recipe)
     height, width = recipe.crop
     resample = _FILTERS[recipe.interpolation]
     image = image.convert("L" if recipe.mode == "L" else "RGB")
@@ -107,37 +106,9 @@ def normalize(pixels: NDArray[np.uint8], recipe: Preprocessing) -> Array:
     return values
 
 
-def check_recipe(recipe: Preprocessing) -> None:
-    """Refuse a recipe that no image can satisfy.
-
-    Raises:
-        BadInputError: If it crops more than it resizes to, has another number of means or
-            deviations than channels, or divides by zero.
-    """
-    height, width = recipe.crop
-    again = "Correct it and export the bundle again."
-    if min(recipe.crop) < 1 or (recipe.resize is not None and recipe.resize < max(recipe.crop)):
-        raise BadInputError(
-            f"The preprocessing resizes the shorter side to {recipe.resize} pixels and then crops "
-            f"{height} x {width} out of that.",
-            again,
-        )
-    for name in ("mean", "std"):
-        values = getattr(recipe, name)
-        if len(values) != recipe.channels:
-            raise BadInputError(
-                f"The preprocessing has {len(values)} values of {name} for the {recipe.channels} "
-                f"channels of {recipe.mode}.",
-                again,
-            )
-    if 0 in recipe.std:
-        raise BadInputError("The preprocessing divides by a std of 0.", again)
-
-
 @lru_cache(maxsize=64)
 def _tables(recipe: Preprocessing) -> NDArray[np.float32]:
     """What each of the 256 pixel values becomes, of shape (C, 256), rounded once from float64."""
-    check_recipe(recipe)
     mean, std = np.array(recipe.mean)[:, None], np.array(recipe.std)[:, None]
     table: NDArray[np.float64] = (np.arange(256) * recipe.scale - mean) / std
     return table.astype(np.float32)

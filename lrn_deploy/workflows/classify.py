@@ -15,7 +15,7 @@ from lrn_deploy.bundle import Bundle, Manifest, Preprocessing
 from lrn_deploy.errors import BadInputError
 from lrn_deploy.images.collect import ImageSource
 from lrn_deploy.images.decode import DEFAULT_LIMITS, ImageLimits, decode
-from lrn_deploy.images.preprocess import check_recipe, preprocess
+from lrn_deploy.images.preprocess import preprocess
 
 Array = NDArray[Any]
 
@@ -121,7 +121,7 @@ def image_recipe(manifest: Manifest) -> Preprocessing:
     """How an image becomes the network's input.
 
     Raises:
-        BadInputError: If it takes no images, or the recipe contradicts itself.
+        BadInputError: If it takes no images.
     """
     if manifest.preprocessing is None:
         shape = list(manifest.model.input_shape)
@@ -130,7 +130,6 @@ def image_recipe(manifest: Manifest) -> Preprocessing:
             "images, so it cannot classify any.",
             "Export a network whose input has shape (1 or 3, height, width).",
         )
-    check_recipe(manifest.preprocessing)
     return manifest.preprocessing
 
 

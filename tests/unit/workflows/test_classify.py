@@ -18,7 +18,6 @@ from lrn_deploy.images.decode import ImageLimits
 from lrn_deploy.workflows.classify import (
     ImageResult,
     classify,
-    image_recipe,
     to_probabilities,
     weights_note,
 )
@@ -189,12 +188,6 @@ def test_impossible_requests_are_refused(
 ) -> None:
     with pytest.raises(BadInputError, match=message):
         run(colour_bundle(tmp_path / "b"), **options)
-
-
-def test_a_recipe_that_contradicts_itself_is_no_fault_of_the_images(tmp_path: Path) -> None:
-    bundle = colour_bundle(tmp_path / "b", recipe=RECIPE.model_copy(update={"std": (0, 1, 1)}))
-    with pytest.raises(BadInputError, match="std of 0"):
-        image_recipe(bundle.manifest)
 
 
 def test_an_artifact_of_another_format_is_refused(tmp_path: Path) -> None:
