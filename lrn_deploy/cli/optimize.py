@@ -1,0 +1,93 @@
+"""``lrn-deploy optimize``."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import click
+
+from lrn_deploy.cli.options import bundle_argument
+from lrn_deploy.cli.output import emit, json_option, people, progress
+
+
+@click.command("optimize")
+@bundle_argument
+@click.option(
+    "--target",
+    type=click.Choice(["tensorrt", "cuda", "cpu"]),
+    required=True,
+    help="What the graph is for.",
+)
+@click.option(
+    "--precision",
+    type=click.Choice(["fp32", "fp16", "bf16", "int8"]),
+    required=True,
+    help="What it computes in. Its inputs and outputs stay as they are.",
+)
+@click.option(
+    "--calibration",
+    type=click.Path(path_type=Path, exists=True, file_okay=False),
+    help="Folder of images for int8. Default: images that fit the network.",
+)
+@click.option("--half-lrn", is_flag=True, help="Compute LRN in fp16 or bf16, too, not in fp32.")
+@json_option
+def command(
+    bundle: Path,
+    target: str,
+    precision: str,
+    calibration: Path | None,
+    half_lrn: bool,
+    as_json: bool,
+) -> None:
+    r"""Make a variant of a bundle's graph for one target in one precision.
+
+    The variant is an ONNX graph like the canonical one, so 'validate' checks it before any GPU is
+    seen. LRN stays in fp32, with casts around it.
+
+    \b
+    Example:
+      lrn-deploy optimize alexnet --target tensorrt --precision fp16
+      lrn-deploy optimize alexnet --target tensorrt --precision int8 --calibration photos
+    """
+    from lrn_deploy.bundle import Bundle
+    from lrn_deploy.workflows.optimize import optimize, variant_name
+
+    before = Bundle.open(bundle)
+    with progress() as bar:
+        task = bar.add_task("reading", total=None)
+
+        def on_progress(what: str, done: int, total: int) -> None:
+            bar.update(task, description=what, completed=done, total=total)
+
+        after = optimize(
+            before,
+            target=target,
+            precision=precision,
+            calibration=calibration,
+            keep_lrn_fp32=not half_lrn,
+            on_progress=on_progress,
+        )
+    name = variant_name(target, precision)
+    artifact = after.manifest.artifact(name)
+    say = people(as_json)
+    if precision == "fp32":
+        say.print(f"For {target} in fp32 the graph '{name}' is used as it is.")
+    elif after is before:
+        say.print(f"{name} is up to date: same graph, options and tools.")
+    else:
+        say.print(f"Made {name}: {artifact.file}, {artifact.size / 1e6:.1f} MB.", markup=False)
+    if "calibration" in artifact.options:
+        say.print(f"  calibrated on: {artifact.options['calibration']}", markup=False)
+    for weight, loss in artifact.options.get("lossy_weights", {}).items():
+        say.print(f"  Warning: '{weight}' loses {loss:.1%} of its norm in {precision}.")
+    if as_json:
+        emit(
+            {
+                "bundle": str(bundle),
+                "name": name,
+                "reused": after is before,
+                "artifact": artifact.model_dump(mode="json"),
+            }
+        )
+    else:
+        say.print(f"Next: lrn-deploy validate {bundle}", markup=False)

@@ -1,0 +1,134 @@
+"""The images that int8 is calibrated on: the user's, or real ones that fit the network."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+from PIL import Image
+
+from lrn_deploy.backends.protocol import Array
+from lrn_deploy.bundle import Manifest, Preprocessing, sha256
+from lrn_deploy.errors import BadInputError, MissingError
+from lrn_deploy.images.collect import collect
+from lrn_deploy.images.decode import decode
+from lrn_deploy.images.preprocess import preprocess
+from lrn_deploy.images.samples import photographs
+
+BATCH = 8
+MIN_IMAGES = 8
+MAX_IMAGES = 128
+"""A folder of more is sampled evenly; AlexNet's error is the same from 8 to 32 photographs."""
+
+_DIGITS = frozenset({"digits", "digits_no_lrn"})
+_CROPS = ((1.0, 4, 1), (0.75, 3, 2), (0.5, 3, 2))
+"""Sides of square crops as shares of the shorter side; how many across and how many down."""
+
+_HINT = f"Give a folder of at least {MIN_IMAGES} images like those to come, with --calibration DIR."
+
+
+@dataclass(frozen=True)
+class Calibration:
+    """Inputs to calibrate on.
+
+    Attributes:
+        inputs: Of the network's dtype and shape (N, *); N is a multiple of :data:`BATCH`.
+        detail: What they are.
+    """
+
+    inputs: Array
+    detail: str
+
+    @property
+    def digest(self) -> str:
+        """SHA-256 over the values."""
+        return sha256(np.ascontiguousarray(self.inputs).tobytes())
+
+    def batches(self) -> Iterator[Array]:
+        """The inputs, :data:`BATCH` at a time."""
+        for start in range(0, len(self.inputs), BATCH):
+            yield self.inputs[start : start + BATCH]
+
+
+def calibration_inputs(manifest: Manifest, folder: Path | None = None) -> Calibration:
+    """The inputs to calibrate a network on.
+
+    Args:
+        manifest: The network's.
+        folder: Images of the user's, of which at most :data:`MAX_IMAGES` are taken. Without it
+            the digit networks take digits they were trained on, and others scikit-learn's two
+            photographs, cropped in 16 places each.
+
+    Raises:
+        BadInputError: If the network takes no images, there are none or too few of them, or they
+            are all equal.
+    """
+    recipe = manifest.preprocessing
+    if recipe is None:
+        raise BadInputError(
+            f"'{manifest.model.name}' takes inputs of shape {manifest.model.input_shape}, which "
+            "are no images, so there is nothing to calibrate int8 on.",
+            "Choose --precision fp16 or bf16, which need no calibration.",
+        )
+    if folder is not None:
+        found = _from_folder(folder, recipe)
+    else:
+        try:
+            found = _own(manifest, recipe)
+        except MissingError as error:
+            raise BadInputError(
+                f"There are no images to calibrate int8 on: {error.message}",
+                f"{_HINT} Or: {error.hint}",
+            ) from error
+    _check(found)
+    whole = len(found.inputs) // BATCH * BATCH
+    return Calibration(found.inputs[:whole], found.detail)
+
+
+def _from_folder(folder: Path, recipe: Preprocessing) -> Calibration:
+    if not folder.is_dir():
+        raise BadInputError(
+            f"There is no folder '{folder}' to take calibration images from.", _HINT
+        )
+    sources = collect([str(folder)])
+    count = min(len(sources), MAX_IMAGES)
+    chosen = [sources[at * len(sources) // count] for at in range(count)]
+    images = [decode(source.content, name=source.name).image for source in chosen]
+    return Calibration(_prepare(images, recipe), f"{count} of {len(sources)} images of the user's")
+
+
+def _own(manifest: Manifest, recipe: Preprocessing) -> Calibration:
+    if manifest.model.origin == "zoo" and manifest.model.factory in _DIGITS:
+        from lrn_deploy.models.digits_data import load_split
+
+        images = [Image.fromarray(image) for image in load_split()[0].images[:MAX_IMAGES]]
+        return Calibration(_prepare(images, recipe), f"{MAX_IMAGES} training images of digits")
+    crops = [crop for photograph in photographs() for crop in _crops(photograph.image)]
+    return Calibration(_prepare(crops, recipe), f"{len(crops)} crops of two photographs")
+
+
+def _crops(image: Image.Image) -> Iterator[Image.Image]:
+    for share, columns, rows in _CROPS:
+        side = round(min(image.size) * share)
+        for top in np.linspace(0, image.height - side, rows).astype(int):
+            for left in np.linspace(0, image.width - side, columns).astype(int):
+                yield image.crop((int(left), int(top), int(left) + side, int(top) + side))
+
+
+def _prepare(images: list[Image.Image], recipe: Preprocessing) -> Array:
+    return np.stack([preprocess(image, recipe) for image in images])
+
+
+def _check(calibration: Calibration) -> None:
+    count = len(calibration.inputs)
+    distinct = len({row.tobytes() for row in calibration.inputs})
+    if count > 1 and distinct == 1:
+        raise BadInputError(f"All {count} calibration images are equal.", _HINT)
+    if distinct < MIN_IMAGES:
+        raise BadInputError(
+            f"{distinct} different calibration image{'s' * (distinct != 1)} are too few: "
+            f"int8 needs at least {MIN_IMAGES}.",
+            _HINT,
+        )

@@ -1,0 +1,180 @@
+"""Derive a variant of a bundle's graph for one target in one precision."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Iterator
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any
+
+import onnx
+import onnx_ir as ir
+
+from lrn_deploy import __version__
+from lrn_deploy.backends.onnxruntime import OnnxRuntimeBackend
+from lrn_deploy.backends.protocol import Array
+from lrn_deploy.bundle import Artifact, ArtifactData, Bundle, sha256
+from lrn_deploy.errors import BadInputError, MissingError
+from lrn_deploy.passes.half_precision import half_precision
+from lrn_deploy.passes.quantize import Activations, quantize
+from lrn_deploy.workflows.calibration import Calibration, calibration_inputs
+from lrn_deploy.workflows.engine_store import is_current
+
+SOURCE = "model"
+PRECISIONS: dict[str, tuple[str, ...]] = {
+    "tensorrt": ("fp32", "fp16", "bf16", "int8"),
+    "cuda": ("fp32", "fp16"),
+    "cpu": ("fp32", "int8"),
+}
+"""What can be made for each target. ONNX Runtime has no bf16 convolution, on CUDA no int8 one, and
+on the CPU it computes fp16 in fp32."""
+
+_SHORT = {"tensorrt": "trt"}
+# TensorRT takes symmetric activations only; elsewhere twice the steps behind a ReLU are free.
+_ACTIVATIONS: dict[str, Activations] = {"tensorrt": "int8", "cpu": "uint8"}
+
+Progress = Callable[[str, int, int], None]
+"""Called with what is being done, and how many of how many steps are done."""
+
+
+def variant_name(target: str, precision: str) -> str:
+    """Name of the artifact; fp32 is the canonical graph itself.
+
+    Raises:
+        BadInputError: If there is no such variant.
+    """
+    if target not in PRECISIONS:
+        raise BadInputError(
+            f"There is no target '{target}'.", f"Choose one of {', '.join(PRECISIONS)}."
+        )
+    if precision not in PRECISIONS[target]:
+        raise BadInputError(
+            f"The target {target} has no precision '{precision}'.",
+            f"Choose one of {', '.join(PRECISIONS[target])}.",
+        )
+    return SOURCE if precision == "fp32" else f"{_SHORT.get(target, target)}-{precision}"
+
+
+def optimize(
+    bundle: Bundle,
+    *,
+    target: str,
+    precision: str,
+    calibration: Path | None = None,
+    keep_lrn_fp32: bool = True,
+    on_progress: Progress | None = None,
+) -> Bundle:
+    """Make a variant of the canonical graph and record it in the bundle.
+
+    Args:
+        bundle: The bundle; it gains the artifact :func:`variant_name`.
+        target: ``tensorrt``, ``cuda`` or ``cpu``.
+        precision: One that :data:`PRECISIONS` lists for the target.
+        calibration: Folder of images for int8; None for images that fit the network.
+        keep_lrn_fp32: False computes LRN in fp16 or bf16 like the rest.
+        on_progress: Told what goes on.
+
+    Returns:
+        The bundle with the variant; ``bundle`` itself if that was there, undamaged.
+
+    Raises:
+        BadInputError: If the target, the precision or the calibration images cannot be used, or
+            the graph cannot be computed in this precision.
+        MissingError: If int8 is asked for and ONNX Runtime, which calibrates, is not installed.
+        CannotWriteError: If the bundle cannot be written.
+    """
+    name = variant_name(target, precision)
+    if name == SOURCE:
+        return bundle
+    if precision != "int8" and calibration is not None:
+        raise BadInputError(
+            f"{precision} is not calibrated.", "Leave --calibration out, or use --precision int8."
+        )
+    if precision == "int8" and not keep_lrn_fp32:
+        raise BadInputError(
+            "LRN has no int8 form; it stays in fp32.", "Leave --half-lrn out, or use fp16 or bf16."
+        )
+    tell = on_progress or _silent
+    tell("reading", 0, 1)
+    images = calibration_inputs(bundle.manifest, calibration) if precision == "int8" else None
+    options: dict[str, Any] = {"target": target, "precision": precision}
+    if images is None:
+        options["keep_lrn_fp32"] = keep_lrn_fp32
+    else:
+        options |= {"calibration": images.detail, "calibration_sha256": images.digest}
+    source = bundle.manifest.artifact(SOURCE)
+    tools = _tools(precision)
+    facts = {"source": source.sha256, "options": options, "tools": tools}
+    key = sha256(json.dumps(facts, sort_keys=True).encode())
+    if is_current(bundle, name, key):
+        return bundle
+
+    model = ir.from_proto(onnx.load_model_from_string(bundle.read(source)))
+    lrn_layers = [(layer.input, layer.output) for layer in bundle.manifest.lrn_layers]
+    if images is not None:
+        quantize(
+            model,
+            _evaluator(bundle, images, tell),
+            activations=_ACTIVATIONS[target],
+            lrn_layers=lrn_layers,
+        )
+    else:
+        tell(f"casting to {precision}", 0, 1)
+        done = half_precision(
+            model,
+            "fp16" if precision == "fp16" else "bf16",
+            lrn_layers=lrn_layers,
+            keep_lrn_fp32=keep_lrn_fp32,
+        )
+        if done.lossy:
+            options["lossy_weights"] = done.lossy
+    model.metadata_props["precision"] = precision
+    data = ir.to_proto(model).SerializeToString(deterministic=True)
+    onnx.checker.check_model(data, full_check=True)
+    tell("writing", 0, 1)
+    record = bundle.add_file(f"variants/{name}.onnx", data)
+    return bundle.add_artifact(
+        name,
+        Artifact(
+            **record.model_dump(),
+            format="onnx",
+            precision=precision,
+            target=target,
+            built_by={"command": "optimize", **tools},
+            source=SOURCE,
+            key=key,
+            options=options,
+        ),
+    )
+
+
+def _evaluator(
+    bundle: Bundle, images: Calibration, tell: Progress
+) -> Callable[[bytes], Iterator[dict[str, Array]]]:
+    """Runs graphs on the calibration images in ONNX Runtime on the CPU."""
+    backend = OnnxRuntimeBackend("cpu")
+    probe = backend.probe()
+    if not probe.available:
+        raise MissingError(
+            f"int8 is calibrated with ONNX Runtime on the CPU: {probe.detail}", probe.hint
+        )
+    (spec,) = bundle.manifest.inputs
+    batches = list(images.batches())
+
+    def evaluate(data: bytes) -> Iterator[dict[str, Array]]:
+        with backend.load(ArtifactData("calibration", "onnx", data)) as session:
+            for done, batch in enumerate(batches):
+                tell("calibrating", done, len(batches))
+                yield session.run({spec.name: batch})
+
+    return evaluate
+
+
+def _tools(precision: str) -> dict[str, str]:
+    names = ["onnx", "onnx-ir", *(["onnxruntime"] if precision == "int8" else [])]
+    return {"lrn-deploy": __version__, **{name: version(name) for name in names}}
+
+
+def _silent(_what: str, _done: int, _total: int) -> None:
+    """No progress is told."""
