@@ -77,7 +77,8 @@ _BGR_227 = Preprocessing(
 )
 _BGR_224 = _BGR_227.model_copy(update={"crop": (224, 224)})
 
-_PAPER = LrnSpec(size=5, alpha=1e-4, beta=0.75, k=2)
+_ARTICLE = LrnSpec(size=5, alpha=1e-4, beta=0.75, k=2)
+_UNDIVIDED = LrnSpec(size=5, alpha=5e-4, beta=0.75, k=2)  # the paper's alpha, not divided by 5
 _CAFFE = LrnSpec(size=5, alpha=1e-4, beta=0.75, k=1)
 
 ZOO: dict[str, ZooEntry] = {
@@ -90,7 +91,7 @@ ZOO: dict[str, ZooEntry] = {
             input_shape=(3, 227, 227),
             preprocessing=_RGB_227,
             parameters=62_378_344,
-            lrn=(_PAPER, _PAPER),
+            lrn=(_ARTICLE, _ARTICLE),
         ),
         ZooEntry(
             name="alexnet_grouped",
@@ -117,7 +118,7 @@ ZOO: dict[str, ZooEntry] = {
             input_shape=(3, 224, 224),
             preprocessing=_BGR_224,
             parameters=87_250_536,
-            lrn=(LrnSpec(size=5, alpha=5e-4, beta=0.75, k=2),) * 2,
+            lrn=(_UNDIVIDED, _UNDIVIDED),
         ),
         ZooEntry(
             name="googlenet",
@@ -143,7 +144,7 @@ ZOO: dict[str, ZooEntry] = {
             input_shape=(1, 8, 8),
             preprocessing=_DIGITS,
             parameters=30_634,
-            lrn=(LrnSpec(size=5, alpha=1.0, beta=0.75, k=1),) * 2,
+            lrn=(_CAFFE, _CAFFE),
             weights="digits.safetensors",
             labels="digits.txt",
         ),

@@ -5,9 +5,9 @@ In the spirit of the AlexNet paper's four-layer CIFAR-10 network (Krizhevsky et 
 with it), shrunk to images of 8 x 8 pixels. LRN stands where AlexNet has it: after ReLU, before the
 pool, in the first two blocks.
 
-alpha is 1 rather than 1e-4: the activations of so small a network are of order 1, and with the
-paper's alpha the layer would only multiply by a constant. As it is, LRN's denominator moves by as
-much as k (see docs/digits.md), so a fault in a deployed LRN changes the answers.
+Its parameters are those of Caffe's AlexNet, alpha = 1e-4 and k = 1, and so is its input: pixels of
+0 to 255 minus their mean, 78. At that amplitude LRN is at work, its denominator moves by as much
+as k (see docs/digits.md), so a fault in a deployed LRN changes the answers.
 """
 
 from __future__ import annotations
@@ -30,11 +30,11 @@ class Digits(nn.Sequential):
         layers: OrderedDict[str, nn.Module] = OrderedDict(
             conv1=nn.Conv2d(1, 32, kernel_size=3, padding=1),  # 32 x 8 x 8
             relu1=nn.ReLU(),
-            norm1=nn.LocalResponseNorm(size=5, alpha=1.0, beta=0.75, k=1),
+            norm1=nn.LocalResponseNorm(size=5, alpha=1e-4, beta=0.75, k=1),
             pool1=nn.MaxPool2d(kernel_size=2, stride=2),  # 32 x 4 x 4
             conv2=nn.Conv2d(32, 32, kernel_size=3, padding=1),  # 32 x 4 x 4
             relu2=nn.ReLU(),
-            norm2=nn.LocalResponseNorm(size=5, alpha=1.0, beta=0.75, k=1),
+            norm2=nn.LocalResponseNorm(size=5, alpha=1e-4, beta=0.75, k=1),
             pool2=nn.MaxPool2d(kernel_size=2, stride=2),  # 32 x 2 x 2
             conv3=nn.Conv2d(32, 64, kernel_size=3, padding=1),  # 64 x 2 x 2
             relu3=nn.ReLU(),

@@ -20,9 +20,12 @@ from lrn_deploy.bundle.manifest import Preprocessing
 SPLIT_SEED = 20120930
 
 PREPROCESSING = Preprocessing(
-    mode="L", resize=None, crop=(8, 8), interpolation="box", mean=(0.305,), std=(0.376,)
+    mode="L", resize=None, crop=(8, 8), interpolation="box", scale=1.0, mean=(78,), std=(1,)
 )
-"""How an image of a digit becomes the network's input; mean and std are the training images'."""
+"""How an image of a digit becomes the network's input: as Caffe has it, pixels minus the mean."""
+
+AMPLITUDE = 96
+"""Standard deviation of the training images' pixels, and so the size of the activations."""
 
 
 @dataclass(frozen=True)

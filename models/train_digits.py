@@ -31,7 +31,7 @@ from lrn_deploy.bundle import sha256, write_atomic
 from lrn_deploy.lrn import LrnSpec, activity
 from lrn_deploy.models import WEIGHTS_FOLDER
 from lrn_deploy.models.digits import Digits as DigitsNetwork
-from lrn_deploy.models.digits_data import SPLIT_SEED, Digits, load_split
+from lrn_deploy.models.digits_data import AMPLITUDE, SPLIT_SEED, Digits, load_split
 from lrn_deploy.network import initialize_he
 
 TWINS = {"digits": True, "digits_no_lrn": False}
@@ -80,10 +80,9 @@ def train(lrn: bool, seed: int, data: Digits, recipe: Recipe | None = None) -> D
     recipe = recipe or Recipe()
     network = DigitsNetwork(lrn=lrn)
     initialize_he(network, seed)
+    network.get_parameter("fc4.weight").data /= AMPLITUDE
     inputs, labels = torch.from_numpy(data.inputs), torch.from_numpy(data.labels)
-    optimizer = torch.optim.AdamW(
-        network.parameters(), lr=recipe.learning_rate, weight_decay=recipe.weight_decay
-    )
+    optimizer = torch.optim.AdamW(_groups(network, recipe))
     steps = recipe.epochs * math.ceil(len(inputs) / recipe.batch)
     schedule = torch.optim.lr_scheduler.CosineAnnealingLR(optimizer, T_max=steps)
     order = torch.Generator().manual_seed(seed)
@@ -98,6 +97,27 @@ def train(lrn: bool, seed: int, data: Digits, recipe: Recipe | None = None) -> D
             optimizer.step()
             schedule.step()
     return network.eval()
+
+
+def _groups(network: DigitsNetwork, recipe: Recipe) -> list[dict[str, Any]]:
+    """AdamW's parameter groups: each parameter moves in proportion to its own scale.
+
+    Adam's steps do not depend on the size of the inputs, but here these are pixels, not of order
+    1. Biases of convolutions scale with them and the last layer's weights against them; with these
+    rates training is, but for rounding, that of the same network on normalised inputs.
+    """
+    scales = {
+        name: AMPLITUDE if name.startswith("conv") and name.endswith("bias") else 1.0
+        for name, _ in network.named_parameters()
+    } | {"fc4.weight": 1 / AMPLITUDE}
+    return [
+        {
+            "params": [parameter],
+            "lr": recipe.learning_rate * scales[name],
+            "weight_decay": recipe.weight_decay / scales[name],
+        }
+        for name, parameter in network.named_parameters()
+    ]
 
 
 def errors(network: nn.Module, data: Digits) -> int:
