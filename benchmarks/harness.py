@@ -57,8 +57,12 @@ def spread(samples: Sequence[float]) -> dict[str, float]:
 
 
 def ratio(ours: Sequence[float], theirs: Sequence[float]) -> dict[str, float]:
-    """Spread of ours / theirs over the rounds: each round's two runs were neighbours in time."""
-    return spread([a / b for a, b in zip(ours, theirs, strict=True)])
+    """Spread of ours / theirs over the rounds, and the ratio of the two medians.
+
+    Each round's two runs were neighbours in time, so what slowed one down slowed the other, too.
+    """
+    medians = float(np.median(ours) / np.median(theirs))
+    return spread([a / b for a, b in zip(ours, theirs, strict=True)]) | {"of_medians": medians}
 
 
 def write_result(name: str, result: Mapping[str, Any]) -> Path:
