@@ -20,6 +20,9 @@ from lrn_deploy.parity.report import Check, Drift, Kind
 from lrn_deploy.parity.samples import regime_of
 from lrn_deploy.workflows.samples import Sample
 
+LAYER_BATCH = 8
+"""Batch size of --layerwise, where the artifact takes it."""
+
 
 @dataclass(frozen=True)
 class Subject:
@@ -45,7 +48,7 @@ def check_outputs(
     kind: Kind = "outputs",
 ) -> Iterator[Check]:
     """Every output on every set of inputs at every batch size."""
-    for batch in fitting_batches(session, batches):
+    for batch in batches:
         for sample in samples:
             budget = budgets.budget(subject.precision, regime_of(sample.name))
             try:
@@ -114,10 +117,11 @@ def check_layers(
     data = graph.with_outputs(model, [layer.tensor for layer in present])
     checks: list[Check] = []
     with backend.load(ArtifactData(subject.artifact, artifact.format, data)) as session:
+        batch = fitting_batches(artifact, session, [LAYER_BATCH])[0]
         for sample, truths in samples:
             budget = budgets.budget(subject.precision, regime_of(sample.name))
             try:
-                outputs = run_in_batches(session, sample.feeds, fitting_batches(session, [8])[0])
+                outputs = run_in_batches(session, sample.feeds, batch)
             except LrnDeployError as error:
                 checks.append(_failed(subject, "layer", error.message, inputs=sample.name))
                 continue
@@ -184,10 +188,30 @@ def run_in_batches(session: Session, feeds: Mapping[str, Array], batch: int) -> 
     return {name: np.concatenate(values)[:rows] for name, values in parts.items()}
 
 
-def fitting_batches(session: Session, batches: Sequence[int]) -> tuple[int, ...]:
-    """The batch sizes that a session takes: those asked for, or the only one it was made for."""
+def fitting_batches(
+    artifact: Artifact, session: Session, batches: Sequence[int]
+) -> tuple[int, ...]:
+    """The batch sizes to run at: those asked for, as far as the artifact takes them.
+
+    An engine has a range of batches, and a graph may have one only; a size beyond them becomes
+    the nearest that fits.
+    """
     axis = session.inputs[0].shape[0]
-    return (axis,) if isinstance(axis, int) else tuple(batches)
+    low, high = (axis, axis) if isinstance(axis, int) else (1, max(batches))
+    if artifact.engine is not None:
+        low, _, high = artifact.engine.batch
+    return tuple(sorted({min(max(batch, low), high) for batch in batches}))
+
+
+def cannot_run_here(artifact: Artifact, error: LrnDeployError) -> bool:
+    """Whether a refusal to load speaks of this machine rather than of the artifact.
+
+    An engine is made for some GPUs, and a variant may ask for what a runtime has no kernel for
+    (bfloat16 on ONNX Runtime's CPU provider). The canonical graph, though, must run everywhere,
+    and its bytes are those that were recorded, so there it is the graph that is wrong.
+    """
+    no_kernel = artifact.source is not None and "NOT_IMPLEMENTED" in error.message
+    return artifact.engine is not None or no_kernel
 
 
 def _failed(

@@ -149,7 +149,11 @@ def _input_sets(
     if recipe is not None:
         try:
             taken = inputs.image_set(
-                "photographs", photographs(), specs[0], recipe, "scikit-learn's two photographs"
+                "photographs",
+                inputs.with_dark(photographs()),
+                specs[0],
+                recipe,
+                "scikit-learn's two photographs, as they are and dark",
             )
             sets.append(taken)
         except MissingError as error:

@@ -14,13 +14,15 @@ from lrn_deploy.environment import machine, versions
 from lrn_deploy.errors import BadInputError, DamagedError, LrnDeployError, MissingError
 from lrn_deploy.parity import graph
 from lrn_deploy.parity.activity import ordinary_warning
-from lrn_deploy.parity.report import Check, Drift, ParityReport, caught_by
+from lrn_deploy.parity.report import Check, Drift, Kind, ParityReport, Verdict, caught_by
 from lrn_deploy.parity.samples import regime_of
 from lrn_deploy.workflows.comparison import (
     Subject,
+    cannot_run_here,
     check_layers,
     check_outputs,
     check_probes,
+    fitting_batches,
 )
 from lrn_deploy.workflows.options import ValidateOptions
 from lrn_deploy.workflows.reference import open_reference, trace_layers
@@ -116,13 +118,7 @@ class _Validation:
         """PyTorch against the stored samples: a stale reference must not go unnoticed."""
         if session is None:
             self.warnings.append(f"PyTorch did not take part, stored outputs did: {why_not}")
-            yield Check(
-                kind="reference",
-                artifact="",
-                backend="torch:cpu",
-                verdict="skipped",
-                reason=why_not,
-            )
+            yield _no_check(Subject("", "torch:cpu", "fp32"), "skipped", why_not, "reference")
             return
         subject = Subject("", "torch:cpu", "fp32")
         yield from check_outputs(
@@ -168,26 +164,18 @@ class _Validation:
             if artifact.format in backend.formats
         ]
         if not backends:
-            reason = f"no backend here runs artifacts of the format {artifact.format}"
-            yield Check(kind="outputs", artifact=name, backend="", verdict="skipped", reason=reason)
+            reason = (
+                f"no backend on {' or '.join(self._devices())} runs the format {artifact.format}"
+            )
+            yield _no_check(Subject(name, "", artifact.precision), "skipped", reason)
             return
         for backend in backends:
             subject = Subject(name, f"{backend.name}:{backend.device}", artifact.precision)
             probe = backend.probe()
             if probe.available:
                 yield from self._check_on(subject, backend, artifact, samples, truths)
-                continue
-            if self.options.devices is not None:
-                raise MissingError(
-                    f"{backend.name} cannot run on {backend.device}: {probe.detail}", probe.hint
-                )
-            yield Check(
-                kind="outputs",
-                artifact=name,
-                backend=subject.backend,
-                verdict="skipped",
-                reason=probe.detail,
-            )
+            else:
+                yield _no_check(subject, "skipped", probe.detail)
 
     def _check_on(
         self,
@@ -201,18 +189,14 @@ class _Validation:
         data = self.bundle.load(subject.artifact)
         try:
             with backend.load(data) as session:
-                yield from check_outputs(
-                    subject, session, samples.sets, options.batches, options.budgets
-                )
-        except DamagedError as error:
-            # The bytes are those that were recorded, so it is the graph that is wrong.
-            yield Check(
-                kind="outputs",
-                artifact=subject.artifact,
-                backend=subject.backend,
-                verdict="fail",
-                reason=error.message,
-            )
+                batches = fitting_batches(artifact, session, options.batches)
+                yield from check_outputs(subject, session, samples.sets, batches, options.budgets)
+            del session  # its memory goes before the next piece of the graph is loaded
+        except (DamagedError, MissingError) as error:
+            if cannot_run_here(artifact, error):
+                yield _no_check(subject, "skipped", error.message)
+                return
+            yield _no_check(subject, "fail", error.message)
         if artifact.format != "onnx":
             return
         model = graph.parse(data.data)
@@ -224,13 +208,7 @@ class _Validation:
                     subject, backend, artifact, model, manifest.layers, truths, options.budgets
                 )
             except LrnDeployError as error:
-                yield Check(
-                    kind="layer",
-                    artifact=subject.artifact,
-                    backend=subject.backend,
-                    verdict="fail",
-                    reason=error.message,
-                )
+                yield _no_check(subject, "fail", error.message, "layer")
                 return
             self.drift.append(drift)
             yield from checks
@@ -239,14 +217,17 @@ class _Validation:
         return self.options.devices or DEVICES
 
     def _require_some(self, checks: Sequence[Check]) -> None:
-        """Refuse a verdict on nothing."""
-        ran = [check for check in checks if check.artifact and check.verdict != "skipped"]
-        if not ran:
-            skipped = next((check.reason for check in checks if check.artifact), "it has none.")
+        """Refuse a verdict on nothing, or on less than the devices that were asked for."""
+        asked = self.options.devices or ("",)
+        for device in asked:
+            here = [check for check in checks if check.artifact and check.backend.endswith(device)]
+            if any(check.verdict != "skipped" for check in here):
+                continue
+            reason = next((check.reason for check in here), "the bundle has none for it.")
+            where = f"on {device}" if device else "here"
             raise MissingError(
-                f"No artifact of the bundle can run here: {skipped}",
-                "Install a backend, 'pip install lrn-deploy[cpu]' for instance; "
-                "'lrn-deploy doctor' lists them.",
+                f"No artifact of the bundle can run {where}: {reason}",
+                "'lrn-deploy doctor' lists the backends and how to enable them.",
             )
 
     def _report(self, checks: Sequence[Check], seconds: float) -> ParityReport:
@@ -271,6 +252,17 @@ class _Validation:
             versions=versions(),
             seconds=round(seconds, 3),
         )
+
+
+def _no_check(subject: Subject, verdict: Verdict, reason: str, kind: Kind = "outputs") -> Check:
+    """A row for what could not be compared."""
+    return Check(
+        kind=kind,
+        artifact=subject.artifact,
+        backend=subject.backend,
+        verdict=verdict,
+        reason=reason,
+    )
 
 
 def _silent(_what: str, _done: int, _total: int) -> None:

@@ -1,0 +1,28 @@
+from __future__ import annotations
+
+import pytest
+
+from lrn_deploy.backends.registry import artifact_backends, torch_backends
+from lrn_deploy.errors import BadInputError
+
+
+def test_every_backend_on_every_device() -> None:
+    found = {(item.name, item.device) for item in (*artifact_backends(), *torch_backends())}
+    assert found >= {
+        ("onnxruntime", "cpu"),
+        ("onnxruntime", "cuda"),
+        ("torch", "cpu"),
+        ("torch", "cuda"),
+    }
+
+
+@pytest.mark.parametrize("device", ["gpu", "cuda:", "cuda:x", "cpu:0", ""])
+def test_what_names_no_device(device: str) -> None:
+    with pytest.raises(BadInputError, match="no device"):
+        artifact_backends([device])
+    with pytest.raises(BadInputError, match="no device"):
+        torch_backends([device])
+
+
+def test_a_gpu_by_its_number() -> None:
+    assert {item.device for item in artifact_backends(["cuda:1"])} == {"cuda:1"}

@@ -1,0 +1,141 @@
+from __future__ import annotations
+
+import sys
+
+import numpy as np
+import pytest
+import torch
+import torch.nn.functional as F  # noqa: N812 - PyTorch's own spelling
+from torch import Tensor, nn
+
+from lrn_deploy.backends.torch import TorchBackend, TorchSession
+from lrn_deploy.bundle import ArtifactData, TensorSpec
+from lrn_deploy.errors import BadInputError, MissingError
+
+INPUT = TensorSpec(name="input", dtype="float32", shape=("batch", 4, 2, 2))
+OUTPUT = TensorSpec(name="output", dtype="float32", shape=("batch", 4, 2, 2))
+
+
+class TwoLrns(nn.Module):
+    """Doubles, normalises by a module, adds one in place, normalises by the function."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.norm = nn.LocalResponseNorm(3)
+        self.relu = nn.ReLU(inplace=True)
+
+    def forward(self, x: Tensor) -> Tensor:
+        y = self.norm(x * 2)
+        y += 1
+        return F.local_response_norm(input=self.relu(y), size=5)
+
+
+def session(module: nn.Module, outputs: int = 1) -> TorchSession:
+    specs = [OUTPUT.model_copy(update={"name": f"output_{at}"}) for at in range(outputs)]
+    return TorchBackend().open(module, [INPUT], specs if outputs > 1 else [OUTPUT])
+
+
+def ones(batch: int = 2) -> dict[str, np.ndarray[tuple[int, ...], np.dtype[np.float32]]]:
+    return {"input": np.ones((batch, 4, 2, 2), np.float32)}
+
+
+def test_runs_in_evaluation_mode_without_gradients() -> None:
+    with session(nn.Sequential(nn.Dropout(0.9), nn.Conv2d(4, 4, 1))) as opened:
+        first, again = opened.run(ones())["output"], opened.run(ones())["output"]
+    np.testing.assert_array_equal(first, again)
+
+
+def test_shows_what_enters_every_lrn_in_call_order() -> None:
+    with session(TwoLrns()) as opened:
+        trace = opened.trace(ones(), lrn_inputs=True)
+    assert len(trace.lrn_inputs) == 2
+    np.testing.assert_array_equal(trace.lrn_inputs[0], np.full((2, 4, 2, 2), 2, np.float32))
+    # The second one's input was computed in place in the first one's output.
+    assert np.all(trace.lrn_inputs[1] > 2.9)
+
+
+def test_watching_changes_nothing() -> None:
+    x = {"input": np.random.default_rng(0).standard_normal((3, 4, 2, 2)).astype(np.float32)}
+    with session(TwoLrns()) as opened:
+        seen = opened.trace(x, lrn_inputs=True, modules=("norm", "relu", "")).outputs["output"]
+        np.testing.assert_array_equal(opened.run(x)["output"], seen)
+        assert opened.trace(x).lrn_inputs == ()
+
+
+def test_shows_the_outputs_of_modules() -> None:
+    with session(TwoLrns()) as opened:
+        trace = opened.trace(ones(), modules=("norm", ""))
+        np.testing.assert_array_equal(trace.modules[""], trace.outputs["output"])
+        # norm's output as it was, although it is changed in place afterwards
+        assert np.all(trace.modules["norm"] < 2.0)
+        with pytest.raises(BadInputError, match="no module 'nrom'"):
+            opened.trace(ones(), modules=("nrom",))
+
+
+class Several(nn.Module):
+    def __init__(self, kind: str) -> None:
+        super().__init__()
+        self.kind = kind
+
+    def forward(self, x: Tensor) -> object:
+        return {"tuple": (x, [x + 1]), "dict": {"a": x, "b": x + 1}}[self.kind]
+
+
+@pytest.mark.parametrize("kind", ["tuple", "dict"])
+def test_several_outputs_in_order(kind: str) -> None:
+    with session(Several(kind), outputs=2) as opened:
+        outputs = opened.run(ones())
+    assert [float(outputs[f"output_{at}"].max()) for at in range(2)] == [1, 2]
+    with session(Several(kind)) as opened, pytest.raises(BadInputError, match="2 tensors"):
+        opened.run(ones())
+
+
+def test_refuses_feeds_that_do_not_fit() -> None:
+    with session(nn.Identity()) as opened, pytest.raises(BadInputError, match="float32"):
+        opened.run({"input": np.ones((1, 4, 2, 2))})
+
+
+def test_an_artifact_is_no_module() -> None:
+    with pytest.raises(BadInputError, match="cannot run the artifact 'model'"):
+        TorchBackend().load(ArtifactData("model", "onnx", b""))
+
+
+def test_probe_tells_the_version() -> None:
+    probe = TorchBackend().probe()
+    assert (probe.available, probe.version, probe.detail) == (True, torch.__version__, "CPU")
+
+
+def test_without_torch(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, "torch", None)
+    probe = TorchBackend().probe()
+    assert not probe.available
+    assert "lrn-deploy[export]" in probe.hint
+    with pytest.raises(MissingError, match="not installed"):
+        TorchBackend().open(nn.Identity(), [INPUT], [OUTPUT])
+
+
+def test_a_gpu_that_is_not_there(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
+    probe = TorchBackend("cuda").probe()
+    assert not probe.available
+    assert "no CUDA device" in probe.detail
+
+
+def test_a_gpu_number_that_is_not_there(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
+    monkeypatch.setattr(torch.cuda, "device_count", lambda: 2)
+    monkeypatch.setattr(torch.cuda, "get_device_name", lambda index: f"GPU {index}")
+    assert not TorchBackend("cuda:2").probe().available
+    assert TorchBackend("cuda:1").probe().detail == "GPU 1"
+
+
+@pytest.mark.gpu
+def test_runs_on_a_gpu_in_full_float32() -> None:
+    if not TorchBackend("cuda").probe().available:
+        pytest.skip("no GPU")
+    module = nn.Conv2d(4, 4, 1)
+    x = {"input": np.random.default_rng(0).standard_normal((2, 4, 2, 2)).astype(np.float32)}
+    with session(module) as opened:
+        truth = opened.run(x)["output"]
+    with TorchBackend("cuda").open(module, [INPUT], [OUTPUT]) as opened:
+        np.testing.assert_allclose(opened.run(x)["output"], truth, rtol=1e-5, atol=1e-6)

@@ -1,0 +1,125 @@
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any
+
+import numpy as np
+import onnx
+import pytest
+from numpy.typing import NDArray
+from onnx import TensorProto, helper
+
+from lrn_deploy import lrn
+from lrn_deploy.backends.onnxruntime import OnnxRuntimeBackend
+from lrn_deploy.bundle import ArtifactData, LrnLayer
+from lrn_deploy.lrn import LrnSpec
+from lrn_deploy.parity import graph
+from lrn_deploy.parity.budgets import Budget
+from lrn_deploy.parity.probe import AMPLITUDES, Runner, amplitudes, probe_inputs, probe_layer
+
+SPEC = LrnSpec(5, 1e-4, 0.75, 2.0)
+BUDGET = Budget(relative_l2=1e-6, error_over_signal=5e-6)
+
+
+@contextmanager
+def load(data: bytes) -> Iterator[Runner]:
+    with OnnxRuntimeBackend().load(ArtifactData("probe", "onnx", data)) as session:
+        yield session
+
+
+def layer(spec: LrnSpec = SPEC, shape: tuple[int | str, ...] = ("batch", 96, 5, 5)) -> LrnLayer:
+    return LrnLayer(name="norm", spec=spec, form="kept", input="x", output="y", shape=shape)
+
+
+def verdicts(model: onnx.ModelProto, wanted: LrnLayer) -> dict[float | None, str]:
+    return {item.amplitude: item.verdict for item in probe_layer(model, wanted, load, BUDGET)}
+
+
+def test_probes_where_the_energy_equals_k() -> None:
+    # sqrt(2 / 1e-4) = 141.4
+    assert amplitudes(SPEC) == (1e-3, 1e-2, 0.1, 1.0, 10.0, 100.0, 140.0, 1e3, 1e4)
+    assert 100_000.0 in amplitudes(LrnSpec(5, 1e-10, 0.75, 1.0))
+    assert amplitudes(LrnSpec(5, 0.0, 0.75, 1.0)) == AMPLITUDES
+
+
+def test_inputs_of_every_amplitude() -> None:
+    x = probe_inputs((96, 4, 4), SPEC)
+    assert x.shape == (2 * len(amplitudes(SPEC)), 96, 4, 4)
+    for at, amplitude in enumerate(amplitudes(SPEC)):
+        assert np.std(x[2 * at]) == pytest.approx(amplitude, rel=0.1)
+        assert np.min(x[2 * at + 1]) == 0, "what a ReLU leaves"
+
+
+def test_a_right_layer_passes_and_what_the_kernel_loses_is_said() -> None:
+    results = probe_layer(graph.single_lrn(SPEC), layer(), load, BUDGET)
+    found = {item.amplitude: item for item in results}
+    assert all(found[amplitude].verdict == "pass" for amplitude in amplitudes(SPEC)[:7])
+    # ONNX Runtime's running sum keeps the rounding error of the largest channel.
+    assert found[1e4].verdict == "limited"
+    assert "runtime's own kernel" in found[1e4].reason
+    assert found[1e4].metrics is not None
+    assert 1e-6 < found[1e4].metrics.relative_l2 < 1e-3
+
+
+@pytest.mark.parametrize(
+    "wrong",
+    [
+        LrnSpec(5, 5e-4, 0.75, 2.0),
+        LrnSpec(5, 1.01e-4, 0.75, 2.0),
+        LrnSpec(7, 1e-4, 0.75, 2.0),
+        LrnSpec(3, 1e-4, 0.75, 2.0),
+        LrnSpec(5, 1e-4, 0.7501, 2.0),
+        LrnSpec(5, 1e-4, 0.75, 2.001),
+    ],
+)
+def test_a_wrong_parameter_fails(wrong: LrnSpec) -> None:
+    found = verdicts(graph.single_lrn(wrong), layer())
+    assert found[140.0] == "fail"
+    assert "limited" not in found.values(), "the kernel is no excuse for a wrong layer"
+
+
+def test_the_window_at_the_borders_counts() -> None:
+    # A single channel has borders only: alpha is still divided by 5.
+    wanted = layer(shape=("batch", 1, 5, 5))
+    assert verdicts(graph.single_lrn(SPEC), wanted)[140.0] == "pass"
+    assert verdicts(graph.single_lrn(LrnSpec(1, 2e-5, 0.75, 2.0)), wanted)[140.0] == "pass"
+    assert verdicts(graph.single_lrn(LrnSpec(1, 1e-4, 0.75, 2.0)), wanted)[140.0] == "fail"
+
+
+def test_a_layer_that_is_gone_fails_with_its_reason() -> None:
+    wanted = layer().model_copy(update={"output": "gone"})
+    (result,) = probe_layer(graph.single_lrn(SPEC), wanted, load, BUDGET)
+    assert result.verdict == "fail"
+    assert result.metrics is None
+    assert "no value named 'gone'" in result.reason
+
+
+def test_a_layer_of_another_shape_fails_with_its_reason() -> None:
+    value = helper.make_tensor_value_info
+    made = helper.make_graph(
+        [helper.make_node("MaxPool", ["x"], ["y"], kernel_shape=[2, 2])],
+        "pool",
+        [value("x", TensorProto.FLOAT, ["n", "c", "h", "w"])],
+        [value("y", TensorProto.FLOAT, ["n", "c", "h", "w"])],
+    )
+    model = helper.make_model(made, opset_imports=[helper.make_opsetid("", 18)], ir_version=10)
+    (result,) = probe_layer(model, layer(), load, BUDGET)
+    assert "[96, 2, 2] of [96, 3, 3]" in result.reason
+
+
+class Definition:
+    """A runtime that computes LRN in float64, whatever the graph says."""
+
+    def run(self, feeds: dict[str, NDArray[Any]]) -> dict[str, NDArray[Any]]:
+        return {"y": lrn.reference(next(iter(feeds.values())), SPEC)}
+
+
+def test_nothing_is_lost_by_a_runtime_that_loses_nothing() -> None:
+    @contextmanager
+    def exact(_data: bytes) -> Iterator[Runner]:
+        yield Definition()
+
+    results = probe_layer(graph.single_lrn(SPEC), layer(), exact, BUDGET)
+    assert {item.verdict for item in results} == {"pass"}
+    assert all(item.metrics is not None and item.metrics.relative_l2 == 0 for item in results)

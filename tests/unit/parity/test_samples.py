@@ -1,0 +1,132 @@
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from lrn_deploy.bundle import Preprocessing, TensorSpec
+from lrn_deploy.errors import BadInputError
+from lrn_deploy.images.decode import DecodedImage
+from lrn_deploy.parity import samples
+from lrn_deploy.parity.samples import InputSet
+
+VECTOR = TensorSpec(name="x", dtype="float32", shape=("batch", 4, 3))
+RECIPE = Preprocessing(resize=None, crop=(8, 8), mean=(0.5,) * 3, std=(0.5,) * 3)
+PICTURE = TensorSpec(name="input", dtype="float32", shape=("batch", 3, 8, 8))
+PIXELS = TensorSpec(name="image", dtype="uint8", shape=("batch", 8, 8, 3))
+IN_GRAPH = RECIPE.model_copy(update={"in_graph": True})
+
+
+@pytest.mark.parametrize(
+    ("name", "regime"),
+    [
+        ("photographs", "ordinary"),
+        ("images", "ordinary"),
+        ("random", "ordinary"),
+        ("extremes", "extreme"),
+        ("active-x316", "active"),
+    ],
+)
+def test_regimes(name: str, regime: str) -> None:
+    assert samples.regime_of(name) == regime
+
+
+def test_random_inputs_are_seeded_and_differ_from_row_to_row() -> None:
+    first = samples.random_set([VECTOR], None, 8).feeds["x"]
+    again = samples.random_set([VECTOR], None, 8).feeds["x"]
+    assert first.dtype == np.float32
+    assert first.shape == (8, 4, 3)
+    np.testing.assert_array_equal(first, again)
+    assert len({row.tobytes() for row in first}) == 8
+
+
+def test_random_pictures_lie_where_pictures_lie() -> None:
+    x = samples.random_set([PICTURE], RECIPE, 8).feeds["input"]
+    assert x.shape == (8, 3, 8, 8)
+    assert x.min() >= -1
+    assert x.max() <= 1
+    # Coarse first, fine later: neighbours agree in the first picture and not in the second.
+    assert np.all(x[0, :, 0, 0] == x[0, :, 1, 1])
+    assert np.any(x[1, :, 0, 0] != x[1, :, 1, 1])
+
+
+@pytest.mark.parametrize(
+    ("spec", "recipe"), [(PICTURE, RECIPE), (PIXELS, IN_GRAPH), (VECTOR, None)]
+)
+def test_extremes_fit_the_input_and_are_finite(
+    spec: TensorSpec, recipe: Preprocessing | None
+) -> None:
+    x = samples.extreme_set([spec], recipe).feeds[spec.name]
+    assert x.dtype == np.dtype(spec.dtype)
+    assert x.shape[1:] == spec.at_batch(1)[1:]
+    assert np.all(np.isfinite(x))
+    assert np.any(np.all(x.reshape(len(x), -1) == 0, axis=1)), "one is all zero"
+
+
+def test_extremes_hold_black_white_and_denormal() -> None:
+    x = samples.extreme_set([PICTURE], RECIPE).feeds["input"]
+    assert np.all(x[0] == -1)
+    assert np.all(x[1] == 1)
+    tiny = np.finfo(np.float32).tiny
+    assert np.any(np.all((x != 0) & (np.abs(x) < tiny), axis=(1, 2, 3)))
+    assert np.abs(x).max() > 1e3
+
+
+def test_integers_have_their_ends() -> None:
+    spec = TensorSpec(name="x", dtype="int8", shape=("batch", 2))
+    assert samples.extreme_set([spec], None).feeds["x"].tolist() == [[-128, -128], [127, 127]]
+    random = samples.random_set([spec], None, 100).feeds["x"]
+    assert (random.min(), random.max()) >= (-128, 100)
+    flags = TensorSpec(name="x", dtype="bool", shape=("batch", 2))
+    assert set(np.unique(samples.random_set([flags], None, 20).feeds["x"])) == {False, True}
+
+
+@pytest.mark.parametrize(
+    ("factor", "name"), [(3.1623, "active-x3.2"), (316.2, "active-x316"), (1e4, "active-x10000")]
+)
+def test_scaled_inputs_say_by_what(factor: float, name: str) -> None:
+    base = InputSet("random", {"x": np.ones((2, 3), np.float32)}, "2 ones")
+    scaled = samples.scaled_set(base, factor)
+    assert scaled.name == name
+    assert scaled.feeds["x"].dtype == np.float32
+    np.testing.assert_allclose(scaled.feeds["x"], factor, rtol=1e-6)
+
+
+def test_joined_sets_take_turns() -> None:
+    sets = [
+        InputSet("a", {"x": np.array([0, 1])}, ""),
+        InputSet("b", {"x": np.array([10, 11, 12, 13])}, ""),
+    ]
+    assert samples.joined_set(sets, 4).feeds["x"].tolist() == [0, 10, 1, 11]
+    assert samples.joined_set(sets, 99).feeds["x"].tolist() == [0, 10, 1, 11, 12, 13]
+
+
+def test_only_floats_can_be_scaled() -> None:
+    assert samples.scalable([VECTOR])
+    assert not samples.scalable([VECTOR, PIXELS])
+
+
+def test_dark_pictures_have_a_quarter_of_the_light() -> None:
+    grey = DecodedImage("grey", Image.new("RGB", (8, 8), (200, 100, 40)))
+    dark = samples.with_dark([grey])[1]
+    assert dark.image.getpixel((0, 0)) == (50, 25, 10)
+    assert "dark" in dark.name
+
+
+def test_a_folder_gives_its_pictures_by_name(tmp_path: Path) -> None:
+    for name, colour in (("b.png", 2), ("a.jpg", 1), ("c.txt", 3)):
+        image = Image.new("L", (4, 4), colour)
+        image.save(tmp_path / name, format="PNG")
+    found = samples.read_folder(tmp_path)
+    assert [Path(item.name).name for item in found] == ["a.jpg", "b.png"]
+    rows = samples.image_set("images", found, PIXELS, IN_GRAPH, "two").feeds["image"]
+    assert rows.shape == (2, 8, 8, 3)
+
+
+def test_a_folder_without_pictures_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(BadInputError, match="holds no images"):
+        samples.read_folder(tmp_path)
+    with pytest.raises(BadInputError, match="is not a folder"):
+        samples.read_folder(tmp_path / "none")
