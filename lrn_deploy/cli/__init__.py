@@ -33,6 +33,7 @@ COMMANDS = {
     "optimize": "Make a variant of the graph for a target and a precision.",
     "classify": "Classify images with a bundle's network.",
     "deploy": "Export, validate and make ready, in one go.",
+    "serve": "Answer requests with the networks of bundles: HTTP and gRPC.",
     "inspect": "Show what a bundle holds: graph, LRN layers, artifacts.",
     "doctor": "Tell what can run on this machine, and how to enable more.",
 }

@@ -1,0 +1,64 @@
+"""What became of each request, as lines of JSON on stderr."""
+
+from __future__ import annotations
+
+import itertools
+import json
+import os
+import sys
+import time
+import traceback
+from typing import Any, Literal
+
+from lrn_deploy.serving.errors import RequestError
+from lrn_deploy.serving.message import Request
+
+_MAX_ID = 128
+_PREFIX = os.urandom(4).hex()
+_numbers = itertools.count(1)
+
+
+def request_id(claimed: str | None) -> str:
+    """The client's own id (``X-Request-Id``) if it is fit to print, else a new one."""
+    if claimed and len(claimed) <= _MAX_ID and claimed.isascii() and claimed.isprintable():
+        return claimed
+    return f"{_PREFIX}-{next(_numbers)}"
+
+
+class AccessLog:
+    """Writes a line for each request, or for each that failed, or none.
+
+    Args:
+        level: ``all``, ``errors`` (status 400 and above) or ``none``.
+    """
+
+    def __init__(self, level: Literal["none", "errors", "all"]) -> None:
+        self._level = level
+
+    def done(self, request: Request, status: int, started: int) -> None:
+        """A request was answered, and was not refused."""
+        if self._level == "all" and status < 400:
+            self._write(request, status, started)
+
+    def refused(self, request: Request, error: RequestError, started: int) -> None:
+        """A request was refused, for the reason that ``error`` gives."""
+        if self._level != "none":
+            self._write(request, error.status, started, error=error.message)
+
+    def bug(self, request: Request, error: Exception) -> None:
+        """Something that we did not foresee: always written, with its traceback."""
+        trace = "".join(traceback.format_exception(error))
+        self._write(request, 500, time.monotonic_ns(), error=repr(error), traceback=trace)
+
+    def _write(self, request: Request, status: int, started: int, **more: Any) -> None:
+        line = {
+            "time": time.strftime("%Y-%m-%dT%H:%M:%S", time.gmtime()) + "Z",
+            "id": request.id,
+            "client": request.client,
+            "method": request.method,
+            "path": request.path,
+            "status": status,
+            "ms": round((time.monotonic_ns() - started) / 1e6, 3),
+            **more,
+        }
+        sys.stderr.write(json.dumps(line) + "\n")

@@ -1,0 +1,331 @@
+"""One queue in front of one network; a thread for each instance of it forms batches and runs them.
+
+Rows never mix: a batch is the requests' rows one after the other, and each request gets the rows
+back that stand where its own stood. A network that answers with another number of rows fails the
+batch.
+"""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections.abc import Callable, Mapping
+from typing import Any, Protocol
+
+import numpy as np
+from numpy.typing import NDArray
+
+from lrn_deploy.serving.errors import (
+    AbandonedError,
+    ClosedError,
+    InferenceError,
+    RequestError,
+    UnavailableError,
+)
+from lrn_deploy.serving.pending import Job, Outcome, PendingQueue, Timing
+from lrn_deploy.serving.policy import LatencyModel, Policy
+from lrn_deploy.serving.statistics import Statistics
+
+Array = NDArray[Any]
+
+
+class Runner(Protocol):
+    """What runs a batch; a backend's session is one."""
+
+    def run(self, feeds: Mapping[str, Array]) -> dict[str, Array]:
+        """Outputs of the network, each with as many rows as the feeds have."""
+        ...
+
+    def close(self) -> None:
+        """Release the network."""
+        ...
+
+
+class Batcher:
+    """Runs requests together.
+
+    Args:
+        make_runner: Makes an instance of the network; called again when one has failed.
+        runners: The instances there are already, one thread for each.
+        policy: When a batch leaves and how large it is.
+        queue: Where requests wait.
+        statistics: What counts them.
+        hang_seconds: After how long a run is given up; 0: never.
+        on_change: Called, from any thread, when the number of live instances has changed.
+    """
+
+    def __init__(
+        self,
+        make_runner: Callable[[], Runner],
+        runners: list[Runner],
+        policy: Policy,
+        queue: PendingQueue,
+        statistics: Statistics,
+        *,
+        hang_seconds: float = 0,
+        on_change: Callable[[], None] = lambda: None,
+    ) -> None:
+        self.statistics = statistics
+        self.latency = LatencyModel()
+        self._make_runner = make_runner
+        self._policy = policy
+        self._queue = queue
+        self._hang_ns = int(hang_seconds * 1e9)
+        self._on_change = on_change
+        self._changed = threading.Condition()
+        self._closing = False
+        self._instances = [_Instance(self, runner, index) for index, runner in enumerate(runners)]
+        for instance in self._instances:
+            instance.thread.start()
+
+    @property
+    def alive(self) -> int:
+        """Instances that can still run something."""
+        return sum(instance.alive for instance in self._instances)
+
+    @property
+    def pending(self) -> PendingQueue:
+        """The queue; look, don't touch."""
+        return self._queue
+
+    @property
+    def running(self) -> int:
+        """Requests whose batch is running now."""
+        return sum(len(instance.batch) for instance in self._instances)
+
+    def refuse_if_full(self) -> None:
+        """What :meth:`submit` would do to any request whatever; cheap, before a body is read.
+
+        Raises:
+            UnavailableError: If the queue is full or no instance is left.
+        """
+        if self._queue.full:
+            self.statistics.record_failure("REJECTED")
+            raise UnavailableError(
+                f"Exceeds maximum queue size: {self._queue.requests} requests are waiting. "
+                "Try again later."
+            )
+
+    def expected_wait(self) -> float:
+        """Nanoseconds that a new request will wait for those before it, as far as is known."""
+        return self.latency(self._queue.rows) / max(1, self.alive)
+
+    def submit(self, job: Job) -> None:
+        """Queue a job; its future gets the outcome or a :class:`RequestError`.
+
+        Raises:
+            ClosedError: If this batcher takes no more requests.
+            UnavailableError: If the queue is full, the deadline has passed or would pass before
+                the job's turn, or no instance is left.
+        """
+        try:
+            with self._changed:
+                if self._closing:
+                    raise ClosedError("This model is being unloaded.")
+                if not self.alive:
+                    raise AbandonedError("No instance of this model is left that can run.")
+                if job.deadline is not None:
+                    left = job.deadline - time.monotonic_ns()
+                    if left <= 0:
+                        raise UnavailableError("Request timeout expired before it was queued.")
+                    if self._queue.requests and self.expected_wait() > left:
+                        raise UnavailableError(
+                            "Request timeout would expire in the queue, where "
+                            f"{self._queue.requests} requests wait for about "
+                            f"{self.expected_wait() / 1e6:.0f} ms."
+                        )
+                self._queue.put(job)
+                self._changed.notify()
+        except ClosedError:
+            raise  # not counted: a newer instance will take it
+        except UnavailableError as error:
+            self.statistics.record_failure(error.reason)
+            raise
+
+    def close(self, timeout: float | None = None) -> bool:
+        """Take no more requests, finish those there are, and release the network.
+
+        Args:
+            timeout: Seconds to wait for that; what is left then gets a 503.
+
+        Returns:
+            Whether everything was finished in time.
+        """
+        with self._changed:
+            self._closing = True
+            self._changed.notify_all()
+        limit = None if timeout is None else time.monotonic() + timeout
+        for instance in self._instances:
+            if instance.alive:
+                instance.thread.join(None if limit is None else max(0, limit - time.monotonic()))
+        finished = not any(one.alive and one.thread.is_alive() for one in self._instances)
+        if not finished:
+            for instance in self._instances:
+                instance.abandon("The server is stopping.")
+        self._fail_queued("The server is stopping.")
+        return finished
+
+    def check_hangs(self) -> None:
+        """Give up instances whose run takes longer than ``hang_seconds``."""
+        if not self._hang_ns:
+            return
+        now = time.monotonic_ns()
+        for instance in self._instances:
+            since = instance.busy_since
+            if instance.alive and since is not None and now - since > self._hang_ns:
+                instance.abandon(f"The network has not answered for {self._hang_ns / 1e9:g} s.")
+                self._lost()
+
+    def _lost(self) -> None:
+        if not self.alive:
+            self._fail_queued("No instance of this model is left that can run.")
+        self._on_change()
+
+    def _fail_queued(self, message: str) -> None:
+        with self._changed:
+            jobs = self._queue.clear()
+        for job in jobs:
+            self._fail(job, AbandonedError(message))
+
+    def _fail(self, job: Job, error: RequestError) -> None:
+        self.statistics.record_failure(error.reason, time.monotonic_ns() - job.arrived)
+        job.future.set_exception(error)
+
+    def _next_batch(self, instance: _Instance) -> list[Job]:
+        """Wait for a batch; empty when closing and nothing is left, or the instance is given up."""
+        while True:
+            with self._changed:
+                batch, late = self._form(instance)
+            for job in late:
+                self._fail(job, UnavailableError("Request timeout expired in the queue."))
+            if batch or not instance.alive or (self._closing and not self._queue):
+                return batch
+
+    def _form(self, instance: _Instance) -> tuple[list[Job], list[Job]]:
+        """Wait once at most; returns the batch, if one can leave, and jobs that are too late."""
+        now = time.monotonic_ns()
+        front = self._queue.front(instance.max_rows)
+        if front is None:
+            if not self._closing and instance.alive:
+                self._changed.wait()
+            return [], []
+        decision = self._policy.decide(front, now, self.latency)
+        if decision.wait > 0 and not self._closing:
+            self._changed.wait(decision.wait / 1e9)
+            return [], []
+        return self._queue.take(decision.rows, now)
+
+
+class _Instance:
+    """One network and the thread that runs it."""
+
+    def __init__(self, batcher: Batcher, runner: Runner, index: int) -> None:
+        self.batcher = batcher
+        self.runner = runner
+        self.alive = True
+        self.batch: list[Job] = []
+        self.busy_since: int | None = None
+        self.max_rows: int = getattr(batcher._policy, "max_rows", 1)
+        self._lock = threading.Lock()
+        self.thread = threading.Thread(target=self._work, name=f"batcher-{index}", daemon=True)
+
+    def abandon(self, message: str) -> None:
+        """Answer what is running with 503 and never use this instance again."""
+        with self._lock:
+            self.alive = False
+            batch, self.batch = self.batch, []
+        for job in batch:
+            self.batcher._fail(job, AbandonedError(message))
+
+    def _work(self) -> None:
+        while self.alive and (batch := self.batcher._next_batch(self)):
+            self._run(batch)
+        if self.alive:
+            self.runner.close()
+
+    def _run(self, batch: list[Job]) -> None:
+        self.batch = batch
+        started = self.busy_since = time.monotonic_ns()
+        try:
+            feeds = join(batch)
+            late = [job for job in batch if job.late(time.monotonic_ns())]
+            if late:
+                self._drop(late)
+                if not self.batch:
+                    return
+                feeds = join(self.batch)
+            joined = time.monotonic_ns()
+            outputs = self.runner.run(feeds)
+            ran = time.monotonic_ns()
+            parts = split(outputs, self.batch)
+        except Exception as error:  # whatever the network raises, its callers must hear of it
+            self._failed(error)
+            return
+        finally:
+            self.busy_since = None
+        with self._lock:
+            batch, self.batch = self.batch, []
+        if not batch:  # given up meanwhile
+            return
+        rows = sum(job.rows for job in batch)
+        done = time.monotonic_ns()
+        self.batcher.latency.add(rows, done - started)
+        timings = [
+            Timing(started - job.arrived, joined - started, ran - joined, done - ran, rows)
+            for job in batch
+        ]
+        self.batcher.statistics.record_batch(timings, [done - job.arrived for job in batch])
+        for job, part, timing in zip(batch, parts, timings, strict=True):
+            job.future.set_result(Outcome(part, timing))
+
+    def _drop(self, late: list[Job]) -> None:
+        with self._lock:
+            self.batch = [job for job in self.batch if job not in late]
+        for job in late:
+            self.batcher._fail(job, UnavailableError("Request timeout expired before it ran."))
+
+    def _failed(self, error: Exception) -> None:
+        """Tell the callers, and make the network anew: nobody knows what state it is in."""
+        with self._lock:
+            batch, self.batch = self.batch, []
+        for job in batch:
+            self.batcher._fail(job, InferenceError(f"The network failed: {error}"))
+        if not batch:
+            return
+        try:
+            self.runner.close()
+            self.runner = self.batcher._make_runner()
+        except Exception:  # it is gone for good, whatever the reason
+            self.alive = False
+            self.batcher._lost()
+
+
+def join(batch: list[Job]) -> dict[str, Array]:
+    """The inputs of all jobs, one after the other; one job's own arrays if it is alone."""
+    if len(batch) == 1:
+        return {
+            name: np.require(array, requirements=["C", "A"])
+            for name, array in batch[0].inputs.items()
+        }
+    return {name: np.concatenate([job.inputs[name] for job in batch]) for name in batch[0].inputs}
+
+
+def split(outputs: Mapping[str, Array], batch: list[Job]) -> list[dict[str, Array]]:
+    """For each job its own rows of every output, as views.
+
+    Raises:
+        ValueError: If an output has not exactly one row for each row of the batch.
+    """
+    rows = sum(job.rows for job in batch)
+    for name, array in outputs.items():
+        if array.shape[:1] != (rows,):
+            raise ValueError(
+                f"output '{name}' has shape {list(array.shape)} for a batch of {rows} rows"
+            )
+    parts = []
+    start = 0
+    for job in batch:
+        stop = start + job.rows
+        parts.append({name: array[start:stop] for name, array in outputs.items()})
+        start = stop
+    return parts

@@ -1,0 +1,97 @@
+"""Why a request is refused, in terms that every transport can tell its client.
+
+The status is HTTP's; the gRPC front translates it. Triton 2.51 answers 500 to requests that the
+client got wrong; here those are 400.
+"""
+
+from __future__ import annotations
+
+from typing import Literal
+
+Reason = Literal["REJECTED", "CANCELED", "BACKEND", "OTHER"]
+"""Triton's reasons of a failed request, as its metric ``nv_inference_request_failure`` has them."""
+
+
+class RequestError(Exception):
+    """A request that gets no answer but this.
+
+    Args:
+        message: What was wrong and what would be right, in one or two sentences.
+        retry_after: Seconds after which the same request may succeed, for status 503 and 429.
+    """
+
+    status = 400
+    reason: Reason = "OTHER"
+
+    def __init__(self, message: str, *, retry_after: int | None = None) -> None:
+        super().__init__(message)
+        self.message = message
+        self.retry_after = retry_after
+
+
+class InvalidRequestError(RequestError):
+    """The client sent something that no server could answer."""
+
+
+class NotFoundError(RequestError):
+    """There is no such model, version or path."""
+
+    status = 404
+
+
+class MethodError(RequestError):
+    """The path exists, but not for this method."""
+
+    status = 405
+
+
+class TimedOutError(RequestError):
+    """The client did not send its body in time."""
+
+    status = 408
+
+
+class TooLargeError(RequestError):
+    """The body, or what it unpacks to, is over the limit."""
+
+    status = 413
+
+
+class UnsupportedError(RequestError):
+    """Part of the protocol that this server does not have."""
+
+    status = 501
+
+
+class UnavailableError(RequestError):
+    """Right, but not now: the queue is full, the deadline has passed, the server is stopping."""
+
+    status = 503
+    reason: Reason = "REJECTED"
+
+    def __init__(self, message: str, *, retry_after: int | None = 1) -> None:
+        super().__init__(message, retry_after=retry_after)
+
+
+class ClosedError(UnavailableError):
+    """This instance of the model takes no more requests; a newer one may."""
+
+
+class AbandonedError(UnavailableError):
+    """The network did not come back from this request."""
+
+    reason = "BACKEND"
+
+
+class CanceledError(RequestError):
+    """The client went away."""
+
+    status = 499
+    reason = "CANCELED"
+
+
+class InferenceError(RequestError):
+    """The network failed on this request."""
+
+    status = 500
+    reason = "BACKEND"

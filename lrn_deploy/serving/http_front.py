@@ -1,0 +1,179 @@
+"""HTTP by granian, in this process and on this event loop.
+
+granian (Rust) parses HTTP; what it leaves to the application stands here: limits on the size of a
+body and on the time it takes, refusals before the body is read, and queued work dropped when its
+client has gone.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import socket
+from contextlib import suppress
+from typing import Any, Protocol
+from urllib.parse import parse_qsl, unquote
+
+from granian.constants import Interfaces
+from granian.http import HTTP1Settings
+from granian.server.embed import Server
+
+from lrn_deploy.errors import BadInputError
+from lrn_deploy.serving.accesslog import request_id
+from lrn_deploy.serving.app import App
+from lrn_deploy.serving.errors import CanceledError, RequestError, TimedOutError, TooLargeError
+from lrn_deploy.serving.message import Request, Response
+
+_HEADER_MILLISECONDS = 30_000
+_PATIENCE = 0.05  # seconds after which a waiting request watches whether its client is still there
+
+
+class _Scope(Protocol):
+    """The part of granian's RSGI scope that is used here."""
+
+    method: str
+    path: str
+    query_string: str
+    client: str
+    headers: Any
+
+
+class HttpFront:
+    """Serves one :class:`App` on one port.
+
+    Args:
+        app: What answers.
+        host: Address to bind to.
+        port: Port; 0 takes a free one.
+
+    Raises:
+        BadInputError: If the port cannot be bound.
+    """
+
+    def __init__(self, app: App, host: str, port: int) -> None:
+        self.app = app
+        self.host = host
+        self.port = check_port(host, port)
+        self._server: Any = Server(
+            self._answer,
+            address=host,
+            port=self.port,
+            interface=Interfaces.RSGI,
+            websockets=False,
+            backlog=1024,
+            http1_settings=HTTP1Settings(header_read_timeout=_HEADER_MILLISECONDS),
+            log_enabled=False,
+        )
+
+    async def serve(self) -> None:
+        """Accept connections until :meth:`stop`."""
+        await self._server.serve()
+
+    def stop(self) -> None:
+        """Accept no more."""
+        self._server.stop()
+
+    async def _answer(self, scope: _Scope, protocol: Any) -> None:
+        headers = scope.headers
+        request = Request(
+            scope.method,
+            unquote(scope.path),
+            headers,
+            dict(parse_qsl(scope.query_string)) if scope.query_string else {},
+            id=request_id(headers.get("x-request-id")),
+            client=scope.client,
+        )
+        try:
+            response = await self._respond(request, protocol)
+        except CanceledError:
+            return
+        extra = [("x-request-id", request.id)]
+        if self.app.stopping:
+            extra.append(("connection", "close"))
+        if response.body and request.method != "HEAD":
+            protocol.response_bytes(response.status, [*response.headers, *extra], response.body)
+        else:
+            protocol.response_empty(response.status, [*response.headers, *extra])
+
+    async def _respond(self, request: Request, protocol: Any) -> Response:
+        loop = asyncio.get_running_loop()
+        started = int(loop.time() * 1e9)
+        try:
+            limit = self.app.admit(request)
+            body = await self._body(request, protocol, limit)
+        except RequestError as error:
+            return self.app.refusal(request, error, started)
+        if body:
+            request = Request(
+                request.method,
+                request.path,
+                request.headers,
+                request.query,
+                body,
+                request.id,
+                request.client,
+            )
+        task = asyncio.ensure_future(self.app.handle(request))
+        await asyncio.wait((task,), timeout=_PATIENCE)
+        if not task.done():
+            gone = asyncio.ensure_future(protocol.client_disconnect())
+            await asyncio.wait((task, gone), return_when=asyncio.FIRST_COMPLETED)
+            if not task.done():
+                task.cancel()
+                with suppress(asyncio.CancelledError):
+                    await task
+                raise CanceledError("The client went away.")
+            gone.cancel()
+        return task.result()
+
+    async def _body(self, request: Request, protocol: Any, limit: int) -> bytes:
+        headers = request.headers
+        length = headers.get("content-length")
+        if length is None and headers.get("transfer-encoding") is None and request.method != "POST":
+            return b""
+        try:
+            async with asyncio.timeout(self.app.settings.body_seconds):
+                if length is not None:  # granian reads exactly so many
+                    whole: bytes = await protocol()
+                    return whole
+                chunks = []
+                async for chunk in protocol:
+                    chunks.append(chunk)
+                    limit -= len(chunk)
+                    if limit < 0:
+                        raise TooLargeError(
+                            "The body is larger than the limit of "
+                            f"{self.app.settings.max_body_bytes:,} bytes."
+                        )
+                return b"".join(chunks)
+        except TimeoutError as error:
+            raise TimedOutError(
+                f"The body did not come within {self.app.settings.body_seconds:g} s."
+            ) from error
+
+
+def check_port(host: str, port: int) -> int:
+    """Make sure that a port is free, or find a free one.
+
+    granian binds with SO_REUSEPORT, so two servers would silently share a port; a socket without
+    it finds out.
+
+    Args:
+        host: Address or name.
+        port: The port; 0 for any.
+
+    Raises:
+        BadInputError: If it cannot be bound.
+    """
+    try:
+        found = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE)
+        family, kind, protocol, _, address = found[0]
+        with socket.socket(family, kind, protocol) as probe:
+            probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+            probe.bind(address)
+            return int(probe.getsockname()[1])
+    except (OSError, OverflowError) as error:
+        reason = getattr(error, "strerror", None) or str(error)
+        raise BadInputError(
+            f"Cannot listen on {host}:{port}: {reason}.",
+            "Stop what listens there, or choose another address or port.",
+        ) from error

@@ -1,0 +1,171 @@
+"""``POST /v1/classify``: image files in, labels out.
+
+The images of one request are rows for the batcher like any others, so they share batches with each
+other and with other clients.
+"""
+
+from __future__ import annotations
+
+import re
+import time
+from concurrent.futures import Future
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from lrn_deploy.errors import BadInputError
+from lrn_deploy.images.decode import ImageLimits, decode
+from lrn_deploy.images.preprocess import preprocess
+from lrn_deploy.serving.errors import InvalidRequestError, TooLargeError
+from lrn_deploy.serving.model import InferCall, ServedModel
+from lrn_deploy.serving.pending import Outcome
+from lrn_deploy.workflows.classify import image_recipe, to_probabilities, weights_note
+
+Array = NDArray[Any]
+DEFAULT_TOP = 5
+_BOUNDARY = re.compile(r'boundary=(?:"([^"]+)"|([^;\s]+))', re.IGNORECASE)
+_FILE_NAME = re.compile(r'filename="([^"]*)"', re.IGNORECASE)
+
+
+@dataclass(frozen=True)
+class Prepared:
+    """One image, ready for the network, or why it is not.
+
+    Attributes:
+        entry: What is known about it, as JSON.
+        call: What to run; None if the entry has an error.
+    """
+
+    entry: dict[str, Any]
+    call: InferCall | None
+
+
+def files(content_type: str, body: bytes, max_files: int) -> list[tuple[str, bytes]]:
+    """The names and contents of the images in a body.
+
+    Args:
+        content_type: ``multipart/form-data`` (RFC 7578) with one part for each image, or any
+            other: then the whole body is one image.
+        body: The body.
+        max_files: Images at most.
+
+    Raises:
+        InvalidRequestError: If the multipart body is malformed or has no files.
+        TooLargeError: If there are too many.
+    """
+    if not content_type.lower().startswith("multipart/"):
+        if not body:
+            raise InvalidRequestError(
+                "The body is empty; send an image file, or several as multipart/form-data."
+            )
+        return [("image", body)]
+    found = _BOUNDARY.search(content_type)
+    if found is None:
+        raise InvalidRequestError("The Content-Type multipart has no boundary.")
+    boundary = b"\r\n--" + (found[1] or found[2]).encode()
+    pieces = (b"\r\n" + body).split(boundary, max_files + 2)
+    if len(pieces) < 2 or not any(piece.startswith(b"--") for piece in pieces[1:]):
+        if len(pieces) > max_files + 1:
+            raise TooLargeError(f"One request may have {max_files} images at most.")
+        raise InvalidRequestError("The multipart body is cut short, or its boundary is another.")
+    parts: list[tuple[str, bytes]] = []
+    for piece in pieces[1:]:
+        if piece.startswith(b"--"):
+            break
+        head, separator, content = piece.removeprefix(b"\r\n").partition(b"\r\n\r\n")
+        if not separator:
+            raise InvalidRequestError("A part of the multipart body has no end of its headers.")
+        name = _FILE_NAME.search(head.decode("utf-8", "replace"))
+        parts.append((name[1] if name and name[1] else f"image-{len(parts)}", content))
+    if not parts:
+        raise InvalidRequestError("The multipart body has no images.")
+    return parts
+
+
+def prepare(model: ServedModel, name: str, content: bytes, limits: ImageLimits) -> Prepared:
+    """Decode one image and make the network's input of it.
+
+    Raises:
+        InvalidRequestError: If the network takes no images.
+    """
+    try:
+        recipe = image_recipe(model.bundle.manifest)
+    except BadInputError as error:
+        raise InvalidRequestError(str(error)) from error
+    entry: dict[str, Any] = {"image": name, "predictions": [], "error": None}
+    try:
+        decoded = decode(content, name=name, limits=limits)
+        entry |= {"width": decoded.size[0], "height": decoded.size[1], "note": decoded.note or None}
+        array = preprocess(decoded.image, recipe)
+    except BadInputError as error:
+        return Prepared(entry | {"error": str(error)}, None)
+    spec = model.inputs[0]
+    if spec.dtype.startswith("float"):
+        array = array.astype(spec.dtype, copy=False)
+    batch = np.zeros((model.fixed_batch or 1, *array.shape), array.dtype)
+    batch[0] = array
+    return Prepared(entry, InferCall({spec.name: batch}))
+
+
+def finish(
+    model: ServedModel,
+    prepared: list[Prepared],
+    outcomes: list[Outcome],
+    *,
+    top: int,
+    started: int,
+    decoded: int,
+) -> dict[str, Any]:
+    """The answer's JSON.
+
+    Args:
+        model: What classified them.
+        prepared: All images.
+        outcomes: One for each of those without an error, in their order.
+        top: Classes to report.
+        started: When the request came, in nanoseconds of the monotonic clock.
+        decoded: When the images were decoded.
+    """
+    remaining = iter(outcomes)
+    results = []
+    for one in prepared:
+        if one.call is None:
+            results.append(one.entry)
+            continue
+        scores = next(remaining).outputs[model.outputs[0].name][:1]
+        probabilities = to_probabilities(scores.reshape(1, -1))[0]
+        if np.isnan(probabilities).any():
+            results.append(one.entry | {"error": "The network's output is not finite."})
+            continue
+        likeliest = np.argsort(-probabilities, kind="stable")[:top]
+        labels = model.labels
+        predictions = [
+            {
+                "index": int(index),
+                "label": labels[index] if labels and index < len(labels) else None,
+                "probability": float(probabilities[index]),
+            }
+            for index in likeliest
+        ]
+        results.append(one.entry | {"predictions": predictions})
+    timings = [outcome.timing for outcome in outcomes]
+    return {
+        "model": model.name,
+        "weights": model.bundle.manifest.model.weights.kind,
+        "note": weights_note(model.bundle.manifest) or None,
+        "results": results,
+        "timing": {
+            "decode_ms": (decoded - started) / 1e6,
+            "queue_ms": max((timing.queue for timing in timings), default=0) / 1e6,
+            "compute_ms": max((timing.compute_infer for timing in timings), default=0) / 1e6,
+            "total_ms": (time.monotonic_ns() - started) / 1e6,
+        },
+    }
+
+
+def cancel(futures: list[Future[Outcome]]) -> None:
+    """Take images out of the queue that nobody waits for any more."""
+    for future in futures:
+        future.cancel()

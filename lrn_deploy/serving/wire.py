@@ -1,0 +1,309 @@
+"""Inference requests and answers as bytes: the protocol's REST form with its binary extension.
+
+A body is a JSON object, followed by the raw tensors (little-endian, row-major) that it announces,
+in its order; the header ``Inference-Header-Content-Length`` says where the JSON ends. A value of 0
+makes a raw request: nothing but the bytes of the only input's tensor, as a batch of one.
+"""
+
+from __future__ import annotations
+
+import json
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from lrn_deploy.bundle import TensorSpec
+from lrn_deploy.serving.datatypes import (
+    classification,
+    numpy_type,
+    pack_strings,
+    protocol_name,
+)
+from lrn_deploy.serving.errors import InferenceError, InvalidRequestError
+from lrn_deploy.serving.message import BINARY, JSON, Response, parse_json
+from lrn_deploy.serving.model import VERSION, InferCall, ServedModel
+
+Array = NDArray[Any]
+HEADER_LENGTH = "inference-header-content-length"
+MAX_CLASSES = 1_000_000
+_MAX_ELEMENTS = 2**40
+
+
+@dataclass(frozen=True)
+class OutputForm:
+    """How one output is to be returned.
+
+    Attributes:
+        name: The output.
+        binary: As raw bytes rather than as JSON.
+        classes: For the classification extension: how many; 0: the output itself.
+    """
+
+    name: str
+    binary: bool = False
+    classes: int = 0
+
+
+@dataclass(frozen=True)
+class InferMessage:
+    """A decoded request: what to run, and in what form to answer.
+
+    Attributes:
+        call: For the model.
+        outputs: The outputs to return; empty for all, as ``binary`` says.
+        binary: The form of outputs that ``outputs`` does not list.
+        id: The client's own id of the request.
+    """
+
+    call: InferCall
+    outputs: tuple[OutputForm, ...] = ()
+    binary: bool = False
+    id: str = ""
+
+
+def decode(body: bytes, header_length: str | None, inputs: tuple[TensorSpec, ...]) -> InferMessage:
+    """Decode the body of an inference request.
+
+    Args:
+        body: Already decompressed.
+        header_length: Value of ``Inference-Header-Content-Length``; None if it is missing.
+        inputs: What the network takes, for raw requests.
+
+    Raises:
+        InvalidRequestError: If it is not what the protocol says.
+    """
+    length = len(body) if header_length is None else _length(header_length, len(body))
+    if header_length is not None and length == 0:
+        return InferMessage(InferCall({inputs[0].name: _raw(body, inputs)}), binary=True)
+    content = parse_json(body if length == len(body) else body[:length])
+    tensors = _field(content, "inputs", list, None)
+    if not tensors:
+        raise InvalidRequestError("The request has no 'inputs', a list of tensors.")
+    arrays: dict[str, Array] = {}
+    position = length
+    for tensor in tensors:
+        name, array, position = _input(tensor, body, position)
+        if name in arrays:
+            raise InvalidRequestError(f"Input '{name}' is there twice.")
+        arrays[name] = array
+    if position != len(body):
+        raise InvalidRequestError(
+            f"{len(body) - position} bytes follow the tensors that the JSON announces; check "
+            "binary_data_size and Inference-Header-Content-Length."
+        )
+    parameters = _field(content, "parameters", dict, {})
+    binary = _flag(parameters, "binary_data_output")
+    outputs = tuple(_output(item, binary) for item in _field(content, "outputs", list, []))
+    if len({form.name for form in outputs}) < len(outputs):
+        raise InvalidRequestError("An output is requested twice.")
+    call = InferCall(
+        arrays,
+        tuple(form.name for form in outputs),
+        timeout_us=_whole(parameters, "timeout"),
+        priority=_whole(parameters, "priority"),
+    )
+    return InferMessage(call, outputs, binary, str(content.get("id", "")))
+
+
+def encode(message: InferMessage, model: ServedModel, outputs: Mapping[str, Array]) -> Response:
+    """Encode the answer to ``message``.
+
+    Raises:
+        InferenceError: If an output that is to be JSON has NaN or infinity.
+    """
+    forms = message.outputs or tuple(
+        OutputForm(spec.name, message.binary) for spec in model.outputs
+    )
+    described: list[dict[str, Any]] = []
+    tails: list[bytes] = []
+    for form in forms:
+        entry, tail = _encode_output(form, outputs[form.name], model.labels)
+        described.append(entry)
+        if tail is not None:
+            entry["parameters"] = {"binary_data_size": len(tail)}
+            tails.append(tail)
+    content: dict[str, Any] = {"id": message.id} if message.id else {}
+    content |= {"model_name": model.name, "model_version": VERSION, "outputs": described}
+    try:
+        head = json.dumps(content, allow_nan=False).encode()
+    except ValueError as error:
+        raise InferenceError(
+            "The answer has NaN or infinity, which JSON does not know; ask for binary outputs."
+        ) from error
+    if not tails:
+        return Response(200, (("content-type", JSON),), head)
+    return Response(
+        200,
+        (("content-type", BINARY), (HEADER_LENGTH, str(len(head)))),
+        b"".join([head, *tails]),
+    )
+
+
+def _encode_output(
+    form: OutputForm, array: Array, labels: tuple[str, ...] | None
+) -> tuple[dict[str, Any], bytes | None]:
+    """The output's JSON, and its bytes if it is to be binary."""
+    if form.classes:
+        rows = classification(array, form.classes, labels)
+        entry = {"name": form.name, "datatype": "BYTES", "shape": [len(rows), len(rows[0])]}
+        strings = [text for row in rows for text in row]
+        if form.binary:
+            return entry, pack_strings([text.encode() for text in strings])
+        return entry | {"data": strings}, None
+    entry = {
+        "name": form.name,
+        "datatype": protocol_name(array.dtype),
+        "shape": list(array.shape),
+    }
+    if form.binary:
+        return entry, array.tobytes()
+    return entry | {"data": array.ravel().tolist()}, None
+
+
+def _input(tensor: Any, body: bytes, position: int) -> tuple[str, Array, int]:
+    """One input's name and array, and where the next binary tensor starts."""
+    if not isinstance(tensor, dict):
+        raise InvalidRequestError("Each of 'inputs' must be a JSON object.")
+    name = _field(tensor, "name", str, None)
+    dtype = numpy_type(_field(tensor, "datatype", str, None), name)
+    shape = _shape(_field(tensor, "shape", list, None), name)
+    count = math.prod(shape)
+    if count > _MAX_ELEMENTS:
+        raise InvalidRequestError(f"Input '{name}' claims {count:,} elements.")
+    size = _field(tensor, "parameters", dict, {}).get("binary_data_size")
+    if size is None:
+        return name, _from_json(tensor, dtype, shape, count, name), position
+    if "data" in tensor:
+        raise InvalidRequestError(f"Input '{name}' has both 'data' and binary_data_size.")
+    if size != count * dtype.itemsize or isinstance(size, bool):
+        raise InvalidRequestError(
+            f"Input '{name}' of shape {list(shape)} takes {count * dtype.itemsize} bytes, "
+            f"binary_data_size is {size}."
+        )
+    if position + size > len(body):
+        raise InvalidRequestError(
+            f"The body is too short: input '{name}' needs {size} bytes, "
+            f"{len(body) - position} are left."
+        )
+    array = np.frombuffer(body, dtype, count, position).reshape(shape)
+    return name, array, position + size
+
+
+def _from_json(
+    tensor: dict[str, Any], dtype: np.dtype[Any], shape: tuple[int, ...], count: int, name: str
+) -> Array:
+    """The array of ``data``, nested or flat."""
+    data = _field(tensor, "data", list, None)
+    try:
+        values = np.array(data)
+    except (ValueError, OverflowError, RecursionError) as error:
+        raise InvalidRequestError(f"The data of input '{name}' is ragged or too deep.") from error
+    if values.size != count:
+        raise InvalidRequestError(
+            f"Input '{name}' of shape {list(shape)} takes {count} elements, got {values.size}."
+        )
+    wanted = {"b": "b", "f": "fiu", "i": "iu", "u": "iu"}[dtype.kind]
+    if count and values.dtype.kind not in wanted:
+        raise InvalidRequestError(
+            f"Input '{name}' takes {protocol_name(dtype)}; its data has other values."
+        )
+    if dtype.kind in "iu" and count:
+        limits = np.iinfo(dtype)
+        if values.min() < limits.min or values.max() > limits.max:
+            raise InvalidRequestError(
+                f"The data of input '{name}' goes from {values.min()} to {values.max()}, which "
+                f"{protocol_name(dtype)} cannot hold."
+            )
+    with np.errstate(over="ignore"):  # what becomes infinite is refused with the other infinities
+        return values.astype(dtype).reshape(shape)
+
+
+def _raw(body: bytes, inputs: tuple[TensorSpec, ...]) -> Array:
+    """The tensor of a raw request: one input, a batch of one, at most one further free axis."""
+    spec = inputs[0]
+    shape = [
+        1 if index == 0 and isinstance(axis, str) else axis for index, axis in enumerate(spec.shape)
+    ]
+    free = [index for index, axis in enumerate(shape) if isinstance(axis, str)]
+    if len(inputs) != 1 or len(free) > 1:
+        raise InvalidRequestError(
+            "A raw request needs a network with one input and at most one axis of free length "
+            "besides the batch; send JSON with binary tensors."
+        )
+    dtype = np.dtype(spec.dtype)
+    size = dtype.itemsize * math.prod(axis for axis in shape if isinstance(axis, int))
+    if (not free and len(body) != size) or len(body) % size or not body:
+        raise InvalidRequestError(
+            f"A raw request must have {size} bytes{' or a multiple' * bool(free)} for input "
+            f"'{spec.name}', got {len(body)}."
+        )
+    return np.frombuffer(body, dtype).reshape(
+        [len(body) // size if isinstance(axis, str) else axis for axis in shape]
+    )
+
+
+def _output(item: Any, binary: bool) -> OutputForm:
+    if not isinstance(item, dict):
+        raise InvalidRequestError("Each of 'outputs' must be a JSON object.")
+    parameters = _field(item, "parameters", dict, {})
+    for name in parameters:
+        if name.startswith("shared_memory"):
+            raise InvalidRequestError("Shared memory is not supported by this server.")
+    classes = _whole(parameters, "classification")
+    if classes > MAX_CLASSES:
+        raise InvalidRequestError(
+            f"classification may be {MAX_CLASSES:,} at most, got {classes:,}."
+        )
+    if "binary_data" in parameters:
+        binary = _flag(parameters, "binary_data")
+    return OutputForm(_field(item, "name", str, None), binary, classes)
+
+
+def _length(text: str, body: int) -> int:
+    if not (text.isascii() and text.isdecimal()) or int(text) > body:
+        raise InvalidRequestError(
+            f"Inference-Header-Content-Length must be from 0 to the body's {body} bytes, "
+            f"got '{text[:40]}'."
+        )
+    return int(text)
+
+
+def _shape(values: list[Any], name: str) -> tuple[int, ...]:
+    if not all(type(value) is int and value >= 0 for value in values):
+        raise InvalidRequestError(
+            f"The shape of input '{name}' must be a list of whole numbers from 0, got {values}."
+        )
+    return tuple(values)
+
+
+_MISSING: dict[type, str] = {list: "an array", dict: "an object", str: "a string"}
+
+
+def _field(container: dict[str, Any], key: str, kind: type, default: Any) -> Any:
+    """A member of a JSON object; ``default`` None makes it required."""
+    value = container.get(key, default)
+    if value is None and default is None:
+        raise InvalidRequestError(f"'{key}' is missing; it must be {_MISSING[kind]}.")
+    if not isinstance(value, kind):
+        raise InvalidRequestError(f"'{key}' must be {_MISSING[kind]}.")
+    return value
+
+
+def _flag(parameters: dict[str, Any], key: str) -> bool:
+    value = parameters.get(key, False)
+    if not isinstance(value, bool):
+        raise InvalidRequestError(f"The parameter '{key}' must be true or false, got {value!r}.")
+    return value
+
+
+def _whole(parameters: dict[str, Any], key: str) -> int:
+    value = parameters.get(key, 0)
+    if isinstance(value, str) and value.isascii() and value.isdecimal():
+        value = int(value)  # tritonclient's own tools send numbers as strings at times
+    if type(value) is not int or not 0 <= value < 2**63:
+        raise InvalidRequestError(f"The parameter '{key}' must be a whole number, got {value!r}.")
+    return value
