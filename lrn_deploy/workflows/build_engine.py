@@ -102,7 +102,7 @@ def build_bundle_engine(
     flavor.check_targets(targets)
     timings = _read_timing_cache(flavor, request.timing_cache)
 
-    bundle, source = _source(bundle, request)
+    bundle, source = _source(bundle, request, on_progress)
     record = bundle.manifest.artifact(source)
     resolved = (device.sm,) if device is not None and targets == (CURRENT,) else targets
     name = "-".join((flavor.name, request.precision, *resolved))
@@ -183,16 +183,27 @@ def _read_timing_cache(flavor: Flavor, file: Path | None) -> bytes | None:
         raise BadInputError(f"Cannot read the timing cache '{file}': {error.strerror}.") from error
 
 
-def _source(bundle: Bundle, request: EngineRequest) -> tuple[Bundle, str]:
+def _source(
+    bundle: Bundle, request: EngineRequest, on_progress: OnProgress | None
+) -> tuple[Bundle, str]:
     """The bundle with the graph to build from, and the graph's name."""
     if request.precision in ("fp32", "tf32"):
+        if request.calibration is not None:
+            raise BadInputError(
+                f"{request.precision} is not calibrated.",
+                "Leave --calibration out, or use --precision int8.",
+            )
         return bundle, "model"
-    from lrn_deploy.workflows.optimize import optimize
+    from lrn_deploy.workflows.optimize import optimize, variant_name
 
     bundle = optimize(
-        bundle, target="tensorrt", precision=request.precision, calibration=request.calibration
+        bundle,
+        target="tensorrt",
+        precision=request.precision,
+        calibration=request.calibration,
+        on_progress=on_progress,
     )
-    return bundle, f"trt-{request.precision}"
+    return bundle, variant_name("tensorrt", request.precision)
 
 
 def _key(

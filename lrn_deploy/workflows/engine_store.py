@@ -6,7 +6,7 @@ from collections.abc import Iterable
 from contextlib import suppress
 
 from lrn_deploy import __version__
-from lrn_deploy.bundle import Artifact, Bundle, EngineLrn, EngineRecord, LrnLayer
+from lrn_deploy.bundle import Artifact, Bundle, EngineLrn, EngineRecord, FileRecord, LrnLayer
 from lrn_deploy.errors import LrnDeployError
 from lrn_deploy.tensorrt.build import BuiltEngine
 from lrn_deploy.tensorrt.flavor import Flavor
@@ -58,16 +58,38 @@ def store_engine(
 
     The key in the files' names keeps them apart from those that the manifest still names, so that
     the bundle is whole at every moment.
+
+    Raises:
+        CannotWriteError: If that fails; what was written is then removed.
     """
-    before = bundle.manifest.artifacts.get(name)
+    old = _files(bundle.manifest.artifacts.get(name))
     stem = f"engines/{name}.{key[:8]}"
-    file = bundle.add_file(f"{stem}.engine", built.data)
+    contents = {f"{stem}.engine": built.data}
     requested = NetworkRecord(kind="requested", engine=name, layers=built.layers)
-    companions = [bundle.add_file(f"{stem}.network.json", _json(requested))]
+    contents[f"{stem}.network.json"] = _json(requested)
     if realised is not None:
         found = NetworkRecord(kind="realised", engine=name, layers=realised)
-        companions.append(bundle.add_file(f"{stem}.layers.json", _json(found)))
-    artifact = Artifact(
+        contents[f"{stem}.layers.json"] = _json(found)
+    try:
+        file, *companions = [bundle.add_file(path, data) for path, data in contents.items()]
+        artifact = _artifact(file, companions, key, source, flavor, engine)
+        bundle = bundle.add_artifact(name, artifact)
+    except BaseException:
+        _remove(bundle, set(contents) - old)
+        raise
+    _remove(bundle, old - set(contents))
+    return bundle
+
+
+def _artifact(
+    file: FileRecord,
+    companions: list[FileRecord],
+    key: str,
+    source: str,
+    flavor: Flavor,
+    engine: EngineRecord,
+) -> Artifact:
+    return Artifact(
         **file.model_dump(),
         companions=tuple(companions),
         format=flavor.format,
@@ -83,14 +105,18 @@ def store_engine(
         options={"batch": list(engine.batch), "workspace": engine.workspace},
         engine=engine,
     )
-    bundle = bundle.add_artifact(name, artifact)
-    if before is not None:
-        kept = {artifact.file, *(record.file for record in companions)}
-        for old in (before, *before.companions):
-            if old.file not in kept:
-                with suppress(OSError):  # what is left over does no harm
-                    (bundle.path / old.file).unlink()
-    return bundle
+
+
+def _files(artifact: Artifact | None) -> set[str]:
+    return set() if artifact is None else {file.file for file in (artifact, *artifact.companions)}
+
+
+def _remove(bundle: Bundle, files: set[str]) -> None:
+    for file in files:
+        with suppress(OSError):  # what is left over does no harm: no manifest names it
+            (bundle.path / file).unlink()
+    with suppress(OSError):  # it is not empty
+        (bundle.path / "engines").rmdir()
 
 
 def _json(record: NetworkRecord) -> bytes:

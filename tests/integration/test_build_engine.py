@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import shutil
 import signal
 import time
 from pathlib import Path
@@ -12,8 +13,8 @@ from typing import Any
 import pytest
 
 from lrn_deploy import cli
-from lrn_deploy.bundle import Bundle
-from lrn_deploy.errors import CheckFailedError, DamagedError, MissingError
+from lrn_deploy.bundle import Bundle, store
+from lrn_deploy.errors import CannotWriteError, CheckFailedError, DamagedError, MissingError
 from lrn_deploy.lrn import LrnSpec
 from lrn_deploy.tensorrt.build import BuiltEngine
 from lrn_deploy.tensorrt.flavor import find_flavor
@@ -38,6 +39,18 @@ def without_gpu(monkeypatch: pytest.MonkeyPatch) -> None:
 @pytest.fixture
 def bundle(tmp_path: Path) -> Path:
     return make_bundle(tmp_path / "tiny").path
+
+
+@pytest.fixture(scope="module")
+def exported(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    path = Path(tmp_path_factory.mktemp("digits")) / "digits"
+    assert cli.run(["export", "digits", "-o", str(path)]) == 0
+    return path
+
+
+@pytest.fixture
+def digits(exported: Path, tmp_path: Path) -> Path:
+    return Path(shutil.copytree(exported, tmp_path / "digits"))
 
 
 def state(bundle: Path) -> dict[str, bytes]:
@@ -192,6 +205,27 @@ def test_ctrl_c_while_building_leaves_the_bundle_as_it_was(
     assert state(bundle) == before
 
 
+@pytest.mark.parametrize("built_before", [False, True])
+@pytest.mark.parametrize("file", ["network.json", "manifest.json"])
+def test_a_full_disk_leaves_the_bundle_as_it_was(
+    bundle: Path, monkeypatch: pytest.MonkeyPatch, file: str, built_before: bool
+) -> None:
+    if built_before:
+        assert build(bundle, "--target", "sm89") == 0
+    before = state(bundle)
+    real = store.write_atomic
+
+    def full(path: Path, data: bytes) -> None:
+        if path.name.endswith(file):
+            raise CannotWriteError(f"Cannot write '{path}': No space left on device.")
+        real(path, data)
+
+    monkeypatch.setattr(store, "write_atomic", full)
+    assert build(bundle, "--target", "sm89", "--batch", "1,1,2") == 5
+    assert state(bundle) == before
+    assert (bundle / "engines").exists() == built_before
+
+
 def test_an_lrn_outside_the_limits_is_reported(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -253,3 +287,45 @@ def test_alexnet_in_fp32_builds_in_5_seconds_with_two_native_lrn_layers(tmp_path
     assert [item.form for item in artifact.engine.lrn] == ["native", "native"]
     layers = json.loads((path / artifact.companions[0].file).read_bytes())["layers"]
     assert [layer["type"] for layer in layers].count("LRN") == 2
+
+
+@pytest.mark.parametrize("precision", ["fp16", "bf16", "int8"])
+def test_a_precision_builds_the_variant_of_optimize(
+    digits: Path, capsys: pytest.CaptureFixture[str], precision: str
+) -> None:
+    assert build(digits, "--precision", precision, "--json") == 0
+    answer = json.loads(capsys.readouterr().out)
+    manifest = Bundle.open(digits).manifest
+    variant = manifest.artifact(f"trt-{precision}")
+    artifact = manifest.artifact(answer["name"])
+    assert (artifact.precision, artifact.source) == (precision, f"trt-{precision}")
+    assert artifact.engine is not None
+    assert artifact.engine.source_sha256 == variant.sha256
+    layers = json.loads((digits / artifact.companions[0].file).read_bytes())["layers"]
+    types = {value["dtype"] for layer in layers for value in layer["outputs"]}
+    assert precision in types
+    by_name = {layer["name"]: layer for layer in layers}
+    assert by_name["local_response_norm_0"]["outputs"][0]["dtype"] == "fp32"
+    assert build(digits, "--precision", precision, "--json") == 0
+    assert json.loads(capsys.readouterr().out)["reused"] is True
+
+
+def test_turing_builds_in_fp16_only(digits: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert build(digits, "--precision", "fp16", "--target", "sm75") == 0
+    for precision in ("fp32", "bf16", "int8"):
+        assert build(digits, "--precision", precision, "--target", "sm75") == 2
+        assert "for Turing (sm75)" in capsys.readouterr().err
+
+
+def test_calibration_images_are_for_int8(
+    digits: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    empty = tmp_path / "empty"
+    empty.mkdir()
+    for precision in ("fp32", "fp16"):
+        assert build(digits, "--precision", precision, "--calibration", str(empty)) == 2
+        assert f"{precision} is not calibrated" in capsys.readouterr().err
+    before = state(digits)
+    assert build(digits, "--precision", "int8", "--calibration", str(empty)) == 2
+    assert "Hint: " in capsys.readouterr().err
+    assert state(digits) == before
