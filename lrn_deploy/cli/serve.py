@@ -2,33 +2,118 @@
 
 from __future__ import annotations
 
+import json
+import tomllib
+from collections.abc import Callable
+from dataclasses import Field, fields
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal, get_args, get_origin, get_type_hints
 
 import click
 
+from lrn_deploy.cli.output import emit, json_option, people
+from lrn_deploy.serving.settings import ModelSettings, ServerSettings
+
+Function = Callable[..., Any]
+
+
+def settings_options(function: Function) -> Function:
+    """Add an option for every setting, which the environment and the TOML file can set too."""
+    for group in (ModelSettings, ServerSettings):
+        hints = get_type_hints(group)
+        for field in reversed(fields(group)):
+            function = _option(field, hints[field.name])(function)
+    return function
+
+
+def _option(field: Field[Any], hint: Any) -> Callable[[Function], Function]:
+    name = field.name.replace("_", "-")
+    limits = {"min": field.metadata["least"], "max": field.metadata["most"]}
+    kind: Any = str
+    flag = f"--{name}"
+    if hint is bool:
+        kind, flag = bool, f"--{name}/--no-{name}"
+    elif hint is int or get_origin(hint) is tuple:
+        kind = click.IntRange(**limits)
+    elif hint is float:
+        kind = click.FloatRange(**limits)
+    elif get_origin(hint) is Literal:
+        kind = click.Choice(get_args(hint))
+    return click.option(
+        flag,
+        field.name,
+        type=kind,
+        default=field.default,
+        multiple=get_origin(hint) is tuple,
+        show_default=get_origin(hint) is not tuple,
+        envvar=f"LRN_SERVER_{field.name.upper()}",
+        help=field.metadata["help"],
+    )
+
+
+def _read_config(ctx: click.Context, param: click.Parameter, path: Path | None) -> None:
+    """Make the values of a TOML file the options' defaults."""
+    if path is None:
+        return
+    try:
+        values = tomllib.loads(path.read_text(encoding="utf-8"))
+    except (OSError, ValueError) as error:
+        raise click.BadParameter(f"'{path}' cannot be read as TOML: {error}") from error
+    known = {field.name for group in (ModelSettings, ServerSettings) for field in fields(group)}
+    unknown = sorted(set(values) - known - {"bundles"})
+    if unknown:
+        raise click.BadParameter(
+            f"'{path}' sets {', '.join(unknown)}, which is no setting; "
+            "'lrn-server --print-config' prints all of them.",
+            ctx,
+            param,
+        )
+    ctx.default_map = values
+
 
 @click.command("serve")
-@click.argument("bundles", nargs=-1, required=True, metavar="BUNDLE...")
-@click.option("--host", default="127.0.0.1", show_default=True, help="Address to listen on.")
+@click.argument("bundles", nargs=-1, metavar="BUNDLE...", envvar="LRN_SERVER_BUNDLES")
+@settings_options
 @click.option(
-    "--http-port", default=8000, show_default=True, type=click.IntRange(0, 65535), help="0: any."
+    "--config",
+    type=click.Path(path_type=Path, dir_okay=False, exists=True),
+    is_eager=True,
+    expose_value=False,
+    callback=_read_config,
+    envvar="LRN_SERVER_CONFIG",
+    help="TOML file with settings; options and the environment win over it.",
 )
-def command(bundles: tuple[str, ...], **options: Any) -> int:
-    """Serve bundles over HTTP with the Open Inference Protocol.
+@click.option("--print-config", is_flag=True, help="Print all settings as TOML, and end.")
+@json_option
+def command(bundles: tuple[str, ...], print_config: bool, as_json: bool, **options: Any) -> int:
+    """Answer requests with the networks of bundles, by the Open Inference Protocol.
 
-    BUNDLE is a folder, or NAME=FOLDER to serve it under another name. Images are classified by
-    POST /v1/classify.
+    BUNDLE is a folder, or NAME=FOLDER to serve it under another name. Each option can also be
+    set in the environment (LRN_SERVER_HTTP_PORT) or in a TOML file (http_port).
 
     \b
     Example:
       lrn-deploy serve alexnet
       curl --data-binary @photo.jpg http://127.0.0.1:8000/v1/classify
+      lrn-deploy serve alexnet faces=old/faces --host 0.0.0.0 --pre-drain-seconds 5
     """
+    model = ModelSettings(**{field.name: options[field.name] for field in fields(ModelSettings)})
+    server = ServerSettings(**{field.name: options[field.name] for field in fields(ServerSettings)})
+    if print_config:
+        click.echo(_toml({"bundles": list(bundles), **options}))
+        return 0
+    if not bundles:
+        raise click.UsageError("Missing argument 'BUNDLE...'.")
     from lrn_deploy.serving.run import serve
-    from lrn_deploy.serving.settings import ModelSettings, ServerSettings
 
-    return serve([_named(one) for one in bundles], ModelSettings(), ServerSettings(**options))
+    say = people(as_json=True)
+    return serve(
+        [_named(one) for one in bundles],
+        model,
+        server,
+        say=say.print,
+        on_ready=emit if as_json else None,
+    )
 
 
 def _named(text: str) -> tuple[str, Path]:
@@ -37,3 +122,8 @@ def _named(text: str) -> tuple[str, Path]:
     if equals and name and not Path(text).exists():
         return name, Path(folder)
     return "", Path(text)
+
+
+def _toml(values: dict[str, Any]) -> str:
+    """Flat settings as TOML, whose strings, numbers, booleans and arrays look as JSON's do."""
+    return "\n".join(f"{name} = {json.dumps(value)}" for name, value in values.items())

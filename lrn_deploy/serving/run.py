@@ -4,10 +4,9 @@ from __future__ import annotations
 
 import asyncio
 import signal
-import sys
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from lrn_deploy.errors import BadInputError, MissingError
 from lrn_deploy.serving.app import App
@@ -27,7 +26,9 @@ def serve(
     bundles: Sequence[tuple[str, Path]],
     model_settings: ModelSettings,
     settings: ServerSettings,
-    say: Say = lambda text: print(text, file=sys.stderr, flush=True),  # noqa: T201
+    *,
+    say: Say,
+    on_ready: Callable[[dict[str, Any]], None] | None = None,
 ) -> int:
     """Serve bundles until SIGTERM or SIGINT.
 
@@ -36,6 +37,7 @@ def serve(
         model_settings: How each is run and queued.
         settings: How the server is reached and how it ends.
         say: Prints a line for people.
+        on_ready: Called with the ports and models once requests are answered.
 
     Returns:
         0 if every request was finished in time, else 1.
@@ -48,7 +50,7 @@ def serve(
     app = App(repository, settings)
     fronts = _fronts(app, settings)  # a port in use is known before anything is loaded
     _load(repository, bundles, say)
-    return asyncio.run(_run(app, fronts, settings, say))
+    return asyncio.run(_run(app, fronts, settings, say, on_ready))
 
 
 def _fronts(app: App, settings: ServerSettings) -> list[HttpFront]:
@@ -79,7 +81,13 @@ def _load(repository: Repository, bundles: Sequence[tuple[str, Path]], say: Say)
         raise BadInputError("No bundle could be loaded.", failures[0].message)
 
 
-async def _run(app: App, fronts: list[HttpFront], settings: ServerSettings, say: Say) -> int:
+async def _run(
+    app: App,
+    fronts: list[HttpFront],
+    settings: ServerSettings,
+    say: Say,
+    on_ready: Callable[[dict[str, Any]], None] | None,
+) -> int:
     loop = asyncio.get_running_loop()
     stop = asyncio.Event()
     for number in (signal.SIGTERM, signal.SIGINT):
@@ -88,6 +96,8 @@ async def _run(app: App, fronts: list[HttpFront], settings: ServerSettings, say:
     watch = asyncio.ensure_future(_watch(app))
     for front in fronts:
         say(f"Ready: http://{front.host}:{front.port}")
+    if on_ready is not None:
+        on_ready({"host": settings.host, "http_port": fronts[0].port})
     await stop.wait()
     say("Stopping: finishing what is in flight.")
     finished = await _drain(app, settings)
