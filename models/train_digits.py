@@ -32,7 +32,7 @@ from lrn_deploy.lrn import LrnSpec, activity
 from lrn_deploy.models import WEIGHTS_FOLDER
 from lrn_deploy.models.digits import Digits as DigitsNetwork
 from lrn_deploy.models.digits_data import AMPLITUDE, SPLIT_SEED, Digits, load_split
-from lrn_deploy.network import initialize_he
+from lrn_deploy.network.weights import initialize_he
 
 TWINS = {"digits": True, "digits_no_lrn": False}
 """The networks, and whether they have LRN."""

@@ -9,7 +9,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor, nn
 
-from lrn_deploy.network import initialize_he
+from lrn_deploy.network.weights import initialize_he
 
 
 class SmallAlexNet(nn.Module):

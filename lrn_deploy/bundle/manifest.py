@@ -98,7 +98,7 @@ class Weights(Record):
             ``factory``: whatever the user's factory put there.
         seed: Seed of random weights.
         file: Absolute path of the weights file, for kind ``file``; its name for ``shipped``.
-        sha256: Digest of that file.
+        sha256: Digest of that file, or of the weights' names and bytes where there is none.
         note: One sentence for people.
     """
 

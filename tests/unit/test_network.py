@@ -16,13 +16,8 @@ from safetensors.torch import save_file
 from lrn_deploy import network
 from lrn_deploy.bundle import sha256
 from lrn_deploy.errors import BadInputError, MissingError
-from lrn_deploy.network import (
-    default_preprocessing,
-    initialize_he,
-    load_network,
-    read_checkpoint,
-    reload_network,
-)
+from lrn_deploy.network import default_preprocessing, load_network, reload_network
+from lrn_deploy.network.weights import initialize_he, read_checkpoint
 
 FACTORY = """
 import torch
@@ -317,6 +312,20 @@ def test_reload_finds_weights_gone(tmp_path: Path, factory: str) -> None:
         reload_network(source)
 
 
+def test_reload_finds_a_factory_that_makes_other_weights_each_time(tmp_path: Path) -> None:
+    (tmp_path / "unseeded.py").write_text(
+        "import time, torch\n"
+        "def build():\n"
+        "    layer = torch.nn.Linear(4, 2)\n"
+        "    torch.nn.init.constant_(layer.weight, time.time_ns() % 1e9)\n"
+        "    return layer\n"
+    )
+    source = load_network(f"{tmp_path}/unseeded.py:build", input_shape=(4,)).source
+    with pytest.raises(BadInputError, match="no longer those") as caught:
+        reload_network(source)
+    assert "--weights" in caught.value.hint
+
+
 def test_shipped_weights_reload() -> None:
     source = load_network("digits").source
     assert source.weights.kind == "shipped"
@@ -352,6 +361,7 @@ def test_he_initialisation_depends_on_the_seed_alone() -> None:
         ((3, 32, 48), ("RGB", None, (32, 48))),
         ((1, 28, 28), ("L", None, (28, 28))),
         ((1, 112, 112), ("L", 128, (112, 112))),
+        ((3, 100, 300), ("RGB", None, (100, 300))),
     ],
 )
 def test_default_preprocessing_of_image_shapes(shape: Any, expected: Any) -> None:

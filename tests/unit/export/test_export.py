@@ -17,7 +17,8 @@ from lrn_deploy.bundle import ArtifactData, Bundle, ModelSource, Preprocessing, 
 from lrn_deploy.errors import BadInputError
 from lrn_deploy.export import ExportRequest, OnnxExport, current_bundle, export_bundle, to_onnx
 from lrn_deploy.lrn import LrnSpec, reference
-from lrn_deploy.network import Network, initialize_he, load_network
+from lrn_deploy.network import Network, load_network
+from lrn_deploy.network.weights import initialize_he
 from tests.networks import Functional, OneLrn
 
 NETWORKS = Path(__file__).parents[2] / "networks.py"

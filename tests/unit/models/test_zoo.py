@@ -14,7 +14,8 @@ from lrn_deploy.images.preprocess import preprocess
 from lrn_deploy.images.samples import photographs
 from lrn_deploy.lrn import LrnSpec
 from lrn_deploy.models import LABELS_FOLDER, WEIGHTS_FOLDER, ZOO, read_labels
-from lrn_deploy.network import initialize_he, load_network
+from lrn_deploy.network import load_network
+from lrn_deploy.network.weights import initialize_he
 
 IMAGENET = ["alexnet", "alexnet_grouped", "caffenet", "zfnet", "googlenet", "alexnet_torchvision"]
 ALL = [*IMAGENET, "digits", "digits_no_lrn"]

@@ -1,0 +1,138 @@
+"""Where a PyTorch network comes from: the zoo or a user's factory, and its weights.
+
+Needs the ``export`` extra (torch), which is imported when a network is loaded.
+"""
+
+from __future__ import annotations
+
+import importlib.util
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from lrn_deploy.bundle import ModelSource, Preprocessing
+from lrn_deploy.errors import BadInputError, MissingError
+from lrn_deploy.models import ZOO, read_labels
+
+if TYPE_CHECKING:
+    from torch import nn
+
+
+@dataclass(frozen=True)
+class Network:
+    """A PyTorch module in evaluation mode with all that a bundle says about it.
+
+    Attributes:
+        module: Takes a float32 tensor of shape (N, *source.input_shape).
+        source: Where it came from.
+        preprocessing: How an image becomes its input; None if it takes no images.
+        labels: The class names, if known.
+    """
+
+    module: nn.Module
+    source: ModelSource
+    preprocessing: Preprocessing | None
+    labels: tuple[str, ...] | None
+
+
+def require_torch() -> None:
+    """Raise a :class:`MissingError` if torch is not installed."""
+    if importlib.util.find_spec("torch") is None:
+        raise MissingError(
+            "PyTorch is not installed.", "Install it with: pip install 'lrn-deploy[export]'"
+        )
+
+
+def load_network(
+    factory: str,
+    *,
+    weights: Path | None = None,
+    seed: int = 0,
+    input_shape: tuple[int, ...] | None = None,
+) -> Network:
+    """Build a network and fill in its weights.
+
+    Args:
+        factory: A name of the zoo, ``package.module:factory`` or ``file.py:factory``.
+        weights: A safetensors file, or a PyTorch checkpoint that holds tensors only. Without it a
+            network of the zoo takes its shipped weights or, having none, random ones; a user's
+            factory keeps the weights it made.
+        seed: Seed of random weights; set before a user's factory is called, too.
+        input_shape: Shape of one input without the batch; needed if the factory's module has no
+            ``input_shape`` attribute.
+
+    Raises:
+        MissingError: If torch is not installed.
+        BadInputError: If the factory or the weights cannot be used.
+    """
+    require_torch()
+    import torch
+
+    from lrn_deploy.network.factory import absolute, call_factory
+    from lrn_deploy.network.factory import input_shape as shape_of
+    from lrn_deploy.network.weights import fill
+
+    torch.manual_seed(seed)
+    entry = ZOO.get(factory)
+    if entry is not None:
+        module, shape = entry.build(), entry.input_shape
+        if input_shape not in (None, shape):
+            raise BadInputError(
+                f"The network '{factory}' takes inputs of shape {shape}, not {input_shape}.",
+                "Leave out --shape for a network of the zoo.",
+            )
+        name, labels = entry.name, read_labels(entry)
+        preprocessing: Preprocessing | None = entry.preprocessing
+    else:
+        module, name = call_factory(factory)
+        shape = shape_of(module, factory, input_shape)
+        preprocessing, labels = default_preprocessing(shape), None
+        factory = absolute(factory)
+    record = fill(module, entry, weights, seed)
+    return Network(
+        module=module.eval(),
+        source=ModelSource(
+            name=name,
+            factory=factory,
+            origin="factory" if entry is None else "zoo",
+            input_shape=shape,
+            weights=record,
+        ),
+        preprocessing=preprocessing,
+        labels=labels,
+    )
+
+
+def reload_network(source: ModelSource) -> Network:
+    """Build again the network that a manifest describes, with the very same weights.
+
+    Raises:
+        BadInputError: If its factory or its weights file is gone or has changed.
+        MissingError: If torch is not installed.
+    """
+    file = source.weights.file if source.weights.kind == "file" else None
+    network = load_network(
+        source.factory,
+        weights=Path(file) if file else None,
+        seed=source.weights.seed or 0,
+        input_shape=source.input_shape if source.origin == "factory" else None,
+    )
+    if network.source.weights.sha256 != source.weights.sha256:
+        raise BadInputError(
+            f"The weights of '{source.name}' ({source.weights.file or source.factory}) are no "
+            "longer those that were exported.",
+            "Restore the file, or export the bundle again; save the weights of a factory that "
+            "makes others each time, and give them with --weights.",
+        )
+    return network
+
+
+def default_preprocessing(shape: tuple[int, ...]) -> Preprocessing | None:
+    """ImageNet's usual preprocessing for an image-shaped input (C, H, W), else None."""
+    if len(shape) != 3 or shape[0] not in (1, 3):
+        return None
+    _, height, width = shape
+    resize = round(height * 256 / 224) if height == width and height >= 64 else None
+    if shape[0] == 1:
+        return Preprocessing(mode="L", resize=resize, crop=(height, width), mean=(0.5,), std=(0.5,))
+    return Preprocessing(resize=resize, crop=(height, width))

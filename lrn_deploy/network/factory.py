@@ -1,0 +1,106 @@
+"""A user's network: imported from a module or a file, and called."""
+
+from __future__ import annotations
+
+import importlib
+import importlib.util
+import sys
+from pathlib import Path
+from typing import Any
+
+from torch import nn
+
+from lrn_deploy.errors import BadInputError
+from lrn_deploy.models import ZOO
+
+
+def call_factory(factory: str) -> tuple[nn.Module, str]:
+    """Import and call ``package.module:name`` or ``file.py:name``.
+
+    Returns:
+        What it returned, and its short name.
+
+    Raises:
+        BadInputError: If it cannot be imported, raises, or returns no module.
+    """
+    where, colon, attribute = factory.rpartition(":")
+    if not colon or not where or not attribute:
+        raise BadInputError(
+            f"There is no network named '{factory}'.",
+            f"Choose one of {', '.join(ZOO)}, or give package.module:factory or file.py:factory.",
+        )
+    code = _import_file(Path(where)) if where.endswith(".py") else _import_module(where)
+    function = getattr(code, attribute, None)
+    if not callable(function):
+        raise BadInputError(f"'{where}' has no callable named '{attribute}'.")
+    try:
+        module = function()
+    except (Exception, SystemExit) as error:  # a script's main may well end with sys.exit
+        raise BadInputError(
+            f"The factory '{factory}' raised {type(error).__name__}: {error}.",
+            "It is called without arguments and must return a torch.nn.Module.",
+        ) from error
+    if not isinstance(module, nn.Module):
+        raise BadInputError(
+            f"The factory '{factory}' returned a {type(module).__name__}.",
+            "It must return a torch.nn.Module.",
+        )
+    return module, attribute
+
+
+def _import_module(name: str) -> Any:
+    _search(Path.cwd())
+    try:
+        return importlib.import_module(name)
+    except (Exception, SystemExit) as error:
+        raise BadInputError(
+            f"Cannot import '{name}': {type(error).__name__}: {error}.",
+            "Give a module that Python finds from here, or a path that ends in .py.",
+        ) from error
+
+
+def _import_file(path: Path) -> Any:
+    if not path.is_file():
+        raise BadInputError(f"There is no file '{path}'.", "Check the path before the colon.")
+    spec = importlib.util.spec_from_file_location(f"_lrn_deploy_user_{path.stem}", path.resolve())
+    assert spec is not None
+    assert spec.loader is not None
+    code = importlib.util.module_from_spec(spec)
+    sys.modules[spec.name] = code  # dataclasses in the file look themselves up there
+    _search(path.resolve().parent)
+    try:
+        spec.loader.exec_module(code)
+    except (Exception, SystemExit) as error:
+        del sys.modules[spec.name]
+        raise BadInputError(
+            f"'{path}' cannot be imported: {type(error).__name__}: {error}.",
+            "Run it with python to see the whole error.",
+        ) from error
+    return code
+
+
+def _search(folder: Path) -> None:
+    """Let imports find ``folder``, as they would if Python were run there."""
+    if str(folder) not in sys.path:
+        sys.path.insert(0, str(folder))
+
+
+def absolute(factory: str) -> str:
+    """The factory with the whole path of its file, so that it can be found again from anywhere."""
+    where, _, attribute = factory.rpartition(":")
+    return f"{Path(where).resolve()}:{attribute}" if where.endswith(".py") else factory
+
+
+def input_shape(module: nn.Module, factory: str, given: tuple[int, ...] | None) -> tuple[int, ...]:
+    """Shape of one input without the batch: as given, else as the module says.
+
+    Raises:
+        BadInputError: If neither says.
+    """
+    own = getattr(module, "input_shape", None)
+    if given is None and own is None:
+        raise BadInputError(
+            f"The input shape of '{factory}' is not known.",
+            "Add --shape C,H,W (without the batch), or give the module an input_shape attribute.",
+        )
+    return tuple(int(axis) for axis in (given if given is not None else own or ()))
