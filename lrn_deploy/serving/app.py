@@ -4,15 +4,15 @@ from __future__ import annotations
 
 import asyncio
 import re
+import threading
 import time
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Iterable
 from concurrent.futures import ThreadPoolExecutor
-from typing import Any
 
-from lrn_deploy import __version__
 from lrn_deploy.images.decode import ImageLimits
-from lrn_deploy.serving import images, metrics, wire
+from lrn_deploy.serving import describe, images, metrics, wire
 from lrn_deploy.serving.accesslog import AccessLog
+from lrn_deploy.serving.describe import VERSION
 from lrn_deploy.serving.errors import (
     InvalidRequestError,
     MethodError,
@@ -31,29 +31,12 @@ from lrn_deploy.serving.message import (
     json_response,
     parse_json,
 )
-from lrn_deploy.serving.model import VERSION
 from lrn_deploy.serving.pending import Outcome
 from lrn_deploy.serving.repository import Repository
 from lrn_deploy.serving.settings import ServerSettings
 
-EXTENSIONS = (
-    "classification",
-    "model_repository",
-    "schedule_policy",
-    "model_configuration",
-    "binary_tensor_data",
-    "parameters",
-    "statistics",
-)
-"""The extensions that this server really has."""
-
 Handler = Callable[[Request, "re.Match[str]"], Awaitable[Response]]
 _MODEL = r"/v2/models/(?P<model>[^/]+)(?:/versions/(?P<version>[0-9]+))?"
-
-
-def server_metadata() -> dict[str, Any]:
-    """The protocol's server metadata."""
-    return {"name": "lrn-server", "version": __version__, "extensions": list(EXTENSIONS)}
 
 
 class App:
@@ -62,15 +45,19 @@ class App:
     Args:
         repository: The models.
         settings: Limits and permissions.
+        metrics_only: Have nothing but ``/metrics``.
     """
 
-    def __init__(self, repository: Repository, settings: ServerSettings) -> None:
+    def __init__(
+        self, repository: Repository, settings: ServerSettings, *, metrics_only: bool = False
+    ) -> None:
         self.repository = repository
         self.settings = settings
         self.stopping = False
         self.draining = False
         self.in_flight = 0
-        self._log = AccessLog(settings.access_log)
+        self._counting = threading.Lock()
+        self.log = AccessLog(settings.access_log)
         self._limits = ImageLimits(
             max_bytes=settings.max_body_bytes, max_pixels=settings.max_pixels
         )
@@ -96,6 +83,7 @@ class App:
                 ("/v1/classify", "POST", self._classify),
                 ("/metrics", "GET", self._metrics),
             )
+            if pattern == "/metrics" or not metrics_only
         ]
 
     @property
@@ -108,6 +96,16 @@ class App:
     def ready(self) -> bool:
         """Whether requests should come here."""
         return not self.stopping and any(model.ready for model in self.repository.models())
+
+    def enter(self) -> None:
+        """Count a request in; gRPC's come from other threads."""
+        with self._counting:
+            self.in_flight += 1
+
+    def leave(self) -> None:
+        """Count a request out."""
+        with self._counting:
+            self.in_flight -= 1
 
     def admit(self, request: Request) -> int:
         """Decide about a request before its body is read.
@@ -136,7 +134,7 @@ class App:
     async def handle(self, request: Request) -> Response:
         """Answer a request; never raises, but for cancellation."""
         started = time.monotonic_ns()
-        self.in_flight += 1
+        self.enter()
         try:
             match, handler = self._find(request)
             response = await handler(request, match)
@@ -146,19 +144,19 @@ class App:
         except RequestError as error:
             response = self.refusal(request, error, started)
         except Exception as error:  # a bug of ours must not take the server with it
-            self._log.bug(request, error)
+            self.log.bug(request, error)
             response = error_response(
                 RequestError("This is a bug in lrn-server; its log has the details."), request.id
             )
             response = Response(500, response.headers, response.body)
         finally:
-            self.in_flight -= 1
-        self._log.done(request, response.status, started)
+            self.leave()
+        self.log.done(request, response.status, started)
         return response
 
     def refusal(self, request: Request, error: RequestError, started: int) -> Response:
         """The answer to a request that is refused, also before :meth:`handle`."""
-        self._log.refused(request, error, started)
+        self.log.refused(request, error, started)
         return error_response(error, request.id)
 
     def _find(self, request: Request) -> tuple[re.Match[str], Handler]:
@@ -240,17 +238,19 @@ class App:
         return Response(200 if self.ready else 503)
 
     async def _server(self, _request: Request, _match: re.Match[str]) -> Response:
-        return json_response(server_metadata())
+        return json_response(describe.server())
 
     async def _model(self, _request: Request, match: re.Match[str]) -> Response:
-        return json_response(self.repository.get(match["model"], match["version"] or "").metadata())
+        model = self.repository.get(match["model"], match["version"] or "")
+        return json_response(describe.metadata(model))
 
     async def _model_ready(self, _request: Request, match: re.Match[str]) -> Response:
         model = self.repository.get(match["model"], match["version"] or "")
         return Response(200 if model.ready else 503)
 
     async def _config(self, _request: Request, match: re.Match[str]) -> Response:
-        return json_response(self.repository.get(match["model"], match["version"] or "").config())
+        model = self.repository.get(match["model"], match["version"] or "")
+        return json_response(describe.config(model))
 
     async def _stats(self, _request: Request, match: re.Match[str]) -> Response:
         groups = match.groupdict()
@@ -266,17 +266,24 @@ class App:
         return json_response(self.repository.index(ready=content.get("ready") is True))
 
     async def _control(self, request: Request, match: re.Match[str]) -> Response:
+        content = parse_json(request.body) if request.body.strip() else {}
+        self.check_control(content.get("parameters") or ())
+        act = self.repository.load if match["what"] == "load" else self.repository.unload
+        await asyncio.get_running_loop().run_in_executor(self._workers, act, match["model"])
+        return Response()
+
+    def check_control(self, parameters: Iterable[str]) -> None:
+        """Refuse to load or unload a model if that is not allowed or not possible this way.
+
+        Args:
+            parameters: Names of the request's parameters.
+        """
         if not self.settings.model_control:
             raise InvalidRequestError(
                 "Loading and unloading by clients is switched off on this server."
             )
-        content = parse_json(request.body) if request.body.strip() else {}
-        parameters = content.get("parameters") or {}
-        if any(name == "config" or str(name).startswith("file:") for name in parameters):
+        if any(name == "config" or name.startswith("file:") for name in parameters):
             raise UnsupportedError("Models are loaded as their bundle has them, without overrides.")
-        act = self.repository.load if match["what"] == "load" else self.repository.unload
-        await asyncio.get_running_loop().run_in_executor(self._workers, act, match["model"])
-        return Response()
 
     async def _metrics(self, _request: Request, _match: re.Match[str]) -> Response:
         text = metrics.render(self.repository.models())

@@ -12,7 +12,6 @@ import time
 from collections.abc import Callable, Mapping
 from typing import Any, Protocol
 
-import numpy as np
 from numpy.typing import NDArray
 
 from lrn_deploy.serving.errors import (
@@ -24,6 +23,7 @@ from lrn_deploy.serving.errors import (
 )
 from lrn_deploy.serving.pending import Job, Outcome, PendingQueue, Timing
 from lrn_deploy.serving.policy import LatencyModel, Policy
+from lrn_deploy.serving.rows import join, split
 from lrn_deploy.serving.statistics import Statistics
 
 Array = NDArray[Any]
@@ -298,34 +298,3 @@ class _Instance:
         except Exception:  # it is gone for good, whatever the reason
             self.alive = False
             self.batcher._lost()
-
-
-def join(batch: list[Job]) -> dict[str, Array]:
-    """The inputs of all jobs, one after the other; one job's own arrays if it is alone."""
-    if len(batch) == 1:
-        return {
-            name: np.require(array, requirements=["C", "A"])
-            for name, array in batch[0].inputs.items()
-        }
-    return {name: np.concatenate([job.inputs[name] for job in batch]) for name in batch[0].inputs}
-
-
-def split(outputs: Mapping[str, Array], batch: list[Job]) -> list[dict[str, Array]]:
-    """For each job its own rows of every output, as views.
-
-    Raises:
-        ValueError: If an output has not exactly one row for each row of the batch.
-    """
-    rows = sum(job.rows for job in batch)
-    for name, array in outputs.items():
-        if array.shape[:1] != (rows,):
-            raise ValueError(
-                f"output '{name}' has shape {list(array.shape)} for a batch of {rows} rows"
-            )
-    parts = []
-    start = 0
-    for job in batch:
-        stop = start + job.rows
-        parts.append({name: array[start:stop] for name, array in outputs.items()})
-        start = stop
-    return parts

@@ -7,7 +7,8 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
-from lrn_deploy.serving.model import VERSION, ServedModel
+from lrn_deploy.serving.describe import VERSION
+from lrn_deploy.serving.model import ServedModel
 from lrn_deploy.serving.statistics import REASONS
 
 CONTENT_TYPE = "text/plain; version=0.0.4; charset=utf-8"

@@ -18,7 +18,8 @@ from lrn_deploy.backends.registry import check_device
 from lrn_deploy.bundle import Bundle, TensorSpec
 from lrn_deploy.errors import BadInputError
 from lrn_deploy.serving.batcher import Batcher, Runner
-from lrn_deploy.serving.datatypes import config_name, protocol_name
+from lrn_deploy.serving.datatypes import protocol_name
+from lrn_deploy.serving.describe import wire_shape
 from lrn_deploy.serving.errors import InvalidRequestError
 from lrn_deploy.serving.pending import Job, Outcome, PendingQueue
 from lrn_deploy.serving.policy import Adaptive, Fixed, Policy
@@ -26,8 +27,6 @@ from lrn_deploy.serving.settings import DEFAULT_PRIORITY, PRIORITY_LEVELS, Model
 from lrn_deploy.serving.statistics import Statistics
 
 Array = NDArray[Any]
-VERSION = "1"
-"""The only version of a model. A reload replaces it, so clients that pin it go on undisturbed."""
 
 
 @dataclass(frozen=True)
@@ -171,84 +170,6 @@ class ServedModel:
             )
         return rows
 
-    def metadata(self) -> dict[str, Any]:
-        """The protocol's model metadata; shapes have the batch, as -1."""
-
-        def tensors(specs: tuple[TensorSpec, ...]) -> list[dict[str, Any]]:
-            return [
-                {
-                    "name": spec.name,
-                    "datatype": protocol_name(spec.dtype),
-                    "shape": wire_shape(spec),
-                }
-                for spec in specs
-            ]
-
-        return {
-            "name": self.name,
-            "versions": [VERSION],
-            "platform": "onnxruntime_onnx",
-            "inputs": tensors(self.inputs),
-            "outputs": tensors(self.outputs),
-        }
-
-    def config(self) -> dict[str, Any]:
-        """Triton's model configuration, as far as it applies; shapes are without the batch."""
-        batches = self.fixed_batch is None
-
-        def dims(spec: TensorSpec) -> list[int]:
-            return wire_shape(spec)[1 if batches else 0 :]
-
-        labels = {"label_filename": "labels.txt"} if self.labels else {}
-        settings = self.settings
-        kind = "KIND_CPU" if settings.device == "cpu" else "KIND_GPU"
-        return {
-            "name": self.name,
-            "platform": "onnxruntime_onnx",
-            "backend": "onnxruntime",
-            "version_policy": {"latest": {"num_versions": 1}},
-            "max_batch_size": self.max_batch if batches else 0,
-            "input": [
-                {
-                    "name": spec.name,
-                    "data_type": config_name(spec.dtype),
-                    "format": "FORMAT_NONE",
-                    "dims": dims(spec),
-                    "is_shape_tensor": False,
-                    "allow_ragged_batch": False,
-                    "optional": False,
-                }
-                for spec in self.inputs
-            ],
-            "output": [
-                {
-                    "name": spec.name,
-                    "data_type": config_name(spec.dtype),
-                    "dims": dims(spec),
-                    "label_filename": "",
-                    "is_shape_tensor": False,
-                    **(labels if index == 0 else {}),
-                }
-                for index, spec in enumerate(self.outputs)
-            ],
-            "instance_group": [{"name": self.name, "kind": kind, "count": settings.instances}],
-            "dynamic_batching": {
-                "preferred_batch_size": list(settings.preferred_batch_sizes),
-                "max_queue_delay_microseconds": settings.max_queue_delay_us,
-                "priority_levels": PRIORITY_LEVELS,
-                "default_priority_level": DEFAULT_PRIORITY,
-                "default_queue_policy": {
-                    "timeout_action": "REJECT",
-                    "default_timeout_microseconds": settings.default_timeout_us,
-                    "allow_timeout_override": True,
-                    "max_queue_size": settings.max_queue_requests,
-                },
-            },
-            "default_model_filename": self.bundle.manifest.artifact(self.artifact).file,
-            "model_transaction_policy": {"decoupled": False},
-            "response_cache": {"enable": False},
-        }
-
 
 def load_model(
     path: Path,
@@ -317,11 +238,6 @@ def fixed_batch(inputs: tuple[TensorSpec, ...]) -> int | None:
     """The batch that a network was made for, or None if it takes any."""
     batch = inputs[0].shape[0]
     return batch if isinstance(batch, int) else None
-
-
-def wire_shape(spec: TensorSpec) -> list[int]:
-    """A shape as the protocol has it: -1 for a dynamic axis."""
-    return [axis if isinstance(axis, int) else -1 for axis in spec.shape]
 
 
 def _policy(settings: ModelSettings, max_rows: int) -> Policy:

@@ -16,13 +16,14 @@ from typing import Any
 
 from lrn_deploy.bundle import Bundle
 from lrn_deploy.errors import BadInputError, LrnDeployError
+from lrn_deploy.serving.describe import VERSION
 from lrn_deploy.serving.errors import (
     ClosedError,
     InvalidRequestError,
     NotFoundError,
     UnavailableError,
 )
-from lrn_deploy.serving.model import VERSION, InferCall, ServedModel, load_model
+from lrn_deploy.serving.model import InferCall, ServedModel, load_model
 from lrn_deploy.serving.pending import Outcome
 from lrn_deploy.serving.settings import ModelSettings
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import signal
 from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -15,6 +16,7 @@ from lrn_deploy.serving.repository import Repository
 from lrn_deploy.serving.settings import ModelSettings, ServerSettings
 
 if TYPE_CHECKING:
+    from lrn_deploy.serving.grpc_front import GrpcFront
     from lrn_deploy.serving.http_front import HttpFront
 
 _HANG_CHECK_SECONDS = 0.5
@@ -53,15 +55,36 @@ def serve(
     return asyncio.run(_run(app, fronts, settings, say, on_ready))
 
 
-def _fronts(app: App, settings: ServerSettings) -> list[HttpFront]:
+@dataclass(frozen=True)
+class _Fronts:
+    http: HttpFront
+    grpc: GrpcFront | None
+    metrics: HttpFront | None
+
+    @property
+    def ports(self) -> dict[str, int | None]:
+        return {
+            "http_port": self.http.port,
+            "grpc_port": self.grpc.port if self.grpc else None,
+            "metrics_port": self.metrics.port if self.metrics else None,
+        }
+
+
+def _fronts(app: App, settings: ServerSettings) -> _Fronts:
     try:
+        from lrn_deploy.serving.grpc_front import GrpcFront
         from lrn_deploy.serving.http_front import HttpFront
     except ImportError as error:
         raise MissingError(
             f"Serving needs {error.name}, which is not installed.",
             "Install it with: pip install 'lrn-deploy[serve]'",
         ) from error
-    return [HttpFront(app, settings.host, settings.http_port)]
+    http = HttpFront(app, settings.host, settings.http_port)
+    grpc = GrpcFront(app, settings.host, settings.grpc_port) if settings.grpc_port >= 0 else None
+    if settings.metrics_port < 0:
+        return _Fronts(http, grpc, None)
+    metrics = App(app.repository, settings, metrics_only=True)
+    return _Fronts(http, grpc, HttpFront(metrics, settings.host, settings.metrics_port))
 
 
 def _load(repository: Repository, bundles: Sequence[tuple[str, Path]], say: Say) -> None:
@@ -83,7 +106,7 @@ def _load(repository: Repository, bundles: Sequence[tuple[str, Path]], say: Say)
 
 async def _run(
     app: App,
-    fronts: list[HttpFront],
+    fronts: _Fronts,
     settings: ServerSettings,
     say: Say,
     on_ready: Callable[[dict[str, Any]], None] | None,
@@ -92,16 +115,24 @@ async def _run(
     stop = asyncio.Event()
     for number in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(number, stop.set)
-    serving = [asyncio.ensure_future(front.serve()) for front in fronts]
+    listening = [front for front in (fronts.http, fronts.metrics) if front]
+    serving = [asyncio.ensure_future(front.serve()) for front in listening]
+    if fronts.grpc:
+        fronts.grpc.start()
     watch = asyncio.ensure_future(_watch(app))
-    for front in fronts:
-        say(f"Ready: http://{front.host}:{front.port}")
+    names = [model.name for model in app.repository.models()]
+    say(
+        f"Ready: http://{settings.host}:{fronts.http.port}"
+        + (f", gRPC on port {fronts.grpc.port}" if fronts.grpc else "")
+    )
     if on_ready is not None:
-        on_ready({"host": settings.host, "http_port": fronts[0].port})
+        on_ready({"host": settings.host, **fronts.ports, "models": names})
     await stop.wait()
     say("Stopping: finishing what is in flight.")
     finished = await _drain(app, settings)
-    for front in fronts:
+    if fronts.grpc:
+        await loop.run_in_executor(None, fronts.grpc.stop, _FLUSH_SECONDS)
+    for front in listening:
         front.stop()
     await asyncio.wait(serving, timeout=1)
     watch.cancel()

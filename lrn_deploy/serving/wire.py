@@ -10,7 +10,7 @@ from __future__ import annotations
 import json
 import math
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -23,9 +23,11 @@ from lrn_deploy.serving.datatypes import (
     pack_strings,
     protocol_name,
 )
+from lrn_deploy.serving.describe import VERSION
 from lrn_deploy.serving.errors import InferenceError, InvalidRequestError
+from lrn_deploy.serving.fields import field, flag, whole
 from lrn_deploy.serving.message import BINARY, JSON, Response, parse_json
-from lrn_deploy.serving.model import VERSION, InferCall, ServedModel
+from lrn_deploy.serving.model import InferCall, ServedModel
 
 Array = NDArray[Any]
 HEADER_LENGTH = "inference-header-content-length"
@@ -64,6 +66,10 @@ class InferMessage:
     binary: bool = False
     id: str = ""
 
+    def before(self, deadline: int) -> InferMessage:
+        """The same, with a deadline of the transport, in nanoseconds of the monotonic clock."""
+        return replace(self, call=replace(self.call, deadline=deadline))
+
 
 def decode(body: bytes, header_length: str | None, inputs: tuple[TensorSpec, ...]) -> InferMessage:
     """Decode the body of an inference request.
@@ -80,7 +86,7 @@ def decode(body: bytes, header_length: str | None, inputs: tuple[TensorSpec, ...
     if header_length is not None and length == 0:
         return InferMessage(InferCall({inputs[0].name: _raw(body, inputs)}), binary=True)
     content = parse_json(body if length == len(body) else body[:length])
-    tensors = _field(content, "inputs", list, None)
+    tensors = field(content, "inputs", list, None)
     if not tensors:
         raise InvalidRequestError("The request has no 'inputs', a list of tensors.")
     arrays: dict[str, Array] = {}
@@ -95,16 +101,16 @@ def decode(body: bytes, header_length: str | None, inputs: tuple[TensorSpec, ...
             f"{len(body) - position} bytes follow the tensors that the JSON announces; check "
             "binary_data_size and Inference-Header-Content-Length."
         )
-    parameters = _field(content, "parameters", dict, {})
-    binary = _flag(parameters, "binary_data_output")
-    outputs = tuple(_output(item, binary) for item in _field(content, "outputs", list, []))
+    parameters = field(content, "parameters", dict, {})
+    binary = flag(parameters, "binary_data_output")
+    outputs = tuple(_output(item, binary) for item in field(content, "outputs", list, []))
     if len({form.name for form in outputs}) < len(outputs):
         raise InvalidRequestError("An output is requested twice.")
     call = InferCall(
         arrays,
         tuple(form.name for form in outputs),
-        timeout_us=_whole(parameters, "timeout"),
-        priority=_whole(parameters, "priority"),
+        timeout_us=whole(parameters, "timeout"),
+        priority=whole(parameters, "priority"),
     )
     return InferMessage(call, outputs, binary, str(content.get("id", "")))
 
@@ -168,13 +174,13 @@ def _input(tensor: Any, body: bytes, position: int) -> tuple[str, Array, int]:
     """One input's name and array, and where the next binary tensor starts."""
     if not isinstance(tensor, dict):
         raise InvalidRequestError("Each of 'inputs' must be a JSON object.")
-    name = _field(tensor, "name", str, None)
-    dtype = numpy_type(_field(tensor, "datatype", str, None), name)
-    shape = _shape(_field(tensor, "shape", list, None), name)
+    name = field(tensor, "name", str, None)
+    dtype = numpy_type(field(tensor, "datatype", str, None), name)
+    shape = _shape(field(tensor, "shape", list, None), name)
     count = math.prod(shape)
     if count > _MAX_ELEMENTS:
         raise InvalidRequestError(f"Input '{name}' claims {count:,} elements.")
-    size = _field(tensor, "parameters", dict, {}).get("binary_data_size")
+    size = field(tensor, "parameters", dict, {}).get("binary_data_size")
     if size is None:
         return name, _from_json(tensor, dtype, shape, count, name), position
     if "data" in tensor:
@@ -197,7 +203,7 @@ def _from_json(
     tensor: dict[str, Any], dtype: np.dtype[Any], shape: tuple[int, ...], count: int, name: str
 ) -> Array:
     """The array of ``data``, nested or flat."""
-    data = _field(tensor, "data", list, None)
+    data = field(tensor, "data", list, None)
     try:
         values = np.array(data)
     except (ValueError, OverflowError, RecursionError) as error:
@@ -249,18 +255,18 @@ def _raw(body: bytes, inputs: tuple[TensorSpec, ...]) -> Array:
 def _output(item: Any, binary: bool) -> OutputForm:
     if not isinstance(item, dict):
         raise InvalidRequestError("Each of 'outputs' must be a JSON object.")
-    parameters = _field(item, "parameters", dict, {})
+    parameters = field(item, "parameters", dict, {})
     for name in parameters:
         if name.startswith("shared_memory"):
             raise InvalidRequestError("Shared memory is not supported by this server.")
-    classes = _whole(parameters, "classification")
+    classes = whole(parameters, "classification")
     if classes > MAX_CLASSES:
         raise InvalidRequestError(
             f"classification may be {MAX_CLASSES:,} at most, got {classes:,}."
         )
     if "binary_data" in parameters:
-        binary = _flag(parameters, "binary_data")
-    return OutputForm(_field(item, "name", str, None), binary, classes)
+        binary = flag(parameters, "binary_data")
+    return OutputForm(field(item, "name", str, None), binary, classes)
 
 
 def _length(text: str, body: int) -> int:
@@ -278,32 +284,3 @@ def _shape(values: list[Any], name: str) -> tuple[int, ...]:
             f"The shape of input '{name}' must be a list of whole numbers from 0, got {values}."
         )
     return tuple(values)
-
-
-_MISSING: dict[type, str] = {list: "an array", dict: "an object", str: "a string"}
-
-
-def _field(container: dict[str, Any], key: str, kind: type, default: Any) -> Any:
-    """A member of a JSON object; ``default`` None makes it required."""
-    value = container.get(key, default)
-    if value is None and default is None:
-        raise InvalidRequestError(f"'{key}' is missing; it must be {_MISSING[kind]}.")
-    if not isinstance(value, kind):
-        raise InvalidRequestError(f"'{key}' must be {_MISSING[kind]}.")
-    return value
-
-
-def _flag(parameters: dict[str, Any], key: str) -> bool:
-    value = parameters.get(key, False)
-    if not isinstance(value, bool):
-        raise InvalidRequestError(f"The parameter '{key}' must be true or false, got {value!r}.")
-    return value
-
-
-def _whole(parameters: dict[str, Any], key: str) -> int:
-    value = parameters.get(key, 0)
-    if isinstance(value, str) and value.isascii() and value.isdecimal():
-        value = int(value)  # tritonclient's own tools send numbers as strings at times
-    if type(value) is not int or not 0 <= value < 2**63:
-        raise InvalidRequestError(f"The parameter '{key}' must be a whole number, got {value!r}.")
-    return value

@@ -1,0 +1,117 @@
+"""What the server and its models say about themselves: metadata and Triton's configuration."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from lrn_deploy import __version__
+from lrn_deploy.bundle import TensorSpec
+from lrn_deploy.serving.datatypes import config_name, protocol_name
+from lrn_deploy.serving.settings import DEFAULT_PRIORITY, PRIORITY_LEVELS
+
+if TYPE_CHECKING:
+    from lrn_deploy.serving.model import ServedModel
+
+VERSION = "1"
+"""The only version of a model. A reload replaces it, so clients that pin it go on undisturbed."""
+
+EXTENSIONS = (
+    "classification",
+    "model_repository",
+    "schedule_policy",
+    "model_configuration",
+    "binary_tensor_data",
+    "parameters",
+    "statistics",
+)
+"""The extensions that this server really has."""
+
+
+def server() -> dict[str, Any]:
+    """The protocol's server metadata."""
+    return {"name": "lrn-server", "version": __version__, "extensions": list(EXTENSIONS)}
+
+
+def metadata(model: ServedModel) -> dict[str, Any]:
+    """The protocol's model metadata; shapes have the batch, as -1."""
+
+    def tensors(specs: tuple[TensorSpec, ...]) -> list[dict[str, Any]]:
+        return [
+            {
+                "name": spec.name,
+                "datatype": protocol_name(spec.dtype),
+                "shape": wire_shape(spec),
+            }
+            for spec in specs
+        ]
+
+    return {
+        "name": model.name,
+        "versions": [VERSION],
+        "platform": "onnxruntime_onnx",
+        "inputs": tensors(model.inputs),
+        "outputs": tensors(model.outputs),
+    }
+
+
+def config(model: ServedModel) -> dict[str, Any]:
+    """Triton's model configuration, as far as it applies; shapes are without the batch."""
+    batches = model.fixed_batch is None
+
+    def dims(spec: TensorSpec) -> list[int]:
+        return wire_shape(spec)[1 if batches else 0 :]
+
+    labels = {"label_filename": "labels.txt"} if model.labels else {}
+    settings = model.settings
+    kind = "KIND_CPU" if settings.device == "cpu" else "KIND_GPU"
+    return {
+        "name": model.name,
+        "platform": "onnxruntime_onnx",
+        "backend": "onnxruntime",
+        "version_policy": {"latest": {"num_versions": 1}},
+        "max_batch_size": model.max_batch if batches else 0,
+        "input": [
+            {
+                "name": spec.name,
+                "data_type": config_name(spec.dtype),
+                "format": "FORMAT_NONE",
+                "dims": dims(spec),
+                "is_shape_tensor": False,
+                "allow_ragged_batch": False,
+                "optional": False,
+            }
+            for spec in model.inputs
+        ],
+        "output": [
+            {
+                "name": spec.name,
+                "data_type": config_name(spec.dtype),
+                "dims": dims(spec),
+                "label_filename": "",
+                "is_shape_tensor": False,
+                **(labels if index == 0 else {}),
+            }
+            for index, spec in enumerate(model.outputs)
+        ],
+        "instance_group": [{"name": model.name, "kind": kind, "count": settings.instances}],
+        "dynamic_batching": {
+            "preferred_batch_size": list(settings.preferred_batch_sizes),
+            "max_queue_delay_microseconds": settings.max_queue_delay_us,
+            "priority_levels": PRIORITY_LEVELS,
+            "default_priority_level": DEFAULT_PRIORITY,
+            "default_queue_policy": {
+                "timeout_action": "REJECT",
+                "default_timeout_microseconds": settings.default_timeout_us,
+                "allow_timeout_override": True,
+                "max_queue_size": settings.max_queue_requests,
+            },
+        },
+        "default_model_filename": model.bundle.manifest.artifact(model.artifact).file,
+        "model_transaction_policy": {"decoupled": False},
+        "response_cache": {"enable": False},
+    }
+
+
+def wire_shape(spec: TensorSpec) -> list[int]:
+    """A shape as the protocol has it: -1 for a dynamic axis."""
+    return [axis if isinstance(axis, int) else -1 for axis in spec.shape]

@@ -1,0 +1,185 @@
+"""gRPC by grpcio's synchronous server: each request has a thread that waits for its batch."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from concurrent import futures
+from typing import Any
+
+import grpc
+from tritonclient.grpc import service_pb2 as pb
+
+from lrn_deploy.errors import BadInputError
+from lrn_deploy.serving import describe, grpc_codec
+from lrn_deploy.serving.accesslog import request_id
+from lrn_deploy.serving.app import App
+from lrn_deploy.serving.describe import VERSION
+from lrn_deploy.serving.errors import (
+    CanceledError,
+    InferenceError,
+    RequestError,
+    UnavailableError,
+)
+from lrn_deploy.serving.http_front import check_port
+from lrn_deploy.serving.message import Request
+
+_SERVICE = "inference.GRPCInferenceService"
+_CODES = {
+    400: grpc.StatusCode.INVALID_ARGUMENT,
+    404: grpc.StatusCode.NOT_FOUND,
+    413: grpc.StatusCode.RESOURCE_EXHAUSTED,
+    499: grpc.StatusCode.CANCELLED,
+    501: grpc.StatusCode.UNIMPLEMENTED,
+    503: grpc.StatusCode.UNAVAILABLE,
+}
+_FOREVER_SECONDS = 365 * 86400
+
+
+class GrpcFront:
+    """Serves one :class:`App` by gRPC.
+
+    Args:
+        app: What has the models, limits and permissions.
+        host: Address to bind to.
+        port: Port; 0 takes a free one.
+
+    Raises:
+        BadInputError: If the port cannot be bound.
+    """
+
+    def __init__(self, app: App, host: str, port: int) -> None:
+        self.app = app
+        self.host = host
+        limit = app.settings.max_body_bytes
+        self._server = grpc.server(
+            futures.ThreadPoolExecutor(app.settings.grpc_threads, thread_name_prefix="grpc"),
+            options=[
+                ("grpc.max_receive_message_length", limit),
+                ("grpc.max_send_message_length", -1),
+                ("grpc.so_reuseport", 0),
+            ],
+        )
+        handlers = {
+            name: grpc.unary_unary_rpc_method_handler(
+                self._guarded(name, function),
+                request_deserializer=getattr(pb, f"{name}Request").FromString,
+                response_serializer=getattr(pb, f"{name}Response").SerializeToString,
+            )
+            for name, function in self._methods().items()
+        }
+        self._server.add_generic_rpc_handlers(
+            (grpc.method_handlers_generic_handler(_SERVICE, handlers),)
+        )
+        self.port = check_port(host, port)
+        address = f"[{host}]" if ":" in host else host
+        try:
+            self._server.add_insecure_port(f"{address}:{self.port}")
+        except RuntimeError as error:
+            raise BadInputError(
+                f"Cannot listen on {host}:{self.port} for gRPC.", "Choose another port."
+            ) from error
+
+    def start(self) -> None:
+        """Accept requests."""
+        self._server.start()
+
+    def stop(self, seconds: float) -> None:
+        """Accept no more, and wait so long at most for those in flight."""
+        self._server.stop(seconds).wait(seconds + 1)
+
+    def _methods(self) -> dict[str, Callable[[Any, Any], Any]]:
+        repository = self.app.repository
+        return {
+            "ServerLive": lambda _r, _c: pb.ServerLiveResponse(live=self.app.live),
+            "ServerReady": lambda _r, _c: pb.ServerReadyResponse(ready=self.app.ready),
+            "ServerMetadata": lambda _r, _c: pb.ServerMetadataResponse(**describe.server()),
+            "ModelReady": lambda request, _c: pb.ModelReadyResponse(
+                ready=repository.get(request.name, request.version).ready
+            ),
+            "ModelMetadata": lambda request, _c: grpc_codec.from_json(
+                describe.metadata(repository.get(request.name, request.version)),
+                pb.ModelMetadataResponse(),
+            ),
+            "ModelConfig": lambda request, _c: grpc_codec.config(
+                repository.get(request.name, request.version)
+            ),
+            "ModelStatistics": self._statistics,
+            "ModelInfer": self._infer,
+            "RepositoryIndex": lambda request, _c: grpc_codec.from_json(
+                {"models": repository.index(ready=request.ready)}, pb.RepositoryIndexResponse()
+            ),
+            "RepositoryModelLoad": self._load,
+            "RepositoryModelUnload": self._unload,
+        }
+
+    def _guarded(
+        self, name: str, function: Callable[[Any, Any], Any]
+    ) -> Callable[[Any, grpc.ServicerContext], Any]:
+        """``function`` with its errors as gRPC statuses, counted and logged like HTTP's."""
+
+        def call(message: Any, context: grpc.ServicerContext) -> Any:  # noqa: RET503
+            started = time.monotonic_ns()
+            metadata = dict(context.invocation_metadata())
+            request = Request(
+                "gRPC",
+                name,
+                id=request_id(str(metadata.get("x-request-id") or "")),
+                client=context.peer(),
+            )
+            self.app.enter()
+            try:
+                if self.app.draining:
+                    raise UnavailableError("The server is stopping; try another one.")
+                answer = function(message, context)
+                self.app.log.done(request, 200, started)
+                return answer
+            except RequestError as error:
+                self.app.log.refused(request, error, started)
+                refusal = error
+            except Exception as error:  # a bug of ours must not end as a bare traceback
+                self.app.log.bug(request, error)
+                refusal = InferenceError("This is a bug in lrn-server; its log has the details.")
+            finally:
+                self.app.leave()
+            context.set_trailing_metadata((("x-request-id", request.id),))
+            context.abort(
+                _CODES.get(refusal.status, grpc.StatusCode.INTERNAL),
+                f"{refusal.message} [request {request.id}]",
+            )
+
+        return call
+
+    def _infer(self, request: Any, context: grpc.ServicerContext) -> Any:
+        message = grpc_codec.decode(request)
+        remaining = context.time_remaining()
+        if remaining is not None and remaining < _FOREVER_SECONDS:
+            message = message.before(time.monotonic_ns() + int(remaining * 1e9))
+        model, future = self.app.repository.submit(
+            request.model_name, request.model_version, message.call
+        )
+        if not context.add_callback(future.cancel):
+            future.cancel()
+        try:
+            outcome = future.result()
+        except futures.CancelledError as error:
+            raise CanceledError("The client cancelled the request.") from error
+        return grpc_codec.encode(message, model, outcome.outputs)
+
+    def _statistics(self, request: Any, _context: Any) -> Any:
+        if request.name:
+            models = [self.app.repository.get(request.name, request.version)]
+        else:
+            models = self.app.repository.models()
+        stats = [one.batcher.statistics.snapshot(one.name, VERSION) for one in models]
+        return grpc_codec.from_json({"model_stats": stats}, pb.ModelStatisticsResponse())
+
+    def _load(self, request: Any, _context: Any) -> Any:
+        self.app.check_control(request.parameters)
+        self.app.repository.load(request.model_name)
+        return pb.RepositoryModelLoadResponse()
+
+    def _unload(self, request: Any, _context: Any) -> Any:
+        self.app.check_control(())
+        self.app.repository.unload(request.model_name)
+        return pb.RepositoryModelUnloadResponse()
