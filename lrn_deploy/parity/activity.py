@@ -7,6 +7,7 @@ each layer is, and run on inputs that are scaled until it is.
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
@@ -40,6 +41,16 @@ class Scale:
     layer: str
     factor: float
     activity: float
+
+
+def layer_labels(names: Sequence[str]) -> tuple[str, ...]:
+    """Names that tell the layers apart: a module that runs twice becomes ``norm #1, norm #2``."""
+    seen: Counter[str] = Counter()
+    labels = []
+    for name in names:
+        seen[name] += 1
+        labels.append(f"{name} #{seen[name]}" if names.count(name) > 1 else name)
+    return tuple(labels)
 
 
 def layer_activity(x: ArrayLike, spec: lrn.LrnSpec) -> float:

@@ -18,6 +18,7 @@ from lrn_deploy.parity.metrics import compare
 from lrn_deploy.parity.probe import Runner, probe_layer
 from lrn_deploy.parity.report import Check, Drift, Kind
 from lrn_deploy.parity.samples import regime_of
+from lrn_deploy.workflows.reference import lrn_labels
 from lrn_deploy.workflows.samples import Sample
 
 LAYER_BATCH = 8
@@ -76,13 +77,13 @@ def check_probes(
             yield session
 
     budget = budgets.budget(subject.precision, "probe")
-    for layer in manifest.lrn_layers:
+    for label, layer in zip(lrn_labels(manifest), manifest.lrn_layers, strict=True):
         for result in probe_layer(model, layer, load, budget):
             yield Check(
                 kind="probe",
                 artifact=subject.artifact,
                 backend=subject.backend,
-                subject=layer.name,
+                subject=label,
                 inputs="" if result.amplitude is None else f"amplitude {result.amplitude:g}",
                 metrics=result.metrics,
                 budget=budget,

@@ -8,7 +8,7 @@ from lrn_deploy.backends.protocol import Array
 from lrn_deploy.backends.torch import TorchBackend, TorchSession
 from lrn_deploy.bundle import Manifest
 from lrn_deploy.errors import BadInputError
-from lrn_deploy.parity.activity import layer_activity
+from lrn_deploy.parity.activity import layer_activity, layer_labels
 
 WRAPPED = "network"
 """Where the network stands in the module that does its preprocessing as well."""
@@ -36,7 +36,7 @@ def open_reference(manifest: Manifest, backend: TorchBackend) -> TorchSession:
 def trace_activity(
     manifest: Manifest, session: TorchSession, feeds: Mapping[str, Array]
 ) -> tuple[dict[str, Array], dict[str, float]]:
-    """The reference's outputs, and the activity of each LRN layer of the manifest, by name.
+    """The reference's outputs, and the activity of each LRN layer, by its label.
 
     Raises:
         BadInputError: If the network no longer has the LRN layers that the manifest lists.
@@ -48,10 +48,16 @@ def trace_activity(
             f"the network in PyTorch has {len(trace.lrn_inputs)}.",
             "The network's code has changed: export the bundle again.",
         )
-    return trace.outputs, {
-        layer.name: layer_activity(x, layer.spec)
+    activities = (
+        layer_activity(x, layer.spec)
         for x, layer in zip(trace.lrn_inputs, manifest.lrn_layers, strict=True)
-    }
+    )
+    return trace.outputs, dict(zip(lrn_labels(manifest), activities, strict=True))
+
+
+def lrn_labels(manifest: Manifest) -> tuple[str, ...]:
+    """What to call the LRN layers of a manifest, each by another name."""
+    return layer_labels([layer.name for layer in manifest.lrn_layers])
 
 
 def trace_layers(

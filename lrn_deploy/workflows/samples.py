@@ -25,7 +25,7 @@ from lrn_deploy.images.samples import photographs
 from lrn_deploy.parity import activity as lrn_activity
 from lrn_deploy.parity import samples as inputs
 from lrn_deploy.parity.samples import InputSet
-from lrn_deploy.workflows.reference import trace_activity
+from lrn_deploy.workflows.reference import lrn_labels, trace_activity
 
 VERSION = 1
 """Raised whenever the sets of inputs change, so that stored ones are made again."""
@@ -174,7 +174,7 @@ def _active_sets(
     manifest: Manifest, session: TorchSession, base: InputSet
 ) -> tuple[list[InputSet], list[str]]:
     """Inputs scaled so that each LRN layer acts in at least one of the sets."""
-    layers = [layer.name for layer in manifest.lrn_layers]
+    layers = lrn_labels(manifest)
     if not layers:
         return [], []
     if not inputs.scalable(manifest.inputs):

@@ -331,6 +331,31 @@ def test_a_network_without_lrn(tmp_path: Path) -> None:
     assert not report.warnings
 
 
+def test_without_photographs_the_rest_is_checked_and_it_says_so(
+    fresh: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setitem(sys.modules, "sklearn", None)
+    path = shutil.copytree(fresh, tmp_path / "bundle")
+    report = validate(Bundle.open(path), ValidateOptions(batches=(2,)))
+    assert report.verdict == "pass"
+    assert not any(check.inputs == "photographs" for check in report.checks)
+    assert any("lrn-deploy[samples]" in text for text in report.warnings)
+
+
+def test_pictures_are_no_input_of_a_network_that_takes_none(tmp_path: Path) -> None:
+    networks = Path(__file__).parents[1] / "networks.py"
+    made = export_bundle(ExportRequest(f"{networks}:functional"), tmp_path / "bundle")
+    Image.new("RGB", (40, 40)).save(tmp_path / "one.png")
+    report = validate(made, ValidateOptions(images=tmp_path, batches=(2,)))
+    assert report.verdict == "pass"
+    assert any("takes no images" in text for text in report.warnings)
+    # Two functions of the network itself, and one module that runs twice.
+    probed = {check.subject for check in report.checks if check.kind == "probe"}
+    assert len(probed) == 4
+    assert {"norm #1", "norm #2"} <= probed
+    assert set(report.activity["random"]) == probed
+
+
 @pytest.mark.parametrize(
     ("largest", "batches"), [(8, (1, 3, 8)), (1, (1,)), (3, (1, 3)), (2, (1, 2)), (32, (1, 3, 32))]
 )

@@ -9,6 +9,7 @@ from lrn_deploy.parity.activity import (
     active_warning,
     choose_scales,
     layer_activity,
+    layer_labels,
     ordinary_warning,
 )
 
@@ -58,3 +59,7 @@ def test_warns_of_layers_that_no_scale_reaches() -> None:
     assert "a (activity 5.0e-02)" in active_warning(scales)
     assert "b (" not in active_warning(scales)
     assert active_warning(scales[1:]) == ""
+
+
+def test_layers_of_one_name_are_told_apart() -> None:
+    assert layer_labels(["norm", "stem.2", "norm"]) == ("norm #1", "stem.2", "norm #2")

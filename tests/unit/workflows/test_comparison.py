@@ -1,0 +1,118 @@
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+import numpy as np
+import pytest
+
+from lrn_deploy.backends.protocol import Array, SessionBase
+from lrn_deploy.bundle import Artifact, EngineRecord, TensorSpec
+from lrn_deploy.errors import DamagedError
+from lrn_deploy.parity.budgets import Budgets
+from lrn_deploy.parity.report import Check
+from lrn_deploy.workflows.comparison import (
+    Subject,
+    cannot_run_here,
+    check_outputs,
+    fitting_batches,
+    run_in_batches,
+)
+from lrn_deploy.workflows.samples import Sample
+
+SUBJECT = Subject("model", "fake:cpu", "fp32")
+ARTIFACT = Artifact(file="model.onnx", sha256="", size=0, format="onnx")
+
+
+class Fake(SessionBase):
+    """Doubles its input; records the batches that it ran."""
+
+    def __init__(self, batch: int | str = "batch", error: float = 0.0) -> None:
+        self.inputs = (TensorSpec(name="x", dtype="float64", shape=(batch, 2)),)
+        self.outputs = (TensorSpec(name="y", dtype="float64", shape=(batch, 2)),)
+        self.error = error
+        self.ran: list[int] = []
+
+    def run(self, feeds: Mapping[str, Array]) -> dict[str, Array]:
+        self.ran.append(len(feeds["x"]))
+        return {"y": feeds["x"] * (2 + self.error)}
+
+
+class Refusing(Fake):
+    def run(self, feeds: Mapping[str, Array]) -> dict[str, Array]:  # noqa: ARG002
+        raise DamagedError("Gemm takes 3 columns.")
+
+
+def sample(rows: int = 5, output: str = "y") -> Sample:
+    x = np.arange(2.0 * rows).reshape(rows, 2)
+    return Sample("random", {"x": x}, {output: 2 * x})
+
+
+def checks(session: Fake, given: Sample, batches: tuple[int, ...] = (2,)) -> list[Check]:
+    return list(check_outputs(SUBJECT, session, [given], batches, Budgets()))
+
+
+def test_every_run_has_exactly_the_batch_and_every_row_counts_once() -> None:
+    session = Fake()
+    outputs = run_in_batches(session, sample(5).feeds, 3)
+    assert session.ran == [3, 3]
+    np.testing.assert_array_equal(outputs["y"], sample(5).outputs["y"])
+    np.testing.assert_array_equal(
+        run_in_batches(session, sample(2).feeds, 8)["y"], sample(2).outputs["y"]
+    )
+
+
+def test_what_is_right_passes_and_what_is_wrong_fails() -> None:
+    (right,) = checks(Fake(), sample())
+    assert (right.verdict, right.inputs, right.batch) == ("pass", "random", 2)
+    (wrong,) = checks(Fake(error=1e-5), sample())
+    assert wrong.verdict == "fail"
+    assert wrong.metrics is not None
+    assert wrong.metrics.relative_l2 == pytest.approx(5e-6)
+    assert wrong.reason == "over budget"
+
+
+def test_a_run_that_is_refused_fails_with_its_reason() -> None:
+    (check,) = checks(Refusing(), sample())
+    assert (check.verdict, check.reason) == ("fail", "Gemm takes 3 columns.")
+
+
+def test_a_missing_output_fails() -> None:
+    (check,) = checks(Fake(), sample(output="logits"))
+    assert (check.verdict, check.subject) == ("fail", "logits")
+    assert "no output 'logits'" in check.reason
+
+
+def test_another_shape_fails() -> None:
+    given = sample()
+    given.outputs["y"] = given.outputs["y"][:, :1]
+    (check,) = checks(Fake(), given)
+    assert check.verdict == "fail"
+    assert check.reason == "it gives shape [2] instead of [1]"
+
+
+def test_nan_on_one_side_fails_and_says_so() -> None:
+    given = sample()
+    given.outputs["y"][0, 0] = np.nan
+    (check,) = checks(Fake(), given)
+    assert check.verdict == "fail"
+    assert "1 values are NaN or infinite on one side only" in check.reason
+
+
+def test_batches_that_fit() -> None:
+    assert fitting_batches(ARTIFACT, Fake(), (1, 3, 8)) == (1, 3, 8)
+    assert fitting_batches(ARTIFACT, Fake(batch=4), (1, 3, 8)) == (4,)
+
+
+def test_an_engine_runs_at_the_batches_of_its_profile() -> None:
+    engine = EngineRecord.model_construct(batch=(2, 4, 6))
+    artifact = ARTIFACT.model_copy(update={"engine": engine})
+    assert fitting_batches(artifact, Fake(), (1, 3, 8)) == (2, 3, 6)
+    assert cannot_run_here(artifact, DamagedError("It was built for sm86, and this is sm90."))
+
+
+def test_a_missing_kernel_speaks_of_the_machine() -> None:
+    refusal = DamagedError("ONNX Runtime refuses: 9 : NOT_IMPLEMENTED : Conv(11) in bfloat16.")
+    variant = ARTIFACT.model_copy(update={"source": "model"})
+    assert cannot_run_here(variant, refusal)
+    assert not cannot_run_here(ARTIFACT, refusal), "the canonical graph must run everywhere"
+    assert not cannot_run_here(variant, DamagedError("It has a loop."))
