@@ -69,11 +69,11 @@ class App:
                 ("/v2/health/live", "GET", self._live),
                 ("/v2/health/ready", "GET", self._ready),
                 ("/v2/?", "GET", self._server),
+                ("/v2/models/stats", "GET", self._stats),
                 (_MODEL, "GET", self._model),
                 (_MODEL + "/ready", "GET", self._model_ready),
                 (_MODEL + "/config", "GET", self._config),
                 (_MODEL + "/stats", "GET", self._stats),
-                ("/v2/models/stats", "GET", self._stats),
                 ("/v2/repository/index", "POST", self._index),
                 (
                     "/v2/repository/models/(?P<model>[^/]+)/(?P<what>load|unload)",

@@ -65,20 +65,19 @@ def files(content_type: str, body: bytes, max_files: int) -> list[tuple[str, byt
     if found is None:
         raise InvalidRequestError("The Content-Type multipart has no boundary.")
     boundary = b"\r\n--" + (found[1] or found[2]).encode()
-    pieces = (b"\r\n" + body).split(boundary, max_files + 2)
-    if len(pieces) < 2 or not any(piece.startswith(b"--") for piece in pieces[1:]):
-        if len(pieces) > max_files + 1:
-            raise TooLargeError(f"One request may have {max_files} images at most.")
-        raise InvalidRequestError("The multipart body is cut short, or its boundary is another.")
     parts: list[tuple[str, bytes]] = []
-    for piece in pieces[1:]:
+    for piece in (b"\r\n" + body).split(boundary, max_files + 2)[1:]:
         if piece.startswith(b"--"):
             break
+        if len(parts) == max_files:
+            raise TooLargeError(f"One request may have {max_files} images at most.")
         head, separator, content = piece.removeprefix(b"\r\n").partition(b"\r\n\r\n")
         if not separator:
             raise InvalidRequestError("A part of the multipart body has no end of its headers.")
         name = _FILE_NAME.search(head.decode("utf-8", "replace"))
         parts.append((name[1] if name and name[1] else f"image-{len(parts)}", content))
+    else:
+        raise InvalidRequestError("The multipart body is cut short, or its boundary is another.")
     if not parts:
         raise InvalidRequestError("The multipart body has no images.")
     return parts

@@ -71,7 +71,7 @@ def parse_json(text: bytes) -> dict[str, Any]:
         InvalidRequestError: If it is none, or has NaN or Infinity, which JSON does not know.
     """
     try:
-        value = json.loads(text, parse_constant=_refuse_constant)
+        value = json.loads(str(text, "utf-8"), parse_constant=_refuse_constant)
     except RecursionError as error:
         raise InvalidRequestError(_MAX_DEPTH_HINT) from error
     except UnicodeDecodeError as error:
