@@ -65,6 +65,21 @@ def layer_activity(x: ArrayLike, spec: lrn.LrnSpec) -> float:
     return value if np.isfinite(value) else 0.0
 
 
+def searched_enough(measured: Sequence[Sequence[float]]) -> bool:
+    """Whether larger factors can bring nothing more.
+
+    Args:
+        measured: Activity of each layer, for each factor so far in rising order.
+
+    Returns:
+        True once every layer was active, or has fallen to half of what it reached before.
+    """
+    best = [max(values) for values in zip(*measured, strict=True)]
+    return all(
+        top >= ACTIVE or last < top / 2 for top, last in zip(best, measured[-1], strict=True)
+    )
+
+
 def choose_scales(
     layers: Sequence[str], measured: Mapping[float, Sequence[float]]
 ) -> tuple[Scale, ...]:

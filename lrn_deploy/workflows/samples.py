@@ -30,6 +30,8 @@ from lrn_deploy.workflows.reference import lrn_labels, trace_activity
 VERSION = 1
 """Raised whenever the sets of inputs change, so that stored ones are made again."""
 FOLDER = "samples"
+SEARCH_ROWS = 4
+"""So many inputs are tried at each scale when looking for those that make LRN act."""
 
 
 @dataclass(frozen=True)
@@ -183,11 +185,11 @@ def _active_sets(
             "only the LRN probes speak for its LRN layers there."
         ]
     measured: dict[float, tuple[float, ...]] = {}
+    few = inputs.joined_set([base], SEARCH_ROWS)
     for factor in lrn_activity.SCALES:
-        feeds = inputs.scaled_set(base, factor).feeds
+        feeds = inputs.scaled_set(few, factor).feeds
         measured[factor] = tuple(trace_activity(manifest, session, feeds)[1].values())
-        best = [max(values) for values in zip(*measured.values(), strict=True)]
-        if min(best) >= lrn_activity.ACTIVE:
+        if lrn_activity.searched_enough(list(measured.values())):
             break
     scales = lrn_activity.choose_scales(layers, measured)
     # At a factor of 1 the ordinary sets are active ones, and under a tighter budget.

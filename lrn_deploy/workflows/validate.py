@@ -120,12 +120,13 @@ class _Validation:
             self.warnings.append(f"PyTorch did not take part, stored outputs did: {why_not}")
             yield _no_check(Subject("", "torch:cpu", "fp32"), "skipped", why_not, "reference")
             return
-        subject = Subject("", "torch:cpu", "fp32")
+        # One batch size will do: this asks whether the samples are still this network's.
+        batches = self.options.batches
         yield from check_outputs(
-            subject,
+            Subject("", "torch:cpu", "fp32"),
             session,
             samples.sets,
-            self.options.batches,
+            batches[len(batches) // 2 :][:1],
             self.options.budgets,
             kind="reference",
         )

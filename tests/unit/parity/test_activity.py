@@ -11,6 +11,7 @@ from lrn_deploy.parity.activity import (
     layer_activity,
     layer_labels,
     ordinary_warning,
+    searched_enough,
 )
 
 ALEXNET = LrnSpec(5, 1e-4, 0.75, 2.0)
@@ -63,3 +64,20 @@ def test_warns_of_layers_that_no_scale_reaches() -> None:
 
 def test_layers_of_one_name_are_told_apart() -> None:
     assert layer_labels(["norm", "stem.2", "norm"]) == ("norm #1", "stem.2", "norm #2")
+
+
+@pytest.mark.parametrize(
+    ("measured", "enough"),
+    [
+        ([(0.1, 0.1)], False),
+        ([(1.2, 0.1)], False),
+        ([(1.2, 0.1), (12.0, 1.0)], True),
+        ([(1.2, 0.6), (12.0, 0.5)], False),  # the second may rise again
+        ([(1.2, 0.6), (12.0, 0.2)], True),  # it will not: it has saturated
+        ([(1.2, 1.1), (0.1, 0.1)], True),
+    ],
+)
+def test_the_search_ends_when_larger_inputs_bring_nothing(
+    measured: list[tuple[float, ...]], enough: bool
+) -> None:
+    assert searched_enough(measured) is enough
