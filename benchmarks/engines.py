@@ -1,7 +1,7 @@
 """Build every zoo network in every precision with tensorrt-rtx, on a machine without a GPU.
 
 For sm86, sm89 and sm120 in one engine, and in fp16 for sm75 (Turing). Each engine is built in a
-process of its own, so that its peak memory is its own, and what cannot be built is written down
+process of its own, so that its peak memory is its own; and what cannot be built is written down
 with the sentence that says so. Nothing is run: sizes and build times say nothing about speed.
 """
 
@@ -67,7 +67,16 @@ def build(bundle: str, network: str, precision: str, targets: tuple[str, ...]) -
         f"{network:<20} {precision} {'+'.join(targets):<16} {artifact['size'] / 1e6:7.1f} MB "
         f"{engine['build_seconds']:5.1f} s"
     )
-    kept = ("version", "batch", "lrn", "build_seconds", "peak_memory", "realised")
+    kept = (
+        "version",
+        "batch",
+        "source_sha256",
+        "lrn",
+        "build_seconds",
+        "peak_memory",
+        "reproducible",
+        "realised",
+    )
     return (
         facts
         | {"size": artifact["size"], "sha256": artifact["sha256"]}

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import re
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -90,7 +91,9 @@ def _parse_bytes(_ctx: click.Context, _param: click.Parameter, value: str | None
     help="Keep an engine whose layers compute in other types than its graph's (known on a GPU).",
 )
 @json_option
+@click.pass_obj
 def command(
+    settings: dict[str, bool],
     bundle: Path,
     flavor: Any,
     precision: Any,
@@ -114,6 +117,10 @@ def command(
     from lrn_deploy.bundle import Bundle
     from lrn_deploy.workflows.build_engine import EngineRequest, build_bundle_engine
 
+    if settings["debug"]:
+        logger = logging.getLogger("lrn_deploy.tensorrt")
+        logger.setLevel(logging.DEBUG)
+        logger.addHandler(logging.StreamHandler())
     request = EngineRequest(
         flavor=flavor,
         precision=precision,

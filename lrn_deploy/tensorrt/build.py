@@ -2,14 +2,10 @@
 
 from __future__ import annotations
 
-import signal
 import sys
-import threading
 import time
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from dataclasses import dataclass
-from types import FrameType
 from typing import Any
 
 from lrn_deploy.bundle import EngineLrn
@@ -60,7 +56,8 @@ class BuiltEngine:
         profile: The three shapes of each input with a dynamic batch.
         timing_cache: The timing cache after the build, if one was asked for.
         seconds: Wall-clock time of parsing and building.
-        peak_memory: Largest resident memory of this process so far, in bytes; None on Windows.
+        peak_memory: Largest resident memory of the process so far, in bytes; None on Windows.
+        reproducible: Whether the same request gives the same bytes again on this machine.
     """
 
     data: bytes
@@ -70,6 +67,7 @@ class BuiltEngine:
     timing_cache: bytes | None
     seconds: float
     peak_memory: int | None
+    reproducible: bool = False
 
 
 def check_batch(batch: Batch) -> None:
@@ -88,20 +86,20 @@ def check_batch(batch: Batch) -> None:
 def build_engine(
     flavor: Flavor, graph: bytes, request: BuildRequest, on_progress: OnProgress | None = None
 ) -> BuiltEngine:
-    """Build an engine. Two builds of the same request by tensorrt-rtx give the same bytes.
+    """Build an engine in this process.
 
-    Ctrl-C is taken at the builder's next step, well within a second.
+    :func:`lrn_deploy.tensorrt.process.build_in_process` is for everybody else than its worker: its
+    results are reproducible, Ctrl-C ends it at once, and it survives a crash of TensorRT.
 
     Args:
         flavor: The TensorRT to build with.
         graph: A serialised ONNX model.
         request: What to build.
-        on_progress: Called after every step of the builder.
+        on_progress: Called after every step of the builder; what it raises cancels the build.
 
     Raises:
         BadInputError: If TensorRT cannot take the graph, the batch or the targets.
         MissingError: If TensorRT or the GPU it needs is not there.
-        KeyboardInterrupt: If Ctrl-C was pressed.
     """
     check_batch(request.batch)
     flavor.check_targets(request.targets)
@@ -192,36 +190,15 @@ def _run_builder(
                 on_progress(phase, done, total)
             except BaseException as error:  # it cannot cross the builder's C++ frames
                 raised.append(error)
-        return not raised and not interrupted.is_set()
+        return not raised
 
-    with _catching_interrupt() as interrupted:
-        config.progress_monitor = flavor.monitor(on_step)
-        plan = builder.build_serialized_network(network, config)
+    config.progress_monitor = flavor.monitor(on_step)
+    plan = builder.build_serialized_network(network, config)
     if raised:
         raise raised[0]
-    if interrupted.is_set():
-        raise KeyboardInterrupt
     if plan is None:
         raise builder_error(flavor.errors)
     return bytes(plan)
-
-
-@contextmanager
-def _catching_interrupt() -> Iterator[threading.Event]:
-    """Note Ctrl-C instead of raising it inside the builder's callbacks, where it would be lost."""
-    interrupted = threading.Event()
-    if threading.current_thread() is not threading.main_thread():
-        yield interrupted  # only the main thread may set handlers, and only it gets Ctrl-C
-        return
-
-    def note(_signal: int, _frame: FrameType | None) -> None:
-        interrupted.set()
-
-    before = signal.signal(signal.SIGINT, note)
-    try:
-        yield interrupted
-    finally:
-        signal.signal(signal.SIGINT, before)
 
 
 def _peak_memory() -> int | None:

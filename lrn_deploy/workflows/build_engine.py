@@ -21,13 +21,13 @@ from lrn_deploy.tensorrt.build import (
     BuildRequest,
     BuiltEngine,
     OnProgress,
-    build_engine,
     check_batch,
     realised_layers,
 )
 from lrn_deploy.tensorrt.cuda import Device, find_device
 from lrn_deploy.tensorrt.flavor import CURRENT, Flavor, find_flavor
 from lrn_deploy.tensorrt.layers import NetworkLayer, compare
+from lrn_deploy.tensorrt.process import build_in_process
 from lrn_deploy.workflows.engine_store import is_current, report_lrn, store_engine
 
 Precision = Literal["fp32", "tf32", "fp16", "bf16", "int8"]
@@ -110,8 +110,8 @@ def build_bundle_engine(
     if is_current(bundle, name, key):
         return EngineResult(bundle, name, reused=True)
 
-    built = build_engine(
-        flavor,
+    built = build_in_process(
+        flavor.name,
         bundle.read(record),
         BuildRequest(
             targets=targets,
@@ -140,6 +140,7 @@ def build_bundle_engine(
         lrn=report_lrn(bundle.manifest.lrn_layers, built.lrn),
         build_seconds=round(built.seconds, 3),
         peak_memory=built.peak_memory,
+        reproducible=built.reproducible,
         realised=state,
     )
     bundle = store_engine(bundle, name, key, source, flavor, engine, built, realised)
