@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import asyncio
 import socket
+from collections.abc import AsyncIterator
 from contextlib import suppress
 from typing import Any, Protocol
 from urllib.parse import parse_qsl, unquote
@@ -25,6 +26,8 @@ from lrn_deploy.serving.message import Request, Response
 
 _HEADER_MILLISECONDS = 30_000
 _PATIENCE = 0.05  # seconds after which a waiting request watches whether its client is still there
+
+_TOO_LARGE_SECONDS = 1.0
 
 
 class _Scope(Protocol):
@@ -99,6 +102,12 @@ class HttpFront:
         started = int(loop.time() * 1e9)
         try:
             limit = self.app.admit(request)
+        except RequestError as error:
+            if request.headers.get("expect") is None:
+                large = isinstance(error, TooLargeError)
+                await self._discard(_chunks(protocol), _TOO_LARGE_SECONDS if large else None)
+            return self.app.refusal(request, error, started)
+        try:
             body = await self._body(request, protocol, limit)
         except RequestError as error:
             return self.app.refusal(request, error, started)
@@ -125,6 +134,18 @@ class HttpFront:
             gone.cancel()
         return task.result()
 
+    async def _discard(self, chunks: AsyncIterator[bytes], seconds: float | None = None) -> None:
+        """Read what the client is still sending, for so long at most, and forget it.
+
+        A connection whose request is not read to its end is closed, and a client that is busy
+        sending then finds a broken pipe and no answer. Only one that asks first (Expect) needs no
+        such care.
+        """
+        with suppress(TimeoutError):
+            async with asyncio.timeout(seconds or self.app.settings.body_seconds):
+                async for _ in chunks:
+                    pass
+
     async def _body(self, request: Request, protocol: Any, limit: int) -> bytes:
         headers = request.headers
         length = headers.get("content-length")
@@ -136,10 +157,13 @@ class HttpFront:
                     whole: bytes = await protocol()
                     return whole
                 chunks = []
-                async for chunk in protocol:
+                stream = _chunks(protocol)
+                async for chunk in stream:
                     chunks.append(chunk)
                     limit -= len(chunk)
                     if limit < 0:
+                        chunks.clear()
+                        await self._discard(stream, _TOO_LARGE_SECONDS)
                         raise TooLargeError(
                             "The body is larger than the limit of "
                             f"{self.app.settings.max_body_bytes:,} bytes."
@@ -149,6 +173,12 @@ class HttpFront:
             raise TimedOutError(
                 f"The body did not come within {self.app.settings.body_seconds:g} s."
             ) from error
+
+
+async def _chunks(protocol: Any) -> AsyncIterator[bytes]:
+    """The body as it comes. granian's own iterator can be taken once only, this one resumed."""
+    async for chunk in protocol:
+        yield chunk
 
 
 def check_port(host: str, port: int) -> int:
