@@ -1,0 +1,166 @@
+"""ONNX Runtime: what it is asked, what it answers, and that it never runs elsewhere silently."""
+
+from __future__ import annotations
+
+import sys
+from typing import Any
+
+import numpy as np
+import onnx
+import onnxruntime
+import pytest
+from onnx import TensorProto, helper
+
+from lrn_deploy.backends import onnxruntime as backend
+from lrn_deploy.backends.onnxruntime import OnnxRuntimeBackend
+from lrn_deploy.bundle import ArtifactData
+from lrn_deploy.errors import BadInputError, DamagedError, MissingError
+
+
+def artifact(node: onnx.NodeProto, shape: list[Any], *, kind: int = TensorProto.FLOAT) -> Any:
+    x = helper.make_tensor_value_info("x", kind, shape)
+    y = helper.make_tensor_value_info("y", kind, shape)
+    graph = helper.make_graph([node], "graph", [x], [y])
+    model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 18)], ir_version=10)
+    return ArtifactData(name="model", format="onnx", data=model.SerializeToString())
+
+
+LRN = helper.make_node("LRN", ["x"], ["y"], size=3, alpha=3.0, beta=1.0, bias=1.0)
+NEGATION = helper.make_node("Neg", ["x"], ["y"])
+
+
+class Provider:
+    """Stands in for onnxruntime's session class: makes real sessions of what the CPU can do."""
+
+    def __init__(self, actual: str, *, fails: bool = False) -> None:
+        self.actual = actual
+        self.fails = fails
+        self.asked: list[Any] = []
+
+    def __call__(self, data: bytes, options: Any, providers: list[Any]) -> Any:
+        self.asked.append(providers)
+        if self.fails:
+            raise RuntimeError("libcudnn.so.9: cannot open shared object file")
+        session = REAL_SESSION(data, options, providers=["CPUExecutionProvider"])
+        session.get_providers = lambda: [self.actual]
+        return session
+
+
+REAL_SESSION = onnxruntime.InferenceSession
+
+
+@pytest.fixture
+def cuda_listed(monkeypatch: pytest.MonkeyPatch) -> None:
+    providers = ["CUDAExecutionProvider", "CPUExecutionProvider"]
+    monkeypatch.setattr(onnxruntime, "get_available_providers", lambda: providers)
+
+
+def test_session_tells_its_inputs_and_runs_any_batch() -> None:
+    with OnnxRuntimeBackend("cpu", threads=1).load(artifact(LRN, ["batch", 2, 1, 1])) as session:
+        (spec,) = session.inputs
+        assert (spec.name, spec.dtype, spec.shape) == ("x", "float32", ("batch", 2, 1, 1))
+        assert session.outputs[0].name == "y"
+        # size 3, alpha / size = 1: 3 / (1 + 9 + 16) and 4 / (1 + 9 + 16).
+        x = np.array([3, 4, 3, 4], np.float32).reshape(2, 2, 1, 1)
+        y = session.run({"x": x})["y"]
+    np.testing.assert_allclose(y.ravel(), [3 / 26, 4 / 26] * 2, rtol=1e-6)
+
+
+@pytest.mark.parametrize(
+    ("feeds", "sentence"),
+    [
+        ({"z": np.zeros((1, 2, 1, 1), np.float32)}, r"inputs \['x'\], got \['z'\]"),
+        ({}, r"got \[\]"),
+        ({"x": np.zeros((1, 2, 1, 1))}, "takes float32, got float64"),
+        ({"x": np.zeros((1, 3, 1, 1), np.float32)}, r"got \[1, 3, 1, 1\]"),
+        ({"x": np.zeros((1, 2, 1), np.float32)}, r"got \[1, 2, 1\]"),
+    ],
+)
+def test_feeds_that_do_not_fit_are_refused(feeds: Any, sentence: str) -> None:
+    with (
+        OnnxRuntimeBackend().load(artifact(LRN, ["batch", 2, 1, 1])) as session,
+        pytest.raises(BadInputError, match=sentence),
+    ):
+        session.run(feeds)
+
+
+def test_bytes_that_are_no_graph_are_damage() -> None:
+    with pytest.raises(DamagedError, match="ONNX Runtime refuses the graph of 'model'"):
+        OnnxRuntimeBackend().load(ArtifactData(name="model", format="onnx", data=b"no graph"))
+
+
+def test_graph_that_the_runtime_does_not_take_is_damage() -> None:
+    even = helper.make_node("LRN", ["x"], ["y"], size=4)
+    with pytest.raises(DamagedError, match="refuses the graph"):
+        OnnxRuntimeBackend().load(artifact(even, ["batch", 8, 1, 1]))
+
+
+def test_run_that_fails_inside_is_damage() -> None:
+    with (
+        OnnxRuntimeBackend().load(artifact(LRN, ["batch", 8, 1])) as session,
+        pytest.raises(DamagedError, match="could not run the graph"),
+    ):
+        session.run({"x": np.zeros((1, 8, 1), np.float32)})
+
+
+def test_probe_of_a_machine_without_onnxruntime(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, "onnxruntime", None)
+    probe = OnnxRuntimeBackend("cpu").probe()
+    assert (probe.available, probe.version) == (False, None)
+    assert "lrn-deploy[cpu]" in probe.hint
+
+
+def test_gpu_that_is_not_there_is_refused_and_never_replaced_by_the_cpu() -> None:
+    with pytest.raises(MissingError, match="cannot run on cuda") as caught:
+        OnnxRuntimeBackend("cuda").load(artifact(NEGATION, [1]))
+    assert "lrn-deploy[gpu]" in caught.value.hint
+
+
+@pytest.mark.usefixtures("cuda_listed")
+@pytest.mark.parametrize(
+    "provider",
+    [Provider("CPUExecutionProvider"), Provider("CUDAExecutionProvider", fails=True)],
+    ids=["falls back", "fails"],
+)
+def test_listed_gpu_that_does_not_start_is_not_available(
+    provider: Provider, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(onnxruntime, "InferenceSession", provider)
+    probe = OnnxRuntimeBackend("cuda").probe()
+    assert not probe.available
+    assert "does not start" in probe.detail
+    assert "nvidia-smi" in probe.hint
+
+
+@pytest.mark.usefixtures("cuda_listed")
+def test_gpu_is_asked_for_by_its_index_and_without_tf32(monkeypatch: pytest.MonkeyPatch) -> None:
+    provider = Provider("CUDAExecutionProvider")
+    monkeypatch.setattr(onnxruntime, "InferenceSession", provider)
+    with OnnxRuntimeBackend("cuda:1").load(artifact(NEGATION, [1])) as session:
+        assert session.run({"x": np.ones(1, np.float32)})["y"].tolist() == [-1.0]
+    wanted = [("CUDAExecutionProvider", {"device_id": 1, "use_tf32": 0})]
+    assert [asked[:1] for asked in provider.asked] == [wanted] * len(provider.asked)
+
+
+@pytest.mark.usefixtures("cuda_listed")
+def test_session_that_falls_back_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The probe's little graph ran on the GPU, the network's did not."""
+    monkeypatch.setattr(backend, "_provider_loads", lambda *_: True)
+    monkeypatch.setattr(onnxruntime, "InferenceSession", Provider("CPUExecutionProvider"))
+    with pytest.raises(MissingError, match="fell back to CPUExecutionProvider"):
+        OnnxRuntimeBackend("cuda").load(artifact(NEGATION, [1]))
+
+
+@pytest.mark.parametrize(
+    ("kind", "dtype"),
+    [
+        (TensorProto.FLOAT16, "float16"),
+        (TensorProto.DOUBLE, "float64"),
+        (TensorProto.INT8, "int8"),
+    ],
+)
+def test_dtypes_have_numpys_names(kind: int, dtype: str) -> None:
+    node = helper.make_node("Identity", ["x"], ["y"])
+    with OnnxRuntimeBackend().load(artifact(node, [None, 2], kind=kind)) as session:
+        assert session.inputs[0].dtype == dtype
+        assert session.inputs[0].shape == ("dynamic", 2)
