@@ -35,6 +35,7 @@ lint: $(DEV) ## Check style, formatting and types
 
 bench: $(DEV) ## Run the benchmarks; each writes benchmarks/results/*.json
 	@$(BIN)/python -m benchmarks.export_time
+	@$(BIN)/python -m benchmarks.zoo_parity
 	@$(BIN)/python -m benchmarks.engines
 
 gpu-check: ## On a GPU machine: run the GPU tests with PYTHON as it is, and record the outcome

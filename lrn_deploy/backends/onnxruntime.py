@@ -91,7 +91,7 @@ class OnnxRuntimeSession(SessionBase):
 
         options = onnxruntime.SessionOptions()
         options.intra_op_num_threads = threads
-        options.log_severity_level = 3
+        options.log_severity_level = 4  # its errors are raised, and told once
         try:
             self._session: Any = onnxruntime.InferenceSession(
                 artifact.data, options, providers=_provider_options(provider, index)
