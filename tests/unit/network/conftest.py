@@ -5,7 +5,6 @@ from pathlib import Path
 
 import pytest
 
-
 FACTORY = """
 import torch
 from torch import nn
