@@ -61,10 +61,11 @@ def test_only_one_package_reaches_site_packages(site: Path) -> None:
 
 
 def test_every_python_file_of_the_repository_is_inside(site: Path) -> None:
+    source = site.parent / "source"
     expected = {
-        path.relative_to(ROOT)
+        path.relative_to(source)
         for folder in ("lrn_deploy", "lrn_deploy/models", "lrn_deploy/plugins")
-        for path in (ROOT / folder).rglob("*.py")
+        for path in (source / folder).rglob("*.py")
     }
     assert Path("lrn_deploy/models/alexnet.py") in expected
     assert {path for path in expected if not (site / path).is_file()} == set()
@@ -75,7 +76,8 @@ def test_data_files_are_inside(site: Path) -> None:
     assert (package / "py.typed").is_file()
     for pattern in ("weights/*.safetensors", "labels/*.txt"):
         shipped = {path.name for path in (package / "models").glob(pattern)}
-        assert shipped == {path.name for path in (ROOT / "models").glob(pattern)} != set()
+        source = site.parent / "source" / "models"
+        assert shipped == {path.name for path in source.glob(pattern)} != set()
 
 
 def test_licence_and_program_are_inside(site: Path) -> None:
