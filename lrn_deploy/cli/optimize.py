@@ -39,7 +39,7 @@ def command(
     half_lrn: bool,
     as_json: bool,
 ) -> None:
-    r"""Make a variant of a bundle's graph for one target in one precision.
+    """Make a variant of a bundle's graph for one target in one precision.
 
     The variant is an ONNX graph like the canonical one, so 'validate' checks it before any GPU is
     seen. LRN stays in fp32, with casts around it.

@@ -12,7 +12,8 @@ Every weight and every value that was half still holds a number of that type, un
 each operator computes in fp32 from such numbers and its result is rounded once. This is what
 hardware with fp32 accumulation does, so a graph that no CPU kernel runs (ONNX Runtime has no bf16
 Conv, Relu or MaxPool) can be validated without a GPU. What it measures is to be labelled
-'emulated'.
+'emulated'. What happens inside one operator it cannot tell: an LRN node in fp16 may overflow on
+hardware where it does not here.
 """
 
 from __future__ import annotations
@@ -41,33 +42,33 @@ def emulate_half(model: ir.Model) -> ir.Model:
             weight.const_value = ir.Tensor(
                 weight.const_value.numpy().astype(np.float32), name=weight.name
             )
-            weight.dtype = ir.DataType.FLOAT
+            weight.type = ir.TensorType(ir.DataType.FLOAT)
     for node in list(graph):
         for value in node.outputs:
             if value.dtype in _HALF:
-                graph.insert_after(node, _round(node, value))
+                graph.insert_after(node, _round(node, value, value.dtype))
     return model
 
 
-def _round(node: ir.Node, value: ir.Value) -> list[ir.Node]:
+def _round(node: ir.Node, value: ir.Value, half: ir.DataType) -> list[ir.Node]:
     """Nodes that round a value and give it back as fp32 under its name."""
-    half, name, uses = value.type, str(value.name), list(value.uses())
-    assert half is not None
+    name, uses = str(value.name), list(value.uses())
     nodes: list[ir.Node] = []
     if node.op_type == "Cast":
         rounded = value
         rounded.name = f"{name}_rounded"
     else:
-        value.name, value.dtype = f"{name}_exact", ir.DataType.FLOAT
-        down = _cast(value, f"{name}_rounded", half)
-        nodes.append(down)
-        rounded = down.outputs[0]
-    up = _cast(rounded, name, ir.TensorType(ir.DataType.FLOAT))
+        value.name = f"{name}_exact"
+        # Not value.dtype, whose setter changes a type that other values may share.
+        value.type = ir.TensorType(ir.DataType.FLOAT)
+        nodes.append(_cast(value, f"{name}_rounded", half))
+        rounded = nodes[0].outputs[0]
+    nodes.append(_cast(rounded, name, ir.DataType.FLOAT))
     for user, index in uses:
-        user.replace_input_with(index, up.outputs[0])
-    return [*nodes, up]
+        user.replace_input_with(index, nodes[-1].outputs[0])
+    return nodes
 
 
-def _cast(value: ir.Value, name: str, kind: ir.TypeProtocol) -> ir.Node:
-    output = ir.Value(name=name, shape=value.shape, type=kind)
-    return ir.node("Cast", [value], {"to": kind.dtype}, outputs=[output], name=f"round_{name}")
+def _cast(value: ir.Value, name: str, dtype: ir.DataType) -> ir.Node:
+    output = ir.Value(name=name, shape=value.shape, type=ir.TensorType(dtype))
+    return ir.node("Cast", [value], {"to": dtype}, outputs=[output], name=f"round_{name}")

@@ -24,7 +24,7 @@ loses much of its norm is named in what the pass returns, and the parity check m
 
 For bf16 the graph is raised to opset 22, the first that defines Conv and the pools for it.
 
-Requires: no functions. Ensures: all types fit the operators' definitions; names are kept.
+Ensures: all types fit the operators' definitions; names are kept.
 """
 
 from __future__ import annotations
@@ -36,10 +36,10 @@ from typing import Literal
 import numpy as np
 import onnx
 import onnx_ir as ir
-from onnx_ir.passes import common as ir_passes
 
 from lrn_deploy.errors import BadInputError
 from lrn_deploy.passes.lrn_blocks import Bounds, find_lrn_nodes
+from lrn_deploy.passes.prepare import prepare
 
 HalfType = Literal["fp16", "bf16"]
 
@@ -106,8 +106,10 @@ def half_precision(
         BadInputError: If a weight overflows, a value's type is unknown, an LRN layer is not where
             it should be, or an operator cannot be raised to the opset that bf16 needs.
     """
-    _prepare(model, precision)
+    prepare(model)
     graph = model.graph
+    if precision == "bf16":
+        _raise_opset(graph)
     lrn = find_lrn_nodes(graph, lrn_layers) if keep_lrn_fp32 else set()
     floating = [node for node in graph if any(map(_is_float, _parameters(node)))]
     half = {
@@ -123,30 +125,18 @@ def half_precision(
     )
 
 
-def _prepare(model: ir.Model, precision: HalfType) -> None:
-    """Make constants initializers, find all types, and raise the opset for bf16."""
-    graph = model.graph
-    ir_passes.LiftConstantsToInitializersPass(lift_all_constants=True, size_limit=0)(model)
-    ir_passes.RemoveInitializersFromInputsPass()(model)
-    if any(value.dtype is None for node in graph for value in node.outputs if value.name):
-        ir_passes.ShapeInferencePass()(model)
-    unknown = next(
-        (item for node in graph for item in node.outputs if item.name and item.dtype is None), None
-    )
-    if unknown is not None:
+def _raise_opset(graph: ir.Graph) -> None:
+    """Raise the opset to the first that defines the usual operators for bf16."""
+    if graph.opset_imports[""] >= BF16_OPSET:
+        return
+    stuck = next((node for node in graph.all_nodes() if node.op_type in NOT_RAISED), None)
+    if stuck is not None:
         raise BadInputError(
-            f"The type of the graph's value '{unknown.name}' is not known, so its precision cannot "
-            "be changed."
+            f"The operator {stuck.op_type} of '{stuck.name}' means something else in opset "
+            f"{BF16_OPSET}, which bf16 needs.",
+            "Use --precision fp16.",
         )
-    if precision == "bf16" and graph.opset_imports[""] < BF16_OPSET:
-        stuck = next((node for node in graph if node.op_type in NOT_RAISED), None)
-        if stuck is not None:
-            raise BadInputError(
-                f"The operator {stuck.op_type} of '{stuck.name}' means something else in opset "
-                f"{BF16_OPSET}, which bf16 needs.",
-                "Use --precision fp16.",
-            )
-        graph.opset_imports[""] = BF16_OPSET
+    graph.opset_imports[""] = BF16_OPSET
 
 
 def _defined_for(node: ir.Node, dtype: ir.DataType, opset: int) -> bool:
@@ -211,11 +201,11 @@ def _halve_weight(
     uses = [use for use in value.uses() if use[0] in half]
     if len(uses) == len(value.uses()) and not value.is_graph_output():
         value.const_value = ir.Tensor(rounded, name=value.name)
-        value.dtype = TYPES[precision]
+        value.type = ir.TensorType(TYPES[precision])
     else:
         name = f"{value.name}_{precision}"
         twin = ir.Value(name=name, const_value=ir.Tensor(rounded, name=name))
-        twin.dtype, twin.shape = TYPES[precision], value.shape
+        twin.type, twin.shape = ir.TensorType(TYPES[precision]), value.shape
         graph.register_initializer(twin)
         _move_uses(uses, twin)
     norm = float(np.linalg.norm(exact))
@@ -227,7 +217,7 @@ def _halve_output(
 ) -> None:
     """Make the output of a half node half, with a cast back under its name if that is wanted."""
     fp32_uses = [use for use in value.uses() if use[0] not in half]
-    value.dtype = TYPES[precision]
+    value.type = ir.TensorType(TYPES[precision])
     if not fp32_uses and not value.is_graph_output():
         return
     name = str(value.name)

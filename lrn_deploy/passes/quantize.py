@@ -26,7 +26,7 @@ DequantizeLinear.
   calibration inputs and taken out of its bias. AlexNet's error falls to 2.5e-2, GoogLeNet's from
   2.2e-2 to 1.4e-2.
 
-Requires: no functions, opset 18 or newer. Ensures: names of all values are kept.
+Requires: opset 18 or newer. Ensures: names of all values are kept.
 """
 
 from __future__ import annotations
@@ -38,7 +38,6 @@ from typing import Literal
 import numpy as np
 import onnx_ir as ir
 from numpy.typing import NDArray
-from onnx_ir.passes import common as ir_passes
 
 from lrn_deploy.errors import BadInputError
 from lrn_deploy.passes.calibration import (
@@ -50,6 +49,7 @@ from lrn_deploy.passes.calibration import (
     observe_ranges,
 )
 from lrn_deploy.passes.lrn_blocks import Bounds, find_lrn_nodes
+from lrn_deploy.passes.prepare import prepare
 
 Activations = Literal["int8", "uint8"]
 
@@ -86,11 +86,10 @@ def quantize(
         lrn_layers: The bounds of each LRN layer, whose nodes are left alone.
 
     Raises:
-        BadInputError: If there is nothing to quantize, a weight or an activation is not finite, or
-            an LRN layer is not where it should be.
+        BadInputError: If there is nothing to quantize, a weight or an activation is not finite, a
+            value's type is unknown, or an LRN layer is not where it should be.
     """
-    ir_passes.LiftConstantsToInitializersPass(lift_all_constants=True, size_limit=0)(model)
-    ir_passes.RemoveInitializersFromInputsPass()(model)
+    prepare(model)
     lrn = find_lrn_nodes(model.graph, lrn_layers)
     nodes = [node for node in model.graph if node not in lrn and _is_layer(node)]
     if not nodes:
@@ -143,7 +142,8 @@ class _Pairs:
         parameters = self._parameters(name, self.scales[name])
         quantize_x = ir.node("QuantizeLinear", [x, *parameters], name=f"quantize_{name}")
         q = quantize_x.outputs[0]
-        q.name, q.shape, q.type = f"{name}_quantized", x.shape, parameters[1].type
+        q.name, q.shape = f"{name}_quantized", x.shape
+        q.type = ir.TensorType(ir.DataType.from_numpy(self.scales[name].zero.dtype))
         self.graph.insert_before(node, quantize_x)
         return self._dequantize(name, q, parameters, {}, node)
 
@@ -188,6 +188,8 @@ def _correct_biases(
 ) -> None:
     """Take the shift of each layer out of its bias; a layer without one gets one."""
     fitting = [node for node in nodes if _has_correctable_bias(node)]
+    if not fitting:
+        return
     pairs: dict[ir.Graph, _Pairs] = {}
 
     def add_quantized(graph: ir.Graph, node: ir.Node) -> ir.Value:

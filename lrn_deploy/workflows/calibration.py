@@ -17,7 +17,6 @@ from lrn_deploy.images.decode import decode
 from lrn_deploy.images.preprocess import preprocess
 from lrn_deploy.images.samples import photographs
 
-BATCH = 8
 MIN_IMAGES = 8
 MAX_IMAGES = 128
 """A folder of more is sampled evenly; AlexNet's error is the same from 8 to 32 photographs."""
@@ -34,7 +33,7 @@ class Calibration:
     """Inputs to calibrate on.
 
     Attributes:
-        inputs: Of the network's dtype and shape (N, *); N is a multiple of :data:`BATCH`.
+        inputs: Of the network's dtype and shape (N, *).
         detail: What they are.
     """
 
@@ -46,10 +45,12 @@ class Calibration:
         """SHA-256 over the values."""
         return sha256(np.ascontiguousarray(self.inputs).tobytes())
 
-    def batches(self) -> Iterator[Array]:
-        """The inputs, :data:`BATCH` at a time."""
-        for start in range(0, len(self.inputs), BATCH):
-            yield self.inputs[start : start + BATCH]
+    def batches(self, size: int) -> list[Array]:
+        """The inputs in batches of exactly ``size``, the last filled up from the front."""
+        return [
+            self.inputs[np.arange(start, start + size) % len(self.inputs)]
+            for start in range(0, len(self.inputs), size)
+        ]
 
 
 def calibration_inputs(manifest: Manifest, folder: Path | None = None) -> Calibration:
@@ -83,8 +84,7 @@ def calibration_inputs(manifest: Manifest, folder: Path | None = None) -> Calibr
                 f"{_HINT} Or: {error.hint}",
             ) from error
     _check(found)
-    whole = len(found.inputs) // BATCH * BATCH
-    return Calibration(found.inputs[:whole], found.detail)
+    return found
 
 
 def _from_folder(folder: Path, recipe: Preprocessing) -> Calibration:
@@ -128,7 +128,7 @@ def _check(calibration: Calibration) -> None:
         raise BadInputError(f"All {count} calibration images are equal.", _HINT)
     if distinct < MIN_IMAGES:
         raise BadInputError(
-            f"{distinct} different calibration image{'s' * (distinct != 1)} are too few: "
-            f"int8 needs at least {MIN_IMAGES}.",
+            f"The calibration images are too few: int8 needs {MIN_IMAGES} different ones, "
+            f"got {distinct}.",
             _HINT,
         )

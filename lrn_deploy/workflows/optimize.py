@@ -22,6 +22,8 @@ from lrn_deploy.workflows.calibration import Calibration, calibration_inputs
 from lrn_deploy.workflows.engine_store import is_current
 
 SOURCE = "model"
+_BATCH = 8
+"""Calibration images that run at a time."""
 PRECISIONS: dict[str, tuple[str, ...]] = {
     "tensorrt": ("fp32", "fp16", "bf16", "int8"),
     "cuda": ("fp32", "fp16"),
@@ -160,7 +162,8 @@ def _evaluator(
             f"int8 is calibrated with ONNX Runtime on the CPU: {probe.detail}", probe.hint
         )
     (spec,) = bundle.manifest.inputs
-    batches = list(images.batches())
+    fixed = spec.shape[0]
+    batches = images.batches(fixed if isinstance(fixed, int) else _BATCH)
 
     def evaluate(data: bytes) -> Iterator[dict[str, Array]]:
         with backend.load(ArtifactData("calibration", "onnx", data)) as session:

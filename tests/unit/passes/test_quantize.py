@@ -1,0 +1,207 @@
+"""The int8 graph: its numbers worked out by hand, and what it must leave alone."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import numpy as np
+import onnx_ir as ir
+import pytest
+from hypothesis import given, settings
+
+from lrn_deploy.errors import BadInputError
+from lrn_deploy.lrn import LrnSpec
+from lrn_deploy.passes.calibration import Evaluate
+from lrn_deploy.passes.lrn_blocks import find_lrn_nodes
+from lrn_deploy.passes.quantize import quantize
+from tests.precision_graphs import (
+    Array,
+    Chain,
+    chains,
+    checked,
+    distance,
+    inputs,
+    run,
+    run_all,
+    small_network,
+)
+
+
+def on(x: Array, size: int = 8) -> Evaluate:
+    """Calibration on ``x``."""
+
+    def evaluate(data: bytes) -> Iterator[dict[str, Array]]:
+        for start in range(0, len(x), size):
+            yield run_all(data, x[start : start + size])
+
+    return evaluate
+
+
+def linear(weight: Array, bias: Array | None = None) -> ir.Model:
+    """``x @ weight.T + bias`` for x of shape (batch, features)."""
+    classes, features = weight.shape
+    chain = Chain(features, 1).add("Flatten", shape=[features])
+    weights = [chain.weight(item) for item in (weight, bias) if item is not None]
+    return chain.add("Gemm", tuple(weights), [classes], transB=1).build()[0]
+
+
+def constant(model: ir.Model, name: str) -> Array:
+    value = model.graph.initializers[name].const_value
+    assert value is not None
+    return value.numpy()
+
+
+def rows(*values: list[float]) -> Array:
+    return np.array(values, np.float32)[:, :, None, None]
+
+
+def operators(model: ir.Model) -> list[str]:
+    return [node.op_type for node in model.graph]
+
+
+def test_numbers_worked_out_by_hand() -> None:
+    weight = np.array([[1.0, -0.5], [0.02, 0.0]], np.float32)
+    model = linear(weight, np.array([1.0, 2.0], np.float32))
+    x = rows([2.54, 1.0], [-0.5, 0.326])
+    done = quantize(model, on(x))
+    assert done.nodes == ("gemm_1",)
+    assert done.ranges == {"flatten_0": (-0.5, pytest.approx(2.54))}
+    # The largest magnitude is 2.54, so a step is 0.02; a row's largest weight is 127 steps.
+    assert constant(model, "flatten_0_scale") == pytest.approx(0.02)
+    assert constant(model, "flatten_0_zero_point") == 0
+    np.testing.assert_array_equal(constant(model, "weight_0_quantized"), [[127, -64], [127, 0]])
+    np.testing.assert_allclose(constant(model, "weight_0_scale"), [1 / 127, 0.02 / 127], rtol=1e-6)
+    assert constant(model, "weight_0_quantized").dtype == np.int8
+    # 0.326 is 16.3 steps and rounds to 16: 0.32. -0.5 became -64/127. The first output moves by
+    # 0.5 * 1.0 - 64/127 * 1.0 for the first input, and by 0.5 * 0.326 - 64/127 * 0.32 for the
+    # second; the bias takes out the mean of both. The second output has no error.
+    moved = np.mean([0.5 - 64 / 127, 0.5 * 0.326 - 64 / 127 * 0.32])
+    bias = constant(model, "weight_1_corrected")
+    np.testing.assert_allclose(bias, [1.0 - moved, 2.0], atol=1e-6)
+    assert bias.dtype == np.float32
+
+
+def test_uint8_has_a_zero_point() -> None:
+    model = linear(np.eye(2, dtype=np.float32))
+    quantize(model, on(rows([-0.5, 2.05], [0.0, 1.0])), activations="uint8")
+    # 255 steps from -0.5 to 2.05 are 0.01 each; -0.5 is 50 steps below zero.
+    assert constant(model, "flatten_0_scale") == pytest.approx(0.01)
+    assert constant(model, "flatten_0_zero_point") == 50
+    assert constant(model, "flatten_0_zero_point").dtype == np.uint8
+
+
+def test_only_what_enters_layers_is_quantized_and_lrn_is_not() -> None:
+    model, layers = small_network().build()
+    names = {str(item.name) for node in model.graph for item in node.outputs}
+    lrn = find_lrn_nodes(model.graph, layers)
+    done = quantize(model, on(inputs(model)), lrn_layers=layers)
+    assert done.nodes == ("conv_0", "conv_4", "gemm_9")
+    assert list(done.ranges) == ["input", "maxpool_3", "flatten_8"]
+    assert names <= {str(item.name) for node in model.graph for item in node.outputs}
+    assert find_lrn_nodes(model.graph, layers) == lrn
+    assert model.graph.outputs[0].name == "gemm_9"
+    assert operators(model).count("QuantizeLinear") == 3
+    assert operators(model).count("DequantizeLinear") == 6
+    kinds = {item.dtype for item in model.graph.initializers.values()}
+    assert ir.DataType.INT32 not in kinds, "TensorRT's parser refuses int32 biases"
+    zeros = [name for name in model.graph.initializers if name.endswith("_zero_point")]
+    assert len(zeros) == 6
+    for name in zeros:
+        assert constant(model, name).dtype == np.int8
+        assert not constant(model, name).any()
+    assert "weight_0" not in model.graph.initializers, "the fp32 weights are gone"
+    checked(model)
+
+
+def test_a_convolution_inside_an_lrn_layer_is_left_alone() -> None:
+    """As another pass may write an LRN layer: its sum over channels is a convolution."""
+    model, _ = Chain(4, 4).conv(4, 1).relu().conv(3).build()
+    done = quantize(model, on(inputs(model)), lrn_layers=[("input", "conv_0")])
+    assert done.nodes == ("conv_2",)
+
+
+@settings(max_examples=40)
+@given(chains())
+def test_a_random_network_keeps_its_numbers(chain: Chain) -> None:
+    model, layers = chain.build()
+    x = inputs(model, rows=32)
+    truth = run(model, x)
+    quantize(model, on(x), lrn_layers=layers)
+    assert distance(run(model, x), truth) < 0.1
+
+
+def test_corrected_biases_bring_the_means_back() -> None:
+    for bias in (True, False):
+        model, _ = Chain(3, 8, seed=3).conv(8, bias=bias).build()
+        x = np.abs(inputs(model, rows=32))
+        truth = run(model, x)
+        quantize(model, on(x))
+        y = run(model, x)
+        scale = np.abs(truth).mean()
+        assert np.abs(y - truth).mean() > 1e-3 * scale
+        assert np.abs((y - truth).mean(axis=(0, 2, 3))).max() < 2e-5 * scale
+
+
+def test_one_pair_for_a_value_that_several_layers_take() -> None:
+    chain = Chain(2, 4).relu()
+    shared = chain.end
+    first = chain.conv(3).end
+    chain.end, chain.shape = shared, [2, 4, 4]
+    model, _ = chain.conv(3).add("Add", (first,)).build()
+    quantize(model, on(inputs(model)))
+    assert operators(model).count("QuantizeLinear") == 1
+    checked(model)
+
+
+def test_one_weight_for_two_layers() -> None:
+    chain = Chain(2, 4)
+    weight = chain.weight(np.full((2, 2, 1, 1), 0.5, np.float32))
+    model, _ = chain.add("Conv", (weight,)).add("Conv", (weight,)).build()
+    x = inputs(model)
+    truth = run(model, x)
+    quantize(model, on(x))
+    assert "weight_0" not in model.graph.initializers
+    assert operators(model).count("DequantizeLinear") == 3
+    assert distance(run(model, x), truth) < 0.02
+
+
+def test_matrix_products_without_a_bias() -> None:
+    chain = Chain(4, 1).add("Flatten", shape=[4])
+    weight = chain.weight(np.random.default_rng(0).normal(size=(4, 3)).astype(np.float32))
+    model, _ = chain.add("MatMul", (weight,), [3]).build()
+    x = inputs(model)
+    truth = run(model, x)
+    quantize(model, on(x))
+    dequantize = next(node for node in model.graph if node.attributes.get("axis"))
+    assert dequantize.attributes["axis"].as_int() == 1
+    assert distance(run(model, x), truth) < 0.02
+
+
+def test_dead_channels_and_values() -> None:
+    weight = np.zeros((2, 2), np.float32)
+    model = linear(weight)
+    x = rows([0.0, 0.0], [0.0, 0.0])
+    quantize(model, on(x))
+    np.testing.assert_array_equal(run(model, x), 0.0)
+
+
+def test_the_same_calibration_gives_the_same_bytes() -> None:
+    made = []
+    for _ in range(2):
+        model, layers = small_network().build()
+        quantize(model, on(inputs(model, rows=32)), lrn_layers=layers)
+        made.append(checked(model))
+    assert made[0] == made[1]
+
+
+def test_a_network_without_layers_is_refused() -> None:
+    model, _ = Chain(3, 4).relu().lrn(LrnSpec(5)).build()
+    with pytest.raises(BadInputError, match="no convolution or fully connected layer"):
+        quantize(model, on(inputs(model)))
+
+
+def test_weights_and_activations_must_be_finite() -> None:
+    with pytest.raises(BadInputError, match="weight 'weight_0' is not finite"):
+        quantize(linear(np.array([[np.inf]], np.float32)), on(rows([0.0])))
+    with pytest.raises(BadInputError, match="activation 'flatten_0' is not finite"):
+        quantize(linear(np.ones((1, 1), np.float32)), on(rows([np.inf], [1.0])))
