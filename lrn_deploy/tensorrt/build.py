@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-import sys
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 from lrn_deploy.bundle import EngineLrn
@@ -56,7 +56,8 @@ class BuiltEngine:
         profile: The three shapes of each input with a dynamic batch.
         timing_cache: The timing cache after the build, if one was asked for.
         seconds: Wall-clock time of parsing and building.
-        peak_memory: Largest resident memory of the process so far, in bytes; None on Windows.
+        peak_memory: Largest resident memory of the process so far, in bytes; None elsewhere
+            than on Linux.
         reproducible: Whether the same request gives the same bytes again on this machine.
     """
 
@@ -202,9 +203,9 @@ def _run_builder(
 
 
 def _peak_memory() -> int | None:
+    """Linux's VmHWM; getrusage's ru_maxrss would start from that of the process before exec."""
     try:
-        import resource
-    except ImportError:  # Windows
+        lines = Path("/proc/self/status").read_text().splitlines()
+    except OSError:
         return None
-    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
-    return peak if sys.platform == "darwin" else peak * 1024  # macOS counts bytes, Linux KiB
+    return next((int(line.split()[1]) * 1024 for line in lines if line.startswith("VmHWM:")), None)
