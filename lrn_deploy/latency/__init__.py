@@ -1,0 +1,1 @@
+"""Sampling, statistics, the machine while it was measured, and the hardware floor."""

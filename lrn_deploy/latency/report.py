@@ -1,0 +1,189 @@
+"""What ``reports/latency.json`` holds; every table and chart of it is drawn from these models.
+
+Times are in seconds, sizes in bytes.
+"""
+
+from __future__ import annotations
+
+from typing import Literal
+
+from pydantic import BaseModel, ConfigDict
+
+from lrn_deploy.latency.floor import Bound, Hardware
+from lrn_deploy.latency.machine import Conditions
+from lrn_deploy.latency.statistics import Answer, Interval, Noise, Summary
+
+SCHEMA_VERSION = 1
+
+
+class Record(BaseModel):
+    """Base of everything in the report."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid", ser_json_inf_nan="strings")
+
+
+class FirstRun(Record):
+    """What the first answer costs, measured in a process of its own.
+
+    Attributes:
+        load: Importing the runtime and making the session.
+        first: The first run, of a batch of 1.
+        peak_memory: Largest resident memory of the process, which also ran the largest batch;
+            None where the system does not say.
+        base_memory: The same before the runtime was loaded.
+        error: Why it could not be measured; empty if it was.
+    """
+
+    load: float | None = None
+    first: float | None = None
+    peak_memory: int | None = None
+    base_memory: int | None = None
+    error: str = ""
+
+
+class Row(Record):
+    """One artifact on one backend at one batch size.
+
+    Attributes:
+        bundle: ``this`` or, with --compare, ``other``.
+        artifact: The artifact's name.
+        sha256: Digest of its entry file.
+        backend: Backend and device, ``onnxruntime:cpu``.
+        precision: What the graph computes in.
+        batch: Items in a run; None for a row that could not be loaded.
+        reason: Why there are no samples; empty if there are.
+        summary: The distribution of all samples pooled.
+        throughput: Items in a second, runs following one another.
+        noise: Whether the samples can be trusted.
+        steady: Whether warm-up reached steady times.
+        warmup_runs: Runs before the first sample.
+        bound: The hardware floor of this artifact at this batch.
+        over_bound: The median over the bound.
+        samples: Seconds of each timed run, by round.
+    """
+
+    bundle: Literal["this", "other"] = "this"
+    artifact: str
+    sha256: str
+    backend: str
+    precision: str
+    batch: int | None = None
+    reason: str = ""
+    summary: Summary | None = None
+    throughput: float | None = None
+    noise: Noise | None = None
+    steady: bool = False
+    warmup_runs: int = 0
+    bound: Bound | None = None
+    over_bound: float | None = None
+    samples: tuple[tuple[float, ...], ...] = ()
+
+
+class Calibration(Record):
+    """The calibration workload, timed in the rounds of one batch size.
+
+    Attributes:
+        version: Version of the workload.
+        samples: Seconds of each timed run, by round, by batch size.
+    """
+
+    version: int
+    samples: dict[int, tuple[tuple[float, ...], ...]]
+
+
+class Start(Record):
+    """The first run of one artifact on one backend."""
+
+    bundle: Literal["this", "other"] = "this"
+    artifact: str
+    backend: str
+    cost: FirstRun
+
+
+class Preparation(Record):
+    """Preparing one image, which no other time includes.
+
+    Attributes:
+        image: What the image is.
+        decode: Decoding it.
+        preprocess: Resizing, cropping and normalising it.
+    """
+
+    image: str
+    decode: Summary
+    preprocess: Summary
+
+
+class Comparison(Record):
+    """One artifact's time over what it is compared with.
+
+    Attributes:
+        artifact: The artifact.
+        against: What it is compared with, in words.
+        backend: Backend and device of both.
+        batch: Items in a run.
+        ratio: Ratio of the medians, above 1 where this bundle is slower; None if it cannot be told.
+        answer: Held against the limit.
+        reason: Why it is inconclusive; empty if it is not.
+    """
+
+    artifact: str
+    against: str
+    backend: str
+    batch: int
+    ratio: Interval | None
+    answer: Answer
+    reason: str = ""
+
+
+class LatencyReport(Record):
+    """The answer of ``profile``.
+
+    Attributes:
+        schema_version: Version of this format.
+        created: Time in UTC, ISO 8601.
+        model: Name of the network.
+        complete: False if it was interrupted: what is there was measured, and more was asked for.
+        timed: What a time includes.
+        threads: Threads of one run; 0 where the runtime chose.
+        rows: The measurements.
+        starts: First runs.
+        preparation: Preparing an image; None if the network takes none.
+        calibration: The calibration workload.
+        comparisons: With --compare.
+        max_regression: Slowdown that was let pass, 0.05 for 5 %.
+        hardware: What the machine can do at best.
+        conditions: The machine before the run.
+        load_after: Load average after the run.
+        foreign_cores: Cores that other processes kept busy meanwhile; None where unknown.
+        warnings: Why not to trust the numbers, and what was left out.
+        machine: Processor, number of cores, operating system.
+        versions: Versions of Python and of the tools.
+        seconds: How long it took.
+    """
+
+    schema_version: int = SCHEMA_VERSION
+    created: str
+    model: str
+    complete: bool
+    timed: str
+    threads: int
+    rows: tuple[Row, ...]
+    starts: tuple[Start, ...] = ()
+    preparation: Preparation | None = None
+    calibration: Calibration
+    comparisons: tuple[Comparison, ...] = ()
+    max_regression: float
+    hardware: Hardware | None = None
+    conditions: Conditions
+    load_after: float | None
+    foreign_cores: float | None
+    warnings: tuple[str, ...] = ()
+    machine: dict[str, str]
+    versions: dict[str, str]
+    seconds: float
+
+    @property
+    def regressed(self) -> bool:
+        """Whether a comparison found a regression."""
+        return any(item.answer == "regression" for item in self.comparisons)

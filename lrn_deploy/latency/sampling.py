@@ -1,0 +1,207 @@
+"""Timing several candidates in one run, taking turns.
+
+Measured one after the other, candidates are compared at different times of a machine that is never
+the same twice. Here every candidate runs in every round, in an order drawn anew for each round, so
+that whatever slows the machine down for a while slows all of them, and none always runs behind the
+same neighbour.
+
+A turn is one run that is not timed, then some that are: the first run behind another network finds
+that one's data in the caches and its threads still spinning. Networks that take longer than
+:data:`LONG_RUN` read their weights from memory each time and do without it.
+"""
+
+from __future__ import annotations
+
+import gc
+import time
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from statistics import median
+
+import numpy as np
+
+LONG_RUN = 0.05
+"""Seconds from which a run is so long that what its neighbour left behind no longer shows."""
+TURN = 0.01
+"""Seconds of timed runs that a turn aims at, so that a fast network gets more runs in it."""
+MAX_RUNS_PER_TURN = 10
+WARMUP_WINDOW = 5
+WARMUP_TOLERANCE = 0.05
+WARMUP_MAX_RUNS = 200
+WARMUP_MAX_SECONDS = 3.0
+
+
+@dataclass(frozen=True)
+class Effort:
+    """How long to measure.
+
+    Attributes:
+        rounds: Number of rounds.
+        seconds: Seconds after which no further round begins, whatever ``rounds`` says, but not
+            before ``min_rounds``; warm-up comes on top.
+        min_rounds: Rounds that are measured at any rate.
+    """
+
+    rounds: int = 30
+    seconds: float = 20.0
+    min_rounds: int = 5
+
+
+@dataclass
+class Samples:
+    """Raw samples of one candidate.
+
+    Attributes:
+        rounds: Seconds of each timed run, by round.
+        warmup_runs: Runs before the first round.
+        steady: Whether warm-up ended because the times no longer moved.
+        error: Why it stopped; empty if it did not fail.
+    """
+
+    rounds: list[list[float]] = field(default_factory=list)
+    warmup_runs: int = 0
+    steady: bool = False
+    error: str = ""
+
+
+@dataclass
+class Run:
+    """What one interleaved run measured.
+
+    Attributes:
+        samples: By candidate.
+        complete: False if it was interrupted; what had been measured is there.
+    """
+
+    samples: dict[str, Samples]
+    complete: bool = True
+
+
+Candidates = Mapping[str, Callable[[], object]]
+
+
+def interleave(
+    candidates: Candidates,
+    effort: Effort | None = None,
+    *,
+    seed: int = 0,
+    expected: tuple[type[Exception], ...] = (),
+    on_round: Callable[[int, int], None] | None = None,
+    clock: Callable[[], float] = time.perf_counter,
+) -> Run:
+    """Warm every candidate up, then time them all in turns.
+
+    A Ctrl-C ends it and keeps what was measured. The garbage collector is off while it runs.
+
+    Args:
+        candidates: What to time, by name.
+        effort: How long.
+        seed: Seed of the order of the turns.
+        expected: Errors that end a candidate rather than the run; its ``error`` says why.
+        on_round: Told after each round how many of how many are done.
+        clock: Seconds that only ever grow.
+    """
+    effort = effort or Effort()
+    run = Run({name: Samples() for name in candidates})
+    collecting = gc.isenabled()
+    gc.disable()
+    try:
+        counts = _warm_up(candidates, run, expected, clock)
+        _rounds(candidates, run, counts, effort, seed, expected, on_round, clock)
+    except KeyboardInterrupt:
+        run.complete = False
+    finally:
+        if collecting:
+            gc.enable()
+    return run
+
+
+def warm_up(
+    function: Callable[[], object], clock: Callable[[], float] = time.perf_counter
+) -> tuple[list[float], bool]:
+    """Run until the times are steady.
+
+    They are when the medians of the last five runs and of the five before differ by at most 5 %.
+    It gives up after 200 runs or 3 seconds.
+
+    Returns:
+        Seconds of each run, and whether it became steady.
+    """
+    seen: list[float] = []
+    started = clock()
+    while True:
+        before = clock()
+        function()
+        after = clock()
+        seen.append(after - before)
+        if len(seen) >= 2 * WARMUP_WINDOW:
+            last = median(seen[-WARMUP_WINDOW:])
+            earlier = median(seen[-2 * WARMUP_WINDOW : -WARMUP_WINDOW])
+            if abs(last - earlier) <= WARMUP_TOLERANCE * earlier:
+                return seen, True
+        if len(seen) >= WARMUP_MAX_RUNS or after - started >= WARMUP_MAX_SECONDS:
+            return seen, False
+
+
+def _warm_up(
+    candidates: Candidates,
+    run: Run,
+    expected: tuple[type[Exception], ...],
+    clock: Callable[[], float],
+) -> dict[str, tuple[bool, int]]:
+    """Warm up; returns for each candidate whether to run it untimed first, and runs per turn."""
+    counts = {}
+    for name, function in candidates.items():
+        samples = run.samples[name]
+        try:
+            seen, samples.steady = warm_up(function, clock)
+        except expected as error:
+            samples.error = str(error)
+            continue
+        samples.warmup_runs = len(seen)
+        typical = median(seen[-WARMUP_WINDOW:])
+        runs = MAX_RUNS_PER_TURN if typical <= 0 else round(TURN / typical)
+        counts[name] = (typical < LONG_RUN, min(max(runs, 1), MAX_RUNS_PER_TURN))
+    return counts
+
+
+def _rounds(
+    candidates: Candidates,
+    run: Run,
+    counts: Mapping[str, tuple[bool, int]],
+    effort: Effort,
+    seed: int,
+    expected: tuple[type[Exception], ...],
+    on_round: Callable[[int, int], None] | None,
+    clock: Callable[[], float],
+) -> None:
+    names = list(counts)
+    rng = np.random.default_rng(seed)
+    started = clock()
+    for done in range(effort.rounds):
+        if not names or (done >= effort.min_rounds and clock() - started >= effort.seconds):
+            return
+        for at in rng.permutation(len(names)):
+            name = names[at]
+            try:
+                taken = _turn(candidates[name], *counts[name], clock)
+            except expected as error:
+                run.samples[name].error = str(error)
+                continue
+            run.samples[name].rounds.append(taken)
+        names = [name for name in names if not run.samples[name].error]
+        if on_round is not None:
+            on_round(done + 1, effort.rounds)
+
+
+def _turn(
+    function: Callable[[], object], untimed: bool, runs: int, clock: Callable[[], float]
+) -> list[float]:
+    if untimed:
+        function()
+    taken = []
+    for _ in range(runs):
+        before = clock()
+        function()
+        taken.append(clock() - before)
+    return taken

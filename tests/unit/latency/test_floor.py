@@ -1,0 +1,124 @@
+from __future__ import annotations
+
+import numpy as np
+import onnx
+import pytest
+from onnx import TensorProto, helper, numpy_helper
+
+from lrn_deploy.latency.floor import (
+    MATRIX,
+    Hardware,
+    lower_bound,
+    measure,
+    numpy_product,
+    product_graph,
+)
+from lrn_deploy.latency.work import NodeWork, graph_work
+
+
+def graph(nodes: list[onnx.NodeProto], weights: dict[str, np.ndarray]) -> bytes:
+    model = helper.make_model(
+        helper.make_graph(
+            nodes,
+            "g",
+            [helper.make_tensor_value_info("x", TensorProto.FLOAT, ["batch", 4, 8, 8])],
+            [helper.make_tensor_value_info("y", TensorProto.FLOAT, ["batch", 10])],
+            [numpy_helper.from_array(value, name) for name, value in weights.items()],
+        ),
+        opset_imports=[helper.make_opsetid("", 18), helper.make_opsetid("com.microsoft", 1)],
+        ir_version=10,
+    )
+    return bytes(model.SerializeToString())
+
+
+CONV = helper.make_node("Conv", ["x", "w"], ["c"], name="conv", pads=[1, 1, 1, 1], group=2)
+FLAT = helper.make_node("Flatten", ["c"], ["f"])
+FULL = helper.make_node("Gemm", ["f", "v"], ["y"], name="full", transB=1)
+
+
+def test_work_of_a_convolution_and_a_full_layer_by_hand() -> None:
+    weights = {
+        "w": np.ones((6, 2, 3, 3), np.float32),
+        "v": np.ones((10, 384), np.float32),
+    }
+    conv, full = graph_work(graph([CONV, FLAT, FULL], weights))
+    # 6 x 8 x 8 outputs of 2 x 3 x 3 products each; 108 floats.
+    assert conv == NodeWork("conv", "Conv", 384 * 18, 432, "fp32")
+    assert full == NodeWork("full", "Gemm", 10 * 384, 15360, "fp32")
+
+
+def test_quantized_weights_count_as_they_are_stored() -> None:
+    weights = {
+        "q": np.ones((6, 2, 3, 3), np.int8),
+        "s": np.float32(0.1),
+        "v": np.ones((10, 384), np.float32),
+    }
+    dequantize = helper.make_node("DequantizeLinear", ["q", "s"], ["w"])
+    conv, _ = graph_work(graph([dequantize, CONV, FLAT, FULL], weights))
+    assert (conv.weight_bytes, conv.kind, conv.macs) == (108, "int8", 384 * 18)
+
+
+def test_blockwise_weights() -> None:
+    weights = {
+        "w": np.ones((6, 2, 3, 3), np.float32),
+        "b": np.ones((10, 12, 16), np.uint8),
+        "s": np.ones(120, np.float32),
+    }
+    full = helper.make_node(
+        "MatMulNBits",
+        ["f", "b", "s"],
+        ["y"],
+        name="full",
+        domain="com.microsoft",
+        K=384,
+        N=10,
+        bits=4,
+        block_size=32,
+    )
+    assert graph_work(graph([CONV, FLAT, full], weights))[1] == NodeWork(
+        "full", "MatMulNBits", 3840, 1920 + 480, "int8"
+    )
+
+
+WORK = (NodeWork("conv", "Conv", 1000, 10, "fp32"), NodeWork("full", "Gemm", 10, 1000, "fp32"))
+
+
+def test_each_layer_is_bound_by_the_longer_of_the_two() -> None:
+    hardware = Hardware(100.0, 1e4, 0, {"fp32": 100.0})
+    bound = lower_bound(WORK, hardware, 1)
+    # conv: 10 s of arithmetic against 0.1 s of memory; full: 0.1 s against 10 s.
+    assert bound.seconds == pytest.approx(20.0)
+    assert (bound.arithmetic, bound.memory) == pytest.approx((10.1, 10.1))
+    # A batch of 8 multiplies the arithmetic and reads the weights once.
+    assert lower_bound(WORK, hardware, 8).seconds == pytest.approx(90.0)
+
+
+def test_weights_that_fit_the_cache_are_read_from_it() -> None:
+    hardware = Hardware(100.0, 1e4, 2000, {"fp32": 100.0})
+    assert lower_bound(WORK, hardware, 1).memory == pytest.approx(0.101)
+
+
+def test_a_type_that_was_not_measured_is_held_to_the_fastest_that_was() -> None:
+    work = (NodeWork("a", "Conv", 1000, 0, "bf16"),)
+    rates = {"fp32": 100.0, "int8": 400.0}
+    assert lower_bound(work, Hardware(1.0, 1.0, 0, rates), 1).seconds == pytest.approx(2.5)
+    assert lower_bound(work, Hardware(1.0, 1.0, 0, {}), 1).seconds == 0.0
+
+
+def test_the_machine_is_measured_in_plausible_units() -> None:
+    hardware = measure(1, None, {"fp32:numpy": numpy_product()})
+    assert 1e8 < hardware.memory_bandwidth < 1e13
+    assert hardware.cache_bandwidth > 1e8
+    assert 1e8 < hardware.matrix_rate["fp32"] < 1e14
+
+
+def test_the_best_of_two_measurements_counts() -> None:
+    first = Hardware(1.0, 8.0, 3, {"fp32": 5.0})
+    second = Hardware(2.0, 4.0, 3, {"fp32": 4.0, "int8": 7.0})
+    assert first.best_of(second) == Hardware(2.0, 8.0, 3, {"fp32": 5.0, "int8": 7.0})
+
+
+@pytest.mark.parametrize("kind", ["fp32", "int8"])
+def test_product_graphs_are_counted_right(kind: str) -> None:
+    (node,) = graph_work(product_graph(kind))
+    assert (node.macs, node.kind) == (MATRIX**2, kind)

@@ -1,0 +1,116 @@
+from __future__ import annotations
+
+import gc
+from collections.abc import Callable
+
+import pytest
+
+from lrn_deploy.latency.sampling import Effort, interleave, warm_up
+
+
+class Bench:
+    """A clock that only the candidates advance, and a record of who ran when."""
+
+    def __init__(self) -> None:
+        self.now = 0.0
+        self.ran: list[str] = []
+
+    def clock(self) -> float:
+        return self.now
+
+    def candidate(self, name: str, *seconds: float) -> Callable[[], None]:
+        """Takes ``seconds`` in turn, and the last of them from then on."""
+        left = list(seconds)
+
+        def run() -> None:
+            self.ran.append(name)
+            self.now += left.pop(0) if len(left) > 1 else left[0]
+
+        return run
+
+
+def test_warm_up_ends_when_the_medians_of_five_agree() -> None:
+    bench = Bench()
+    seen, steady = warm_up(bench.candidate("a", 8, 4, 2, 1, 1, 1, 1, 1, 1, 0.5, 0.1), bench.clock)
+    # Over 3 s from the first run on, so it stops there; with shorter times it goes on.
+    assert (len(seen), steady) == (1, False)
+    times = [value / 100 for value in (8, 8, 8, 4, 4, 1, 1, 1, 1, 1)]
+    seen, steady = warm_up(bench.candidate("a", *times), bench.clock)
+    # Run 13: the median of runs 4 to 8 is 1 (4 4 1 1 1), as is that of runs 9 to 13.
+    assert (len(seen), steady) == (13, True)
+
+
+def test_warm_up_gives_up_on_times_that_never_settle() -> None:
+    bench = Bench()
+    growing = [0.0001 * 1.2**turn for turn in range(100)]
+    seen, steady = warm_up(bench.candidate("a", *growing), bench.clock)
+    assert not steady
+    assert sum(seen) >= 3.0
+
+
+def test_all_run_in_every_round_in_changing_order() -> None:
+    bench = Bench()
+    candidates = {name: bench.candidate(name, 0.06) for name in "abc"}
+    run = interleave(candidates, Effort(rounds=12), clock=bench.clock)
+    assert run.complete
+    assert all(len(item.rounds) == 12 for item in run.samples.values())
+    rounds = ["".join(bench.ran[30:][at : at + 3]) for at in range(0, 36, 3)]
+    assert all(sorted(order) == ["a", "b", "c"] for order in rounds)
+    assert len(set(rounds)) > 3
+
+
+def test_a_short_candidate_gets_an_untimed_run_and_several_timed_ones() -> None:
+    bench = Bench()
+    run = interleave({"a": bench.candidate("a", 0.002)}, Effort(rounds=2), clock=bench.clock)
+    samples = run.samples["a"]
+    assert [len(taken) for taken in samples.rounds] == [5, 5]  # 10 ms of 2 ms each
+    assert len(bench.ran) == samples.warmup_runs + 2 * (1 + 5)
+    assert samples.rounds[0] == pytest.approx([0.002] * 5)
+
+
+def test_time_is_up_but_not_before_the_least_rounds() -> None:
+    bench = Bench()
+    candidates = {"a": bench.candidate("a", 0.5)}
+    assert len(interleave(candidates, Effort(100, 3.0), clock=bench.clock).samples["a"].rounds) == 6
+    assert len(interleave(candidates, Effort(100, 0.1), clock=bench.clock).samples["a"].rounds) == 5
+
+
+def test_ctrl_c_keeps_what_was_measured() -> None:
+    bench = Bench()
+    quick = bench.candidate("a", 0.1)
+
+    def stop() -> None:
+        if len(bench.ran) >= 17:
+            raise KeyboardInterrupt
+        quick()
+
+    run = interleave({"a": stop}, Effort(rounds=50), clock=bench.clock)
+    assert not run.complete
+    assert len(run.samples["a"].rounds) == 17 - run.samples["a"].warmup_runs
+    assert gc.isenabled()
+
+
+def test_one_that_fails_stops_alone() -> None:
+    bench = Bench()
+
+    def broken() -> None:
+        raise ValueError("no kernel")
+
+    candidates = {"good": bench.candidate("good", 0.1), "broken": broken}
+    run = interleave(candidates, Effort(rounds=5), expected=(ValueError,), clock=bench.clock)
+    assert run.complete
+    assert run.samples["broken"].error == "no kernel"
+    assert len(run.samples["good"].rounds) == 5
+    with pytest.raises(ValueError, match="no kernel"):
+        interleave(candidates, Effort(rounds=5), clock=bench.clock)
+
+
+def test_real_sleeps_of_ten_and_twelve_milliseconds_are_told_apart() -> None:
+    import time
+
+    from lrn_deploy.latency.statistics import ratio_interval
+
+    candidates = {"slow": lambda: time.sleep(0.012), "fast": lambda: time.sleep(0.01)}
+    run = interleave(candidates, Effort(rounds=15))
+    interval = ratio_interval(run.samples["slow"].rounds, run.samples["fast"].rounds)
+    assert interval.low > 1.05

@@ -1,0 +1,175 @@
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from lrn_deploy.latency.statistics import (
+    Interval,
+    judge,
+    median_interval,
+    noise,
+    normalised_interval,
+    pooled,
+    ratio_interval,
+    summarize,
+    throughput,
+)
+
+Rounds = list[list[float]]
+times = st.floats(1e-6, 10.0)
+rounds = st.lists(st.lists(times, min_size=1, max_size=4), min_size=5, max_size=12)
+
+
+def test_percentiles_by_hand() -> None:
+    # 1 ... 11 ms: the k-th percentile lies at 1 + k/10 ms.
+    summary = summarize([[0.001 * value for value in range(1, 12)]])
+    assert summary.count == 11
+    assert summary.p5 == pytest.approx(0.0015)
+    assert summary.p50 == pytest.approx(0.006)
+    assert summary.p90 == pytest.approx(0.010)
+    assert summary.p99 == pytest.approx(0.0109)
+    assert summary.max == 0.011
+    assert summary.mean == pytest.approx(0.006)
+
+
+def test_percentiles_are_of_the_pool_not_of_percentiles() -> None:
+    # The rounds' medians are 1, 1 and 9, whose median is 1; of all seven samples it is 9.
+    assert summarize([[1.0], [1.0], [9.0, 9.0, 9.0, 9.0, 9.0]]).p50 == 9.0
+
+
+def test_no_samples_are_no_summary() -> None:
+    with pytest.raises(ValueError, match="no samples"):
+        summarize([])
+
+
+def test_throughput_is_items_over_total_time() -> None:
+    # 3 runs of 8 items in 0.1 + 0.2 + 0.3 s: 24 / 0.6.
+    assert throughput([[0.1, 0.2], [0.3]], 8) == pytest.approx(40.0)
+
+
+def test_intervals_of_constant_samples_have_no_width() -> None:
+    assert median_interval([[2.0]] * 6) == Interval(2.0, 2.0, 2.0)
+    assert ratio_interval([[3.0]] * 6, [[2.0]] * 6) == Interval(1.5, 1.5, 1.5)
+
+
+def test_a_drift_common_to_both_leaves_the_ratio_alone() -> None:
+    slower = [1.0 + 0.1 * turn for turn in range(20)]
+    interval = ratio_interval([[2 * value] for value in slower], [[value] for value in slower])
+    assert (interval.low, interval.high) == pytest.approx((2.0, 2.0))
+
+
+def test_a_round_that_only_one_completed_is_left_out() -> None:
+    assert ratio_interval([[1.0]] * 5 + [[100.0]], [[1.0]] * 5).estimate == 1.0
+
+
+def test_fewer_than_five_rounds_give_no_interval() -> None:
+    with pytest.raises(ValueError, match="at least 5 rounds, got 4"):
+        median_interval([[1.0]] * 4)
+
+
+def test_normalising_takes_a_slower_machine_out() -> None:
+    # Twice as slow a machine: artifact and calibration both take twice as long.
+    interval = normalised_interval(([[4.0]] * 5, [[2.0]] * 5), ([[2.0]] * 5, [[1.0]] * 5))
+    assert interval == Interval(1.0, 1.0, 1.0)
+
+
+@pytest.mark.parametrize(
+    ("low", "high", "answer"),
+    [
+        (1.06, 1.20, "regression"),
+        (1.04, 1.20, "inconclusive"),
+        (0.90, 1.05, "within"),
+        (0.50, 0.60, "within"),
+    ],
+)
+def test_only_a_whole_interval_is_an_answer(low: float, high: float, answer: str) -> None:
+    assert judge(Interval(low, (low + high) / 2, high), 0.05) == answer
+
+
+def test_the_middle_of_an_interval_covers_the_truth() -> None:
+    # 95 % intervals of 200 experiments: about 190 hold the true median, and 178 with odds of 1e-5.
+    rng = np.random.default_rng(5)
+    held = 0
+    for _ in range(200):
+        interval = median_interval(rng.lognormal(0.0, 0.1, (30, 1)).tolist())
+        held += interval.low <= 1.0 <= interval.high
+    assert held >= 178
+
+
+@pytest.mark.parametrize(
+    ("samples", "reason"),
+    [
+        ([[1.0]] * 4, "only 4 rounds"),
+        ([[1.0]] * 10 + [[1.2]] * 10, "moved by +20%"),
+        ([[1.0, 2.0, 1.0, 2.0]] * 10, "spreads over 67%"),
+        ([[value] for value in (1.0, 1.5) * 5], "known only to within"),
+    ],
+)
+def test_noise_is_told_with_its_reason(samples: Rounds, reason: str) -> None:
+    verdict = noise(samples)
+    assert verdict.noisy
+    assert reason in " ".join(verdict.reasons)
+
+
+def test_quiet_samples_are_trusted() -> None:
+    rng = np.random.default_rng(0)
+    assert not noise((0.01 * rng.lognormal(0, 0.02, (30, 3))).tolist()).noisy
+
+
+def machine(rng: np.random.Generator, count: int = 30) -> tuple[Rounds, Rounds]:
+    """Two candidates of 10 ms: 3 % of scatter, spikes, and a drift that both share."""
+    drift = 1 + 0.05 * np.sin(np.linspace(0, rng.uniform(1, 9), count)) + rng.normal(0, 0.02, count)
+    first, second = (
+        0.01
+        * drift[:, None]
+        * rng.lognormal(0, 0.03, (count, 2))
+        * (1 + (rng.random((count, 2)) < 0.05) * rng.uniform(0.2, 2.0, (count, 2)))
+        for _ in range(2)
+    )
+    return first.tolist(), second.tolist()
+
+
+def test_a_slowdown_of_a_tenth_is_caught_and_none_is_not() -> None:
+    caught = false_alarms = 0
+    for seed in range(20):
+        ours, theirs = machine(np.random.default_rng(seed))
+        slower = [[1.10 * value for value in samples] for samples in ours]
+        caught += judge(ratio_interval(slower, theirs), 0.05) == "regression"
+        false_alarms += judge(ratio_interval(ours, theirs), 0.05) == "regression"
+    assert caught >= 19
+    assert false_alarms <= 1
+
+
+@settings(max_examples=40)
+@given(rounds)
+def test_percentiles_are_ordered_and_within_the_samples(samples: Rounds) -> None:
+    summary = summarize(samples)
+    points = [summary.p5, summary.p25, summary.p50, summary.p75, summary.p90, summary.p95]
+    assert [min(pooled(samples)), *points, summary.p99, summary.max] == sorted(
+        [min(pooled(samples)), *points, summary.p99, summary.max]
+    )
+    assert summary.max == max(pooled(samples))
+
+
+@settings(max_examples=40)
+@given(rounds, st.sampled_from([0.25, 2.0, 8.0]))
+def test_a_ratio_to_oneself_scaled_is_the_scale(samples: Rounds, factor: float) -> None:
+    scaled = [[factor * value for value in taken] for taken in samples]
+    interval = ratio_interval(scaled, samples)
+    assert (interval.low, interval.estimate, interval.high) == (factor, factor, factor)
+
+
+@settings(max_examples=40)
+@given(rounds)
+def test_an_interval_lies_within_the_samples(samples: Rounds) -> None:
+    interval = median_interval(samples)
+    values = pooled(samples)
+    assert values.min() <= interval.low <= interval.high <= values.max()
+
+
+@settings(max_examples=40)
+@given(rounds, st.integers(1, 64))
+def test_throughput_scales_with_the_batch(samples: Rounds, batch: int) -> None:
+    assert throughput(samples, batch) == pytest.approx(batch * throughput(samples, 1))
