@@ -8,6 +8,7 @@ client has gone.
 from __future__ import annotations
 
 import asyncio
+import os
 import socket
 from collections.abc import AsyncIterator
 from contextlib import suppress
@@ -16,6 +17,7 @@ from urllib.parse import parse_qsl, unquote
 
 from granian.constants import Interfaces
 from granian.http import HTTP1Settings
+from granian.net import SocketSpec  # type: ignore[attr-defined]
 from granian.server.embed import Server
 
 from lrn_deploy.errors import BadInputError
@@ -40,6 +42,27 @@ class _Scope(Protocol):
     headers: Any
 
 
+class _Server(Server):
+    """granian's server with the listening socket in our hands.
+
+    granian would let each worker listen for itself, and when told to stop, close connections that
+    it has accepted but not yet read from. Here the socket can stop listening first.
+    """
+
+    _shd: Any
+    _sfd: Any
+
+    def _init_shared_socket(self) -> None:
+        self._shd = SocketSpec(self.bind_addr, self.bind_port, self.backlog).build()
+        self._sfd = self._shd.get_fd()
+
+    def stop_listening(self) -> None:
+        """Refuse new connections; those there are go on."""
+        listener = socket.socket(fileno=os.dup(self._sfd))
+        with listener, suppress(OSError):
+            listener.shutdown(socket.SHUT_RD)
+
+
 class HttpFront:
     """Serves one :class:`App` on one port.
 
@@ -56,7 +79,7 @@ class HttpFront:
         self.app = app
         self.host = host
         self.port = check_port(host, port)
-        self._server: Any = Server(
+        self._server: Any = _Server(
             self._answer,
             address=host,
             port=self.port,
@@ -71,8 +94,23 @@ class HttpFront:
         """Accept connections until :meth:`stop`."""
         await self._server.serve()
 
+    async def ready(self) -> None:
+        """Wait until connections are accepted."""
+        while True:
+            try:
+                _, writer = await asyncio.open_connection(self.host, self.port)
+            except OSError:
+                await asyncio.sleep(0.01)
+            else:
+                writer.close()
+                return
+
+    def stop_listening(self) -> None:
+        """Refuse new connections; those there are go on."""
+        self._server.stop_listening()
+
     def stop(self) -> None:
-        """Accept no more."""
+        """Close what is left."""
         self._server.stop()
 
     async def _answer(self, scope: _Scope, protocol: Any) -> None:

@@ -120,6 +120,7 @@ async def _run(
     if fronts.grpc:
         fronts.grpc.start()
     watch = asyncio.ensure_future(_watch(app))
+    await asyncio.gather(*(front.ready() for front in listening))
     names = [model.name for model in app.repository.models()]
     say(
         f"Ready: http://{settings.host}:{fronts.http.port}"
@@ -129,7 +130,7 @@ async def _run(
         on_ready({"host": settings.host, **fronts.ports, "models": names})
     await stop.wait()
     say("Stopping: finishing what is in flight.")
-    finished = await _drain(app, settings)
+    finished = await _drain(app, settings, listening)
     if fronts.grpc:
         await loop.run_in_executor(None, fronts.grpc.stop, _FLUSH_SECONDS)
     for front in listening:
@@ -141,10 +142,13 @@ async def _run(
     return 0 if finished else 1
 
 
-async def _drain(app: App, settings: ServerSettings) -> bool:
+async def _drain(app: App, settings: ServerSettings, listening: list[HttpFront]) -> bool:
     """``ready`` turns 503; requests are still taken, then refused, then all are finished."""
     app.stopping = True
     await asyncio.sleep(settings.pre_drain_seconds)
+    for front in listening:
+        front.stop_listening()
+    await asyncio.sleep(_FLUSH_SECONDS)  # who has connected already may still ask
     app.draining = True
     loop = asyncio.get_running_loop()
     limit = loop.time() + settings.drain_seconds
