@@ -127,7 +127,10 @@ def test_a_random_network_keeps_its_numbers(chain: Chain) -> None:
     x = inputs(model, rows=32)
     truth = run(model, x)
     quantize(model, on(x), lrn_layers=layers)
-    assert distance(run(model, x), truth) < 0.1
+    # Values are about 1, but for a last ReLU that lets next to nothing through.
+    assert np.linalg.norm(run(model, x) - truth) <= 0.1 * np.hypot(
+        np.linalg.norm(truth), 0.2 * np.sqrt(truth.size)
+    )
 
 
 def test_corrected_biases_bring_the_means_back() -> None:
