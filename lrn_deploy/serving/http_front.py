@@ -8,7 +8,6 @@ client has gone.
 from __future__ import annotations
 
 import asyncio
-import os
 import socket
 from collections.abc import AsyncIterator
 from contextlib import suppress
@@ -21,6 +20,7 @@ from granian.net import SocketSpec  # type: ignore[attr-defined]
 from granian.server.embed import Server
 
 from lrn_deploy.errors import BadInputError
+from lrn_deploy.serving import listener
 from lrn_deploy.serving.accesslog import request_id
 from lrn_deploy.serving.app import App
 from lrn_deploy.serving.errors import CanceledError, RequestError, TimedOutError, TooLargeError
@@ -30,6 +30,7 @@ _HEADER_MILLISECONDS = 30_000
 _PATIENCE = 0.05  # seconds after which a waiting request watches whether its client is still there
 
 _TOO_LARGE_SECONDS = 1.0
+_ACCEPT_SECONDS = 0.2  # for the connections that nobody has accepted yet
 
 
 class _Scope(Protocol):
@@ -56,11 +57,10 @@ class _Server(Server):
         self._shd = SocketSpec(self.bind_addr, self.bind_port, self.backlog).build()
         self._sfd = self._shd.get_fd()
 
-    def stop_listening(self) -> None:
-        """Refuse new connections; those there are go on."""
-        listener = socket.socket(fileno=os.dup(self._sfd))
-        with listener, suppress(OSError):
-            listener.shutdown(socket.SHUT_RD)
+    @property
+    def descriptor(self) -> int:
+        """File descriptor of the listening socket."""
+        return int(self._sfd)
 
 
 class HttpFront:
@@ -105,9 +105,11 @@ class HttpFront:
                 writer.close()
                 return
 
-    def stop_listening(self) -> None:
+    async def stop_listening(self) -> None:
         """Refuse new connections; those there are go on."""
-        self._server.stop_listening()
+        listener.deafen(self._server.descriptor)
+        await asyncio.sleep(_ACCEPT_SECONDS)
+        listener.shut(self._server.descriptor)
 
     def stop(self) -> None:
         """Close what is left."""

@@ -146,8 +146,7 @@ async def _drain(app: App, settings: ServerSettings, listening: list[HttpFront])
     """``ready`` turns 503; requests are still taken, then refused, then all are finished."""
     app.stopping = True
     await asyncio.sleep(settings.pre_drain_seconds)
-    for front in listening:
-        front.stop_listening()
+    await asyncio.gather(*(front.stop_listening() for front in listening))
     await asyncio.sleep(_FLUSH_SECONDS)  # who has connected already may still ask
     app.draining = True
     loop = asyncio.get_running_loop()
