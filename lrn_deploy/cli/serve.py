@@ -83,9 +83,20 @@ def _read_config(ctx: click.Context, param: click.Parameter, path: Path | None) 
     envvar="LRN_SERVER_CONFIG",
     help="TOML file with settings; options and the environment win over it.",
 )
+@click.option(
+    "--supervise/--no-supervise",
+    default=None,
+    help="Start the server again when it has died or is not live; the default in the binary.",
+)
 @click.option("--print-config", is_flag=True, help="Print all settings as TOML, and end.")
 @json_option
-def command(bundles: tuple[str, ...], print_config: bool, as_json: bool, **options: Any) -> int:
+def command(
+    bundles: tuple[str, ...],
+    supervise: bool | None,
+    print_config: bool,
+    as_json: bool,
+    **options: Any,
+) -> int:
     """Answer requests with the networks of bundles, by the Open Inference Protocol.
 
     BUNDLE is a folder, or NAME=FOLDER to serve it under another name. Each option can also be
@@ -104,16 +115,20 @@ def command(bundles: tuple[str, ...], print_config: bool, as_json: bool, **optio
         return 0
     if not bundles:
         raise click.UsageError("Missing argument 'BUNDLE...'.")
+    from lrn_deploy.serving import supervise as parent
+
+    say = people(as_json=True).print
+    on_ready = emit if as_json else None
+    if parent.frozen() if supervise is None else supervise:
+        return parent.supervise(bundles, model, server, say=say, on_ready=on_ready)
     from lrn_deploy.serving.run import serve
 
-    say = people(as_json=True)
-    return serve(
-        [_named(one) for one in bundles],
-        model,
-        server,
-        say=say.print,
-        on_ready=emit if as_json else None,
-    )
+    def ready(ports: dict[str, Any]) -> None:
+        parent.report(ports)
+        if as_json:
+            emit(ports)
+
+    return serve([_named(one) for one in bundles], model, server, say=say, on_ready=ready)
 
 
 def _named(text: str) -> tuple[str, Path]:

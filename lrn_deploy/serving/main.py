@@ -12,3 +12,7 @@ def main() -> None:
 
     multiprocessing.freeze_support()
     sys.exit(run(["serve", *sys.argv[1:]]))
+
+
+if __name__ == "__main__":
+    main()

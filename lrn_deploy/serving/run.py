@@ -101,7 +101,7 @@ def _load(repository: Repository, bundles: Sequence[tuple[str, Path]], say: Say)
         model = repository.get(name)
         say(f"Serving '{name}' from {path} ({model.artifact}, batches up to {model.max_batch}).")
     if len(failures) == len(bundles):
-        raise BadInputError("No bundle could be loaded.", failures[0].message)
+        raise BadInputError("No bundle could be loaded.", "The reasons stand above.")
 
 
 async def _run(

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import http.client
 import json
+import os
 import signal
 import socket
 import subprocess
@@ -409,3 +410,33 @@ def test_no_bundle_that_loads_is_an_error(tmp_path: Path) -> None:
     )
     assert done.returncode == 2
     assert "is not a bundle" in done.stderr
+
+
+def test_a_supervised_server_that_dies_comes_back_on_its_port(bundles: Path) -> None:
+    with serving(bundles / "colours", "--supervise") as running:
+        child = Path(f"/proc/{running.process.pid}/task/{running.process.pid}/children")
+        first = int(child.read_text())
+        os.kill(first, signal.SIGKILL)
+        until = time.monotonic() + 20
+        while time.monotonic() < until:
+            try:
+                reply = running.call("POST", INFER, red())
+            except OSError:
+                time.sleep(0.05)
+            else:
+                break
+        assert answers_red(reply.body)
+        assert int(child.read_text()) != first
+        running.process.send_signal(signal.SIGTERM)
+        assert running.finish() == 0
+
+
+def test_a_supervised_server_that_cannot_start_is_not_tried_again(tmp_path: Path) -> None:
+    done = subprocess.run(
+        [*START, str(tmp_path), "--supervise", "--http-port", "0"],
+        capture_output=True,
+        text=True,
+        timeout=30,
+    )
+    assert done.returncode == 2
+    assert done.stderr.count("is not a bundle") == 1

@@ -1,0 +1,173 @@
+"""A small parent that starts the server again when it has died, or is not live any more."""
+
+from __future__ import annotations
+
+import http.client
+import json
+import os
+import select
+import signal
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
+from dataclasses import asdict
+from typing import Any
+
+from lrn_deploy.serving.settings import ModelSettings, ServerSettings
+
+REPORT = "LRN_SERVER_REPORT_FD"
+"""Environment variable: where a supervised server writes its ports once it is ready."""
+
+_CHECK_SECONDS = 1.0
+_PATIENCE = 3  # checks in a row that may fail
+_FIRST_PAUSE_SECONDS = 0.5
+_LONGEST_PAUSE_SECONDS = 30.0
+_STABLE_SECONDS = 60.0  # after so long a run, the pauses start anew
+Say = Callable[[str], None]
+Ports = dict[str, Any]
+
+
+def supervise(
+    bundles: Sequence[str],
+    model_settings: ModelSettings,
+    settings: ServerSettings,
+    *,
+    say: Say,
+    on_ready: Callable[[Ports], None] | None = None,
+) -> int:
+    """Run the server in a process of its own, again and again, until SIGTERM or SIGINT.
+
+    A server that ends before it was ever ready has been told something impossible: that is not
+    tried again.
+
+    Args:
+        bundles: As the command line has them.
+        model_settings: How each is run and queued.
+        settings: How the server is reached and how it ends.
+        say: Prints a line for people.
+        on_ready: Called with the ports and models, the first time that requests are answered.
+
+    Returns:
+        The last server's exit code.
+    """
+    environment = {
+        f"LRN_SERVER_{name.upper()}": " ".join(map(str, value))
+        if isinstance(value, tuple)
+        else str(value)
+        for name, value in (asdict(model_settings) | asdict(settings)).items()
+    }
+    watched = _Watched(bundles, environment, settings)
+    for number in (signal.SIGTERM, signal.SIGINT):
+        signal.signal(number, lambda *_: watched.stop())
+    pause = _FIRST_PAUSE_SECONDS
+    ever_ready = False
+    while True:
+        started = time.monotonic()
+        ports = watched.start()
+        if ports and not ever_ready:
+            ever_ready = True
+            if on_ready is not None:
+                on_ready(ports)
+        code = watched.watch() if ports else watched.end()
+        if watched.stopping.is_set() or not ever_ready:
+            return code
+        if time.monotonic() - started > _STABLE_SECONDS:
+            pause = _FIRST_PAUSE_SECONDS
+        say(f"The server ended with code {code}; starting it again in {pause:g} s.")
+        if watched.stopping.wait(pause):
+            return code
+        pause = min(2 * pause, _LONGEST_PAUSE_SECONDS)
+
+
+class _Watched:
+    """The server's process."""
+
+    def __init__(
+        self, bundles: Sequence[str], environment: dict[str, str], settings: ServerSettings
+    ) -> None:
+        self.stopping = threading.Event()
+        self._bundles = bundles
+        self._environment = environment
+        self._settings = settings
+        self._process: subprocess.Popen[bytes] | None = None
+        self._ports: Ports = {}
+
+    def start(self) -> Ports:
+        """Start it and wait until it is ready; empty if it ended before."""
+        report, write = os.pipe()
+        try:
+            self._process = subprocess.Popen(
+                [*_command(), *self._bundles, "--no-supervise"],
+                env={**os.environ, **self._environment, REPORT: str(write)},
+                pass_fds=(write,),
+                start_new_session=True,  # Ctrl-C reaches it through us only
+            )
+        finally:
+            os.close(write)
+        with os.fdopen(report, "rb") as stream:
+            text = stream.readline()
+        self._ports = json.loads(text) if text else {}
+        for name in ("http_port", "grpc_port", "metrics_port"):
+            if self._ports.get(name):  # the same ports again after a restart
+                self._environment[f"LRN_SERVER_{name.upper()}"] = str(self._ports[name])
+        if self.stopping.is_set():
+            self.stop()
+        return self._ports
+
+    def watch(self) -> int:
+        """Look after it until it ends, or is ended for not being live; returns its code."""
+        assert self._process is not None
+        failed = 0
+        while failed < _PATIENCE:
+            with suppress(subprocess.TimeoutExpired):
+                return self._process.wait(_CHECK_SECONDS)
+            failed = 0 if self.stopping.is_set() or self._live() else failed + 1
+        return self.end()
+
+    def end(self) -> int:
+        """End it, by force if need be; returns its code."""
+        assert self._process is not None
+        self._process.terminate()
+        try:
+            limit = self._settings.pre_drain_seconds + self._settings.drain_seconds + 5
+            return self._process.wait(limit)
+        except subprocess.TimeoutExpired:
+            self._process.kill()
+            return self._process.wait()
+
+    def stop(self) -> None:
+        """Tell it to stop for good."""
+        self.stopping.set()
+        if self._process is not None:
+            self._process.terminate()
+
+    def _live(self) -> bool:
+        host = self._ports["host"]
+        connection = http.client.HTTPConnection(host, self._ports["http_port"], timeout=2)
+        try:
+            connection.request("GET", "/v2/health/live")
+            return connection.getresponse().status == 200
+        except (OSError, http.client.HTTPException):
+            return False
+        finally:
+            connection.close()
+
+
+def report(ports: Mapping[str, Any]) -> None:
+    """In the server: tell the parent, if there is one, that requests are answered."""
+    descriptor = os.environ.pop(REPORT, "")
+    if descriptor.isdecimal() and select.select([], [int(descriptor)], [], 0)[1]:
+        with os.fdopen(int(descriptor), "w") as stream:
+            stream.write(json.dumps(ports) + "\n")
+
+
+def frozen() -> bool:
+    """Whether this is the single executable file."""
+    return bool(getattr(sys, "frozen", False))
+
+
+def _command() -> list[str]:
+    return [sys.executable] if frozen() else [sys.executable, "-m", "lrn_deploy.serving.main"]
