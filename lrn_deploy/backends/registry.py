@@ -6,21 +6,29 @@ from collections.abc import Sequence
 
 from lrn_deploy.backends.onnxruntime import OnnxRuntimeBackend
 from lrn_deploy.backends.protocol import Backend
+from lrn_deploy.backends.tensorrt import TensorRtBackend
 from lrn_deploy.backends.torch import TorchBackend
 from lrn_deploy.errors import BadInputError
 
 DEVICES = ("cpu", "cuda")
 
 
-def artifact_backends(devices: Sequence[str] = DEVICES) -> tuple[Backend, ...]:
+def artifact_backends(devices: Sequence[str] = DEVICES, *, threads: int = 0) -> tuple[Backend, ...]:
     """Every backend that runs artifacts, on every device, whether it can run here or not.
+
+    Args:
+        devices: The devices.
+        threads: Threads of one run on the CPU; 0 lets the runtime choose.
 
     Raises:
         BadInputError: If a device is not ``cpu``, ``cuda`` or ``cuda:N``.
     """
     for device in devices:
         check_device(device)
-    return tuple(OnnxRuntimeBackend(device) for device in devices)
+    return (
+        *(OnnxRuntimeBackend(device, threads=threads) for device in devices),
+        *(TensorRtBackend(device) for device in devices if device != "cpu"),
+    )
 
 
 def torch_backends(devices: Sequence[str] = DEVICES) -> tuple[TorchBackend, ...]:

@@ -31,7 +31,8 @@ class WithPreprocessing(nn.Module):
 
     def forward(self, images: Tensor) -> Tensor:
         """The network's output for a batch of images."""
-        x = images.permute(0, 3, 1, 2).to(torch.float32)
+        # TensorRT transposes no uint8, so the cast comes first.
+        x = images.to(torch.float32).permute(0, 3, 1, 2)
         if self.reverse:
             x = x[:, [2, 1, 0]]
         output: Tensor = self.network(x * self.scale + self.bias)

@@ -13,7 +13,7 @@ from lrn_deploy.parity.metrics import Metrics
 SCHEMA_VERSION = 1
 
 Kind = Literal["reference", "outputs", "probe", "layer"]
-Verdict = Literal["pass", "limited", "fail", "skipped"]
+Verdict = Literal["pass", "limited", "fail", "skipped", "unjudged"]
 
 KIND_NAMES: dict[Kind, str] = {
     "reference": "PyTorch against the stored samples",
@@ -43,7 +43,8 @@ class Check(Record):
         metrics: None if it could not be run.
         budget: What the metrics were held against.
         verdict: ``limited`` where the runtime's own kernel loses digits and the graph is right;
-            ``skipped`` where it cannot run here.
+            ``skipped`` where it cannot run here; ``unjudged`` where the precision is not made for
+            such inputs, and the metrics are only told.
         reason: Why it is not a plain pass.
     """
 
@@ -72,7 +73,7 @@ class Check(Record):
     def severity(self) -> float:
         """For finding the worst of several checks: above 1 the budget is exceeded."""
         if self.metrics is None or self.budget is None:
-            return {"fail": float("inf"), "skipped": -1.0}.get(self.verdict, 0.0)
+            return {"fail": float("inf"), "skipped": -1.0, "unjudged": -1.0}.get(self.verdict, 0.0)
         used = self.budget.used(self.metrics)
         return float("inf") if used != used else used  # NaN is the worst of all
 

@@ -52,7 +52,8 @@ def regime_of(name: str) -> Regime:
     """The regime that a set of this name belongs to."""
     if name.startswith(ACTIVE_PREFIX):
         return "active"
-    return "extreme" if name == "extremes" else "ordinary"
+    regimes: dict[str, Regime] = {"extremes": "extreme", "random": "synthetic"}
+    return regimes.get(name, "ordinary")
 
 
 def image_set(

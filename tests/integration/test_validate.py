@@ -18,7 +18,9 @@ import torch
 from PIL import Image
 
 from lrn_deploy import cli
+from lrn_deploy.backends.registry import artifact_backends
 from lrn_deploy.bundle import Artifact, Bundle
+from lrn_deploy.cli import run
 from lrn_deploy.errors import BadInputError
 from lrn_deploy.export import ExportRequest, export_bundle
 from lrn_deploy.parity.report import ParityReport
@@ -380,3 +382,50 @@ def test_progress_is_told_in_steps(bundle: Path) -> None:
     assert told[0][0] == "computing the reference"
     assert told[-1] == ("done", 3, 3)
     assert [done for _, done, _ in told] == sorted(done for _, done, _ in told)
+
+
+def test_each_precision_is_judged_where_it_is_made_for(
+    capsys: pytest.CaptureFixture[str], tmp_path: Path
+) -> None:
+    """bf16 is emulated on the CPU and labelled so; int8 answers for images like its own only."""
+    bundle = export_bundle(ExportRequest("digits"), tmp_path / "b")
+    for precision in ("fp16", "bf16", "int8"):
+        assert (
+            run(["optimize", str(bundle.path), "--target", "tensorrt", "--precision", precision])
+            == 0
+        )
+    capsys.readouterr()
+    assert run(["validate", str(bundle.path), "--json"]) == 0
+    checks = json.loads(capsys.readouterr().out)["checks"]
+    outputs = [check for check in checks if check["kind"] == "outputs"]
+    judged = {
+        name: {c["inputs"].split("-")[0] for c in outputs if c["artifact"] == name and c["budget"]}
+        for name in ("model", "trt-fp16", "trt-bf16", "trt-int8")
+    }
+    every = {"photographs", "random", "extremes", "active"}
+    assert judged == {
+        "model": every,
+        "trt-fp16": every - {"extremes"},
+        "trt-bf16": every,
+        "trt-int8": {"photographs"},
+    }
+    assert all(c["metrics"] for c in outputs if ":cpu" in c["backend"])
+    emulated = {c["backend"] for c in checks if c["artifact"] == "trt-bf16" and c["metrics"]}
+    assert emulated == {"onnxruntime:cpu, bf16 emulated"}
+
+
+@pytest.mark.tensorrt
+def test_engine_that_cannot_run_here_is_hashed_and_said_so(
+    capsys: pytest.CaptureFixture[str], tmp_path: Path
+) -> None:
+    pytest.importorskip("tensorrt_rtx", reason="builds its engine with tensorrt-rtx")
+    if artifact_backends(["cuda"])[-1].probe().available:
+        pytest.skip("there is a GPU here, and the engine runs")
+    path = str(export_bundle(ExportRequest("digits"), tmp_path / "b").path)
+    assert run(["build-engine", path, "--target", "sm86"]) == 0
+    assert run(["validate", path]) == 0
+    assert "built, parsed and hashed, not run" in capsys.readouterr().out
+    (engine,) = (tmp_path / "b" / "engines").glob("*.engine")
+    engine.write_bytes(engine.read_bytes()[:-1])
+    assert run(["validate", path]) == 4
+    assert "SHA-256" in capsys.readouterr().err

@@ -24,7 +24,7 @@ IN_GRAPH = RECIPE.model_copy(update={"in_graph": True})
     [
         ("photographs", "ordinary"),
         ("images", "ordinary"),
-        ("random", "ordinary"),
+        ("random", "synthetic"),
         ("extremes", "extreme"),
         ("active-x316", "active"),
     ],
