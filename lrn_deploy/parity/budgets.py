@@ -14,11 +14,11 @@ from lrn_deploy.parity.metrics import Metrics
 Regime = Literal["ordinary", "synthetic", "active", "extreme", "probe"]
 """What kind of inputs a check ran on.
 
-``ordinary`` inputs are what the network is made for, ``synthetic`` ones look like them only in size.
-``active`` ones are scaled until LRN acts,
-where LRN's gradient and the cancellation behind it enlarge rounding errors. ``extreme`` ones lie
-at or beyond the edge of what a network meets, each judged alone because their sizes differ by
-orders of magnitude. ``probe`` inputs go to one LRN layer alone.
+``ordinary`` inputs are what the network is made for; ``synthetic`` ones look like them only in
+size. ``active`` ones are scaled until LRN acts, where LRN's gradient and the cancellation behind it
+enlarge rounding errors. ``extreme`` ones lie at or beyond the edge of what a network meets, each
+judged alone because their sizes differ by orders of magnitude. ``probe`` inputs go to one LRN layer
+alone.
 """
 
 SIGNAL_FACTOR = 5.0
