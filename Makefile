@@ -14,7 +14,7 @@ DEMO := $(VENV)/.made-for-demo
 DEV := $(VENV)/.made-for-dev
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test lint bench gpu-check clean
+.PHONY: help demo test lint bench binary gpu-check clean
 
 help: ## List the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-10s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -37,6 +37,9 @@ bench: $(DEV) ## Run the benchmarks; each writes benchmarks/results/*.json
 	@$(BIN)/python -m benchmarks.export_time
 	@$(BIN)/python -m benchmarks.zoo_parity
 	@$(BIN)/python -m benchmarks.engines
+
+binary: $(DEV) ## Build dist/lrn-server, the server as one executable file
+	@$(BIN)/python scripts/build_binary.py
 
 gpu-check: ## On a GPU machine: run the GPU tests with PYTHON as it is, and record the outcome
 	@$(PYTHON) -m benchmarks.gpu_check

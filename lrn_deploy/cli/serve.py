@@ -11,6 +11,7 @@ from typing import Any, Literal, get_args, get_origin, get_type_hints
 
 import click
 
+from lrn_deploy import __version__
 from lrn_deploy.cli.output import emit, json_option, people
 from lrn_deploy.serving.settings import ModelSettings, ServerSettings
 
@@ -89,6 +90,7 @@ def _read_config(ctx: click.Context, param: click.Parameter, path: Path | None) 
     help="Start the server again when it has died or is not live; the default in the binary.",
 )
 @click.option("--print-config", is_flag=True, help="Print all settings as TOML, and end.")
+@click.version_option(__version__, prog_name="lrn-server")
 @json_option
 def command(
     bundles: tuple[str, ...],

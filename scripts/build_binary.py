@@ -1,0 +1,76 @@
+"""Build ``dist/lrn-server``: the server as one executable file, with the CPU's runtime.
+
+PyInstaller follows imports; what it cannot see is named here: commands that are imported by name,
+and extension modules that import others. What serving never touches is left out. NVIDIA's libraries
+stay outside. Nothing is stripped: strip breaks the alignment of numpy's libraries.
+"""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+import tempfile
+import time
+from pathlib import Path
+
+ROOT = Path(__file__).resolve().parent.parent
+HIDDEN = (
+    "lrn_deploy.cli.serve",
+    "lrn_deploy.serving.run",
+    "lrn_deploy.serving.http_front",
+    "lrn_deploy.serving.grpc_front",
+    "granian._granian",
+    "grpc._cython.cygrpc",
+)
+LEFT_OUT = (
+    "IPython",
+    "PIL.ImageQt",
+    "PIL.ImageTk",
+    "aiohttp",
+    "gevent",
+    "geventhttpclient",
+    "matplotlib",
+    "mypy",
+    "onnx.backend.test",
+    "onnx.reference",
+    "onnxruntime.quantization",
+    "onnxruntime.tools",
+    "onnxruntime.transformers",
+    "onnxscript",
+    "pytest",
+    "scipy",
+    "setuptools",
+    "sklearn",
+    "sympy",
+    "tensorrt",
+    "tensorrt_rtx",
+    "tkinter",
+    "torch",
+    "tritonclient.http",
+    "uvloop",
+)
+ENTRY = "from lrn_deploy.serving.main import main\n\nmain()\n"
+
+
+def main() -> int:
+    """Build it, and say how large it is."""
+    started = time.monotonic()
+    with tempfile.TemporaryDirectory() as folder:
+        entry = Path(folder) / "lrn_server.py"
+        entry.write_text(ENTRY)
+        words = [sys.executable, "-m", "PyInstaller", str(entry), "--onefile", "--noconfirm"]
+        words += ["--name", "lrn-server", "--log-level", "ERROR"]
+        words += ["--distpath", str(ROOT / "dist"), "--workpath", folder, "--specpath", folder]
+        words += [f"--hidden-import={name}" for name in HIDDEN]
+        words += [f"--exclude-module={name}" for name in LEFT_OUT]
+        code = subprocess.run(words, cwd=ROOT, check=False).returncode
+    if code:
+        return code
+    built = ROOT / "dist" / "lrn-server"
+    size = built.stat().st_size / 1e6
+    print(f"{built.relative_to(ROOT)}: {size:.0f} MB, in {time.monotonic() - started:.0f} s")
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
