@@ -30,6 +30,7 @@ COMMANDS = {
     "export": "Export a PyTorch network to a bundle with an ONNX graph.",
     "build-engine": "Build a TensorRT engine; tensorrt-rtx needs no GPU for it.",
     "validate": "Compare every artifact of a bundle with the reference.",
+    "profile": "Measure latency, throughput and memory of every artifact.",
     "optimize": "Make a variant of the graph for a target and a precision.",
     "classify": "Classify images with a bundle's network.",
     "deploy": "Export, validate and make ready, in one go.",

@@ -1,0 +1,342 @@
+from __future__ import annotations
+
+import json
+import shutil
+import subprocess
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from onnx import TensorProto, helper
+
+from lrn_deploy.bundle import Artifact, Bundle
+from lrn_deploy.cli import run
+from lrn_deploy.errors import BadInputError
+from lrn_deploy.export import ExportRequest, export_bundle
+from lrn_deploy.latency import sampling
+from lrn_deploy.latency.floor import Hardware
+from lrn_deploy.latency.machine import MAX_FOREIGN_CORES
+from lrn_deploy.latency.report import LatencyReport
+from lrn_deploy.latency.sampling import Effort
+from lrn_deploy.workflows import first_run, profile_subjects
+from lrn_deploy.workflows.profile import REPORT, profile
+from lrn_deploy.workflows.profile_compare import compare_reports, read_baseline
+from lrn_deploy.workflows.profile_options import ProfileOptions, powers_up_to
+
+QUICK = ProfileOptions(
+    batches=(1, 2), effort=Effort(6, 2.0), devices=("cpu",), first_run=False, artifacts=("model",)
+)
+
+
+@pytest.fixture(scope="module")
+def digits(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    path = tmp_path_factory.mktemp("profile") / "digits"
+    return export_bundle(ExportRequest("digits"), path).path
+
+
+@pytest.fixture
+def bundle(digits: Path, tmp_path: Path) -> Path:
+    return Path(shutil.copytree(digits, tmp_path / "digits"))
+
+
+@pytest.fixture(scope="module")
+def report(digits: Path, tmp_path_factory: pytest.TempPathFactory) -> LatencyReport:
+    copy = shutil.copytree(digits, tmp_path_factory.mktemp("measured") / "digits")
+    return profile(Bundle.open(Path(copy)), QUICK)
+
+
+@pytest.fixture
+def known_machine(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The machine's rates are not measured again; how that is done, other tests show."""
+    rates = Hardware(2e10, 1e11, 32 << 20, {"fp32": 5e10})
+    monkeypatch.setattr("lrn_deploy.workflows.profile.measure", lambda *_arguments: rates)
+    monkeypatch.setattr("lrn_deploy.workflows.profile.matrix_products", lambda _options: {})
+
+
+def stored(path: Path) -> LatencyReport:
+    return LatencyReport.model_validate_json((path / REPORT).read_bytes())
+
+
+def disturbed(*reports: LatencyReport) -> bool:
+    """Whether the tool itself says that its numbers are not to be trusted."""
+    return any(
+        (item.foreign_cores or 0) > MAX_FOREIGN_CORES
+        or any(row.noise is not None and row.noise.noisy for row in item.rows)
+        for item in reports
+    )
+
+
+def test_the_command_measures_and_keeps_everything(
+    bundle: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    words = ["profile", str(bundle), "--max-batch", "3", "--repeats", "6", "--device", "cpu"]
+    assert run([*words, "--threads", "1", "--json"]) == 0
+    printed = capsys.readouterr()
+    answer = LatencyReport.model_validate_json(printed.out)
+    assert answer == stored(bundle)
+    assert [row.batch for row in answer.rows] == [1, 2, 3]
+    for row in answer.rows:
+        assert row.summary is not None
+        assert len(row.samples) == 6
+        assert row.summary.count == sum(len(taken) for taken in row.samples)
+        assert row.summary.p50 <= row.summary.p90 <= row.summary.p99 <= row.summary.max
+        assert row.over_bound is not None
+        assert row.over_bound > 1
+    (start,) = answer.starts
+    assert start.cost.load is not None
+    assert start.cost.peak_memory is not None
+    assert start.cost.base_memory is not None
+    assert start.cost.peak_memory > start.cost.base_memory > 1e6
+    assert answer.preparation is not None
+    assert set(answer.calibration.samples) == {1, 2, 3}
+    assert answer.threads == 1
+    assert "p99" in printed.err
+    assert "First answer of model" in printed.err
+
+
+def test_work_of_digits_by_hand(report: LatencyReport) -> None:
+    # models/digits.py: 3x3 convolutions 1 to 32 on 8x8, 32 to 32 on 4x4 and 32 to 64 on 2x2, then
+    # 256 to 10: 18432 + 147456 + 73728 + 2560 multiply-adds; 288 + 9216 + 18432 + 2560 floats.
+    bounds = {row.batch: row.bound for row in report.rows}
+    first, second = bounds[1], bounds[2]
+    assert first is not None
+    assert second is not None
+    assert (first.macs, second.macs) == (242176, 2 * 242176)
+    assert first.weight_bytes == second.weight_bytes == 4 * 30496
+
+
+@pytest.mark.usefixtures("known_machine")
+def test_what_cannot_be_loaded_is_a_row_with_its_reason(bundle: Path) -> None:
+    node = helper.make_node("NoSuchOperator", ["x"], ["y"])
+    value = [helper.make_tensor_value_info(n, TensorProto.FLOAT, [1]) for n in "xy"]
+    model = helper.make_model(
+        helper.make_graph([node], "g", value[:1], value[1:]),
+        opset_imports=[helper.make_opsetid("", 18)],
+        ir_version=10,
+    )
+    opened = Bundle.open(bundle)
+    graph = opened.add_file("variants/broken.onnx", model.SerializeToString())
+    opened = opened.add_artifact("broken", Artifact(**graph.model_dump(), format="onnx"))
+    engine = opened.add_file("engines/e.plan", b"plan")
+    opened = opened.add_artifact("engine", Artifact(**engine.model_dump(), format="tensorrt-rtx"))
+    options = ProfileOptions(batches=(1,), effort=Effort(5, 1.0), devices=("cpu",), first_run=False)
+    rows = {row.artifact: row for row in profile(opened, options).rows}
+    assert "NoSuchOperator" in rows["broken"].reason
+    assert rows["broken"].samples == ()
+    assert "no backend on cpu runs the format tensorrt-rtx" in rows["engine"].reason
+    assert rows["model"].samples
+
+
+def test_a_runtime_that_dies_takes_its_own_process_only(
+    bundle: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    opened = Bundle.open(bundle)
+    dead = subprocess.CompletedProcess([], -6, "", "terminate called\nAborted\n")
+    monkeypatch.setattr(first_run.subprocess, "run", lambda *_args, **_kwargs: dead)
+    options = ProfileOptions(batches=(1,), devices=("cpu",))
+    (subject,) = profile_subjects.load_subjects(opened, ("model",), options, "this", print)
+    assert subject.session is None
+    assert subject.reason == "the process ended with -6: Aborted"
+
+
+@pytest.mark.usefixtures("known_machine")
+def test_ctrl_c_keeps_what_was_measured(
+    bundle: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    turn, calls = sampling._turn, []
+
+    def interrupted(*arguments: Any) -> list[float]:
+        calls.append(1)
+        if len(calls) > 15:  # two candidates: the model and the calibration
+            raise KeyboardInterrupt
+        return turn(*arguments)
+
+    # The preparation of images is timed by the same function, in ten rounds of two before.
+    monkeypatch.setattr("lrn_deploy.workflows.profile.time_preparation", lambda _recipe: None)
+    monkeypatch.setattr(sampling, "_turn", interrupted)
+    assert run(["profile", str(bundle), "--device", "cpu", "--max-batch", "2"]) == 130
+    answer = stored(bundle)
+    assert not answer.complete
+    (row,) = answer.rows
+    assert row.batch == 1
+    assert len(row.samples) in (7, 8)
+    assert row.summary is not None
+    assert "interrupted" in capsys.readouterr().out
+
+
+@pytest.mark.usefixtures("known_machine")
+def test_ctrl_c_before_the_first_sample_leaves_no_report(
+    bundle: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def stop(*_arguments: Any) -> None:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr("lrn_deploy.workflows.profile.time_preparation", lambda _recipe: None)
+    monkeypatch.setattr(sampling, "_turn", stop)
+    assert run(["profile", str(bundle), "--device", "cpu", "--max-batch", "1"]) == 130
+    assert not (bundle / REPORT).exists()
+
+
+@pytest.mark.usefixtures("known_machine")
+def test_twice_the_same_within_the_spread_it_reports(bundle: Path, report: LatencyReport) -> None:
+    again = profile(Bundle.open(bundle), QUICK)
+    if disturbed(report, again):
+        pytest.skip("the machine was too noisy, as the profiles themselves say")
+    for row, other in zip(report.rows, again.rows, strict=True):
+        assert row.summary is not None
+        assert other.summary is not None
+        assert row.summary.p5 <= other.summary.p50 <= row.summary.p95
+
+
+def slowed(factor: float) -> Callable[[profile_subjects.Subject, int], Callable[[], object]]:
+    """Candidates of this bundle that take ``factor`` times as long, whatever the machine does."""
+    original = profile_subjects.Subject.candidate
+
+    def candidate(self: profile_subjects.Subject, batch: int) -> Callable[[], object]:
+        work = original(self, batch)
+
+        def slow() -> None:
+            before = time.perf_counter()
+            work()
+            until = before + factor * (time.perf_counter() - before)
+            while time.perf_counter() < until:
+                pass
+
+        return slow if self.label == "this" else work
+
+    return candidate
+
+
+@pytest.mark.usefixtures("known_machine")
+def test_a_slowdown_is_caught_in_turns_and_none_is_not(
+    bundle: Path, digits: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    options = ProfileOptions(
+        batches=(32,), effort=Effort(25, 6.0), devices=("cpu",), threads=1, first_run=False
+    )
+    other = Bundle.open(digits)
+    (same,) = (unchanged := profile(Bundle.open(bundle), options, other)).comparisons
+    monkeypatch.setattr(profile_subjects.Subject, "candidate", slowed(1.10))
+    (slower,) = (changed := profile(Bundle.open(bundle), options, other)).comparisons
+    assert same.ratio is not None
+    assert slower.ratio is not None
+    assert same.answer != "regression"
+    assert slower.answer != "within"
+    if not disturbed(unchanged, changed):
+        assert slower.answer == "regression"
+
+
+@pytest.mark.usefixtures("known_machine")
+def test_a_regression_ends_with_one(
+    bundle: Path,
+    digits: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    monkeypatch.setattr(profile_subjects.Subject, "candidate", slowed(4.0))
+    words = ["profile", str(bundle), "--device", "cpu", "--max-batch", "1", "--repeats", "9"]
+    assert run([*words, "--compare", str(digits)]) == 1
+    assert "REGRESSION: slower by more than 5 %" in capsys.readouterr().out
+
+
+def scaled(report: LatencyReport, factor: float, machine: float = 1.0) -> LatencyReport:
+    """The report of ``factor`` times slower artifacts on a ``machine`` times slower machine."""
+    rng = np.random.default_rng(0)
+    taken = {
+        what: tuple((float(value),) for value in 0.01 * rng.lognormal(0, 0.01, 30))
+        for what in ("row", "calibration")
+    }
+    rows = tuple(
+        row.model_copy(
+            update={
+                "samples": tuple((factor * machine * value,) for (value,) in taken["row"]),
+                "noise": None if row.noise is None else type(row.noise)(False, 0.01, 0.0),
+            }
+        )
+        for row in report.rows
+    )
+    samples = tuple((machine * value,) for (value,) in taken["calibration"])
+    calibration = report.calibration.model_copy(
+        update={"samples": dict.fromkeys(report.calibration.samples, samples)}
+    )
+    return report.model_copy(update={"rows": rows, "calibration": calibration})
+
+
+@pytest.mark.parametrize(
+    ("factor", "machine", "answer"),
+    [
+        (1.0, 1.0, "within"),
+        (1.10, 1.0, "regression"),
+        (1.0, 1.15, "within"),  # the machine is slower, the artifact is not
+        (1.05, 1.0, "inconclusive"),
+        (1.0, 1.5, "inconclusive"),  # too much another machine
+    ],
+)
+def test_an_earlier_profile_is_normalised_by_its_calibration(
+    report: LatencyReport, factor: float, machine: float, answer: str
+) -> None:
+    found = compare_reports(scaled(report, factor, machine), scaled(report, 1.0), 0.05)
+    assert [item.batch for item in found] == [1, 2]
+    assert {item.answer for item in found} == {answer}
+
+
+def test_another_machine_or_noise_is_inconclusive(report: LatencyReport) -> None:
+    now, before = scaled(report, 1.2), scaled(report, 1.0)
+    other = before.model_copy(update={"machine": {**before.machine, "processor": "Z80"}})
+    (first, _) = compare_reports(now, other, 0.05)
+    assert (first.answer, first.reason) == ("inconclusive", "the processor is another: Z80 then")
+    loud = [row.model_copy(update={"noise": None}) for row in before.rows]
+    (first, _) = compare_reports(now, before.model_copy(update={"rows": tuple(loud)}), 0.05)
+    assert first.reason.startswith("the machine was too noisy then")
+
+
+def test_what_to_compare_with(digits: Path, tmp_path: Path, report: LatencyReport) -> None:
+    opened = Bundle.open(digits)
+    file = tmp_path / "latency.json"
+    file.write_text(report.model_dump_json())
+    assert read_baseline(opened, str(file)) == report
+    assert read_baseline(opened, "model") == "model"
+    assert isinstance(read_baseline(opened, str(digits)), Bundle)
+    file.write_text(json.dumps({"schema_version": 1}))
+    with pytest.raises(BadInputError, match=r"is no latency\.json"):
+        read_baseline(opened, str(file))
+    with pytest.raises(BadInputError, match="nothing to compare with at 'nowhere'"):
+        read_baseline(opened, "nowhere")
+
+
+@pytest.mark.parametrize(
+    ("words", "message"),
+    [
+        (["--max-batch", "0"], "largest batch size must be 1 or more, got 0"),
+        (["--repeats", "0"], "number of rounds must be 1 or more, got 0"),
+        (["--seconds", "nan"], "seconds must be above 0, got nan"),
+        (["--threads", "-1"], "threads must be 0 or more, got -1"),
+        (["--max-regression", "-3"], "must be 0 or more, got -3%"),
+        (["--artifact", "nothing"], "no artifact named 'nothing'"),
+        (["--device", "tpu"], "There is no device 'tpu'"),
+    ],
+)
+def test_bad_options_are_refused(
+    digits: Path, words: list[str], message: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert run(["profile", str(digits), *words]) == 2
+    assert message in capsys.readouterr().err
+
+
+def test_a_damaged_artifact_is_not_measured(
+    bundle: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    with (bundle / "model.onnx").open("ab") as file:
+        file.write(b"x")
+    assert run(["profile", str(bundle)]) == 4
+    assert "is damaged" in capsys.readouterr().err
+    assert not (bundle / REPORT).exists()
+
+
+def test_batches_are_powers_of_two_and_the_largest() -> None:
+    assert powers_up_to(8) == (1, 2, 4, 8)
+    assert powers_up_to(12) == (1, 2, 4, 8, 12)
+    assert powers_up_to(1) == (1,)
