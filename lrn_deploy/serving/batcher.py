@@ -10,6 +10,7 @@ from __future__ import annotations
 import threading
 import time
 from collections.abc import Callable, Mapping
+from concurrent.futures import Future
 from typing import Any, Protocol
 
 from numpy.typing import NDArray
@@ -135,6 +136,7 @@ class Batcher:
                             f"{self.expected_wait() / 1e6:.0f} ms."
                         )
                 self._queue.put(job)
+                job.future.add_done_callback(self._count_cancelled)
                 self._changed.notify()
         except ClosedError:
             raise  # not counted: a newer instance will take it
@@ -175,6 +177,10 @@ class Batcher:
             if instance.alive and since is not None and now - since > self._hang_ns:
                 instance.abandon(f"The network has not answered for {self._hang_ns / 1e9:g} s.")
                 self._lost()
+
+    def _count_cancelled(self, future: Future[Outcome]) -> None:
+        if future.cancelled():
+            self.statistics.record_failure("CANCELED")
 
     def _lost(self) -> None:
         if not self.alive:

@@ -323,6 +323,30 @@ def test_a_full_queue_is_a_clean_503(bundles: Path) -> None:
         assert running.call("POST", INFER, red()).status == 200  # and it recovers at once
 
 
+def test_queued_work_of_a_client_that_left_is_dropped(bundles: Path) -> None:
+    with serving(
+        bundles / "colours",
+        *("--batching", "fixed", "--max-queue-delay-us", "1500000", "--access-log", "none"),
+    ) as running:
+        connection = running.connect()
+        connection.request("POST", INFER, red(2))
+        module = tritonclient.grpc
+        tensor = module.InferInput("image", [3, 3, 8, 8], "FP32")
+        tensor.set_data_from_numpy(np.zeros((3, 3, 8, 8), np.float32))
+        with module.InferenceServerClient(running.grpc) as client:
+            outcome: list[Any] = []
+            call = client.async_infer(
+                "colours", [tensor], lambda result, error: outcome.append((result, error))
+            )
+            time.sleep(0.4)
+            call.cancel()
+            connection.close()
+            reply = running.call("POST", INFER, red(1))
+        assert answers_red(reply.body)
+        stats = running.call("GET", "/v2/models/colours/stats").content["model_stats"][0]
+        assert stats["inference_count"] == 1  # neither the 2 rows nor the 3
+
+
 def load(running: Running, seconds: float, statuses: Counter[str], stop: threading.Event) -> None:
     """Ask until told to stop; every wrong or missing answer is counted."""
     body = red()

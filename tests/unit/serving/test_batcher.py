@@ -196,6 +196,7 @@ def test_a_cancelled_request_never_runs() -> None:
         gate.set()
         good.result(5)
     assert network.batches == [1, 1]
+    assert one.statistics.failures == {"CANCELED": 1}
 
 
 def test_a_network_that_raises_fails_its_batch_and_is_made_anew() -> None:
