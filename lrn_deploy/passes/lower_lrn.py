@@ -20,7 +20,7 @@ makes every later channel NaN. Here each window is summed afresh, and a power th
 (inputs of 1e15 at AlexNet's parameters). Any other power takes a ``Pow``.
 
 At AlexNet's parameters the relative error stays below 4e-7, where the kernel's reaches 1e-4 for
-inputs of 1e4; where LRN hardly acts both are within the last two bits, and either may be the closer one.
+inputs of 1e4; where LRN hardly acts both are within the last two bits, and either may be closer.
 
 - ``slices`` adds a window of 5 as ``(a + b) + (c + d) + e``, where the pairs serve two windows each
   (three additions; ``log2`` of the size in general). A value reaches its own windows only.
