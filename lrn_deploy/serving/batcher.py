@@ -9,11 +9,8 @@ from __future__ import annotations
 
 import threading
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from concurrent.futures import Future
-from typing import Any, Protocol
-
-from numpy.typing import NDArray
 
 from lrn_deploy.serving.errors import (
     AbandonedError,
@@ -25,21 +22,8 @@ from lrn_deploy.serving.errors import (
 from lrn_deploy.serving.pending import Job, Outcome, PendingQueue, Timing
 from lrn_deploy.serving.policy import LatencyModel, Policy
 from lrn_deploy.serving.rows import join, split
+from lrn_deploy.serving.runner import Runner
 from lrn_deploy.serving.statistics import Statistics
-
-Array = NDArray[Any]
-
-
-class Runner(Protocol):
-    """What runs a batch; a backend's session is one."""
-
-    def run(self, feeds: Mapping[str, Array]) -> dict[str, Array]:
-        """Outputs of the network, each with as many rows as the feeds have."""
-        ...
-
-    def close(self) -> None:
-        """Release the network."""
-        ...
 
 
 class Batcher:

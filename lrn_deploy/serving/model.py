@@ -17,12 +17,13 @@ from lrn_deploy.backends.protocol import Session
 from lrn_deploy.backends.registry import check_device
 from lrn_deploy.bundle import Bundle, TensorSpec
 from lrn_deploy.errors import BadInputError
-from lrn_deploy.serving.batcher import Batcher, Runner
+from lrn_deploy.serving.batcher import Batcher
 from lrn_deploy.serving.datatypes import protocol_name
 from lrn_deploy.serving.describe import wire_shape
 from lrn_deploy.serving.errors import InvalidRequestError
 from lrn_deploy.serving.pending import Job, Outcome, PendingQueue
 from lrn_deploy.serving.policy import Adaptive, Fixed, Policy
+from lrn_deploy.serving.runner import Runner
 from lrn_deploy.serving.settings import DEFAULT_PRIORITY, PRIORITY_LEVELS, ModelSettings
 from lrn_deploy.serving.statistics import Statistics
 
