@@ -218,7 +218,8 @@ class EngineRecord(Record):
         build_seconds: Wall-clock time of parsing and building.
         peak_memory: Largest resident memory in bytes of the building process, from its start to
             the end of the build, all its libraries included; None if it cannot be told.
-        reproducible: Whether the same request gives the same bytes again on that machine.
+        reproducible: Whether the same request gives the same bytes again, for the same user of the
+            same machine and installation.
         realised: Whether the layers' types in the engine are those that the graph asks for;
             ``unknown`` until a GPU has told.
     """

@@ -58,7 +58,7 @@ class BuiltEngine:
         seconds: Wall-clock time of parsing and building.
         peak_memory: Largest resident memory of the process so far, in bytes; None elsewhere
             than on Linux.
-        reproducible: Whether the same request gives the same bytes again on this machine.
+        reproducible: Whether the same request gives the same bytes again in this environment.
     """
 
     data: bytes
