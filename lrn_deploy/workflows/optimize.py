@@ -17,6 +17,7 @@ from lrn_deploy.backends.protocol import Array
 from lrn_deploy.bundle import Artifact, ArtifactData, Bundle, sha256
 from lrn_deploy.errors import BadInputError, MissingError
 from lrn_deploy.passes.half_precision import half_precision
+from lrn_deploy.passes.lower_lrn import lower_lrn
 from lrn_deploy.passes.quantize import Activations, quantize
 from lrn_deploy.workflows.calibration import Calibration, calibration_inputs
 from lrn_deploy.workflows.engine_store import is_current
@@ -36,12 +37,15 @@ _SHORT = {"tensorrt": "trt"}
 # TensorRT takes symmetric activations only; elsewhere twice the steps behind a ReLU are free.
 _ACTIVATIONS: dict[str, Activations] = {"tensorrt": "int8", "cpu": "uint8"}
 
+# ONNX Runtime's CPU kernel for LRN is slow; its CUDA kernel and TensorRT's layer are not.
+_LOWERS_LRN = frozenset({"cpu"})
+
 Progress = Callable[[str, int, int], None]
 """Called with what is being done, and how many of how many steps are done."""
 
 
 def variant_name(target: str, precision: str) -> str:
-    """Name of the artifact; fp32 is the canonical graph itself.
+    """Name of the artifact; fp32 is the canonical graph itself, but for the CPU.
 
     Raises:
         BadInputError: If there is no such variant.
@@ -55,7 +59,9 @@ def variant_name(target: str, precision: str) -> str:
             f"The target {target} has no precision '{precision}'.",
             f"Choose one of {', '.join(PRECISIONS[target])}.",
         )
-    return SOURCE if precision == "fp32" else f"{_SHORT.get(target, target)}-{precision}"
+    if precision == "fp32" and target not in _LOWERS_LRN:
+        return SOURCE
+    return f"{_SHORT.get(target, target)}-{precision}"
 
 
 def optimize(
@@ -93,17 +99,22 @@ def optimize(
         raise BadInputError(
             f"{precision} is not calibrated.", "Leave --calibration out, or use --precision int8."
         )
-    if precision == "int8" and not keep_lrn_fp32:
+    if precision in ("fp32", "int8") and not keep_lrn_fp32:
         raise BadInputError(
-            "LRN has no int8 form; it stays in fp32.", "Leave --half-lrn out, or use fp16 or bf16."
+            "LRN has no int8 form; it stays in fp32."
+            if precision == "int8"
+            else "In an fp32 graph LRN is in fp32, too.",
+            "Leave --half-lrn out, or use fp16 or bf16.",
         )
     tell = on_progress or _silent
     tell("reading", 0, 1)
     images = calibration_inputs(bundle.manifest, calibration) if precision == "int8" else None
     options: dict[str, Any] = {"target": target, "precision": precision}
-    if images is None:
+    if target in _LOWERS_LRN:
+        options["lower_lrn"] = True
+    if precision in ("fp16", "bf16"):
         options["keep_lrn_fp32"] = keep_lrn_fp32
-    else:
+    if images is not None:
         options |= {"calibration": images.detail, "calibration_sha256": images.digest}
     source = bundle.manifest.artifact(SOURCE)
     tools = _tools(precision)
@@ -121,7 +132,7 @@ def optimize(
             activations=_ACTIVATIONS[target],
             lrn_layers=lrn_layers,
         )
-    else:
+    elif precision != "fp32":
         tell(f"casting to {precision}", 0, 1)
         done = half_precision(
             model,
@@ -131,6 +142,11 @@ def optimize(
         )
         if done.lossy:
             options["lossy_weights"] = done.lossy
+    if target in _LOWERS_LRN:
+        tell("lowering LRN", 0, 1)
+        left = {item.output: item.reason for item in lower_lrn(model) if item.reason}
+        if left:
+            options["lrn_left_alone"] = left
     model.metadata_props["precision"] = precision
     data = ir.to_proto(model).SerializeToString(deterministic=True)
     onnx.checker.check_model(data, full_check=True)

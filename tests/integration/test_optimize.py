@@ -31,7 +31,7 @@ from lrn_deploy.workflows.optimize import optimize, variant_name
 from tests.precision_graphs import Array, checked, inputs, run_all, small_network
 
 VARIANTS = (("tensorrt", "fp16"), ("tensorrt", "bf16"), ("tensorrt", "int8"), ("cuda", "fp16"))
-VARIANTS += (("cpu", "int8"),)
+VARIANTS += (("cpu", "int8"), ("cpu", "fp32"))
 NAMES = {"tensorrt": "trt", "cuda": "cuda", "cpu": "cpu"}
 
 variants = pytest.mark.parametrize(("target", "precision"), VARIANTS)
@@ -170,6 +170,18 @@ def test_a_network_without_lrn(tmp_path: Path) -> None:
         assert Budgets().budget(precision, "ordinary").holds(metrics)
 
 
+@pytest.mark.parametrize("precision", ["fp32", "int8"])
+def test_lrn_is_lowered_for_the_cpu(optimized: Bundle, precision: str) -> None:
+    artifact = optimized.manifest.artifact(f"cpu-{precision}")
+    assert artifact.options["lower_lrn"] is True
+    assert "lrn_left_alone" not in artifact.options
+    model = onnx.load_model_from_string(optimized.load(f"cpu-{precision}").data)
+    operators = [node.op_type for node in model.graph.node]
+    assert "LRN" not in operators
+    assert operators.count("Pad") == 2
+    assert operators.count("Sqrt") == 4
+
+
 def test_fp32_is_the_canonical_graph(digits: Bundle) -> None:
     assert variant_name("tensorrt", "fp32") == "model"
     assert optimize(digits, target="tensorrt", precision="fp32") is digits
@@ -182,6 +194,7 @@ def test_fp32_is_the_canonical_graph(digits: Bundle) -> None:
         ({"target": "cuda", "precision": "bf16"}, "cuda has no precision 'bf16'"),
         ({"target": "tensorrt", "precision": "fp8"}, "tensorrt has no precision 'fp8'"),
         ({"target": "tensorrt", "precision": "int8", "keep_lrn_fp32": False}, "no int8 form"),
+        ({"target": "cpu", "precision": "fp32", "keep_lrn_fp32": False}, "LRN is in fp32, too"),
         (
             {"target": "tensorrt", "precision": "fp16", "calibration": Path()},
             "fp16 is not calibrated",
