@@ -27,6 +27,7 @@ PACKAGES = {
     "onnxruntime-gpu": "inference on NVIDIA GPUs and the CPU (extra 'gpu')",
     "tensorrt": "TensorRT engines (extra 'tensorrt')",
     "tensorrt-rtx": "TensorRT-RTX engines (extra 'rtx')",
+    "openvino": "inference on the CPU by OpenVINO (extra 'openvino')",
     "scikit-learn": "two photographs and digit images to try (extra 'samples')",
 }
 """Distributions that matter here and what each gives."""

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from lrn_deploy.backends.onnxruntime import OnnxRuntimeBackend
+from lrn_deploy.backends.openvino import OpenVinoBackend
 from lrn_deploy.backends.protocol import Backend
 from lrn_deploy.backends.tensorrt import TensorRtBackend
 from lrn_deploy.backends.torch import TorchBackend
@@ -29,6 +30,20 @@ def artifact_backends(devices: Sequence[str] = DEVICES, *, threads: int = 0) -> 
         *(OnnxRuntimeBackend(device, threads=threads) for device in devices),
         *(TensorRtBackend(device) for device in devices if device != "cpu"),
     )
+
+
+def profile_backends(devices: Sequence[str] = DEVICES, *, threads: int = 0) -> tuple[Backend, ...]:
+    """:func:`artifact_backends`, and those that are measured but not validated: OpenVINO.
+
+    Args:
+        devices: The devices.
+        threads: Threads of one run on the CPU; 0 lets the runtime choose.
+
+    Raises:
+        BadInputError: If a device is not ``cpu``, ``cuda`` or ``cuda:N``.
+    """
+    more = (OpenVinoBackend(threads=threads),) if "cpu" in devices else ()
+    return (*artifact_backends(devices, threads=threads), *more)
 
 
 def torch_backends(devices: Sequence[str] = DEVICES) -> tuple[TorchBackend, ...]:

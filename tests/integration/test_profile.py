@@ -4,7 +4,7 @@ import json
 import shutil
 import subprocess
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -12,6 +12,8 @@ import numpy as np
 import pytest
 from onnx import TensorProto, helper
 
+from lrn_deploy.backends.openvino import OpenVinoBackend
+from lrn_deploy.backends.protocol import Probe
 from lrn_deploy.bundle import Artifact, Bundle
 from lrn_deploy.cli import run
 from lrn_deploy.errors import BadInputError
@@ -48,6 +50,15 @@ def report(digits: Path, tmp_path_factory: pytest.TempPathFactory) -> LatencyRep
     return profile(Bundle.open(Path(copy)), QUICK)
 
 
+@pytest.fixture(autouse=True, scope="module")
+def without_openvino() -> Iterator[None]:
+    """One backend, whether or not OpenVINO is installed."""
+    absent = Probe(False, None, "left out here")
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(OpenVinoBackend, "probe", lambda _self: absent)
+        yield
+
+
 @pytest.fixture
 def known_machine(monkeypatch: pytest.MonkeyPatch) -> None:
     """The machine's rates are not measured again; how that is done, other tests show."""
@@ -77,8 +88,11 @@ def test_the_command_measures_and_keeps_everything(
     printed = capsys.readouterr()
     answer = LatencyReport.model_validate_json(printed.out)
     assert answer == stored(bundle)
-    assert [row.batch for row in answer.rows] == [1, 2, 3]
-    for row in answer.rows:
+    measured = [row for row in answer.rows if row.samples]
+    assert [row.batch for row in measured] == [1, 2, 3]
+    (absent,) = (row for row in answer.rows if not row.samples)
+    assert (absent.backend, absent.reason) == ("openvino:cpu", "left out here")
+    for row in measured:
         assert row.summary is not None
         assert len(row.samples) == 6
         assert row.summary.count == sum(len(taken) for taken in row.samples)
@@ -123,7 +137,11 @@ def test_what_cannot_be_loaded_is_a_row_with_its_reason(bundle: Path) -> None:
     engine = opened.add_file("engines/e.plan", b"plan")
     opened = opened.add_artifact("engine", Artifact(**engine.model_dump(), format="tensorrt-rtx"))
     options = ProfileOptions(batches=(1,), effort=Effort(5, 1.0), devices=("cpu",), first_run=False)
-    rows = {row.artifact: row for row in profile(opened, options).rows}
+    rows = {
+        row.artifact: row
+        for row in profile(opened, options).rows
+        if not row.backend.startswith("openvino")
+    }
     assert "NoSuchOperator" in rows["broken"].reason
     assert rows["broken"].samples == ()
     assert "no backend on cpu runs the format tensorrt-rtx" in rows["engine"].reason
@@ -137,7 +155,7 @@ def test_a_runtime_that_dies_takes_its_own_process_only(
     dead = subprocess.CompletedProcess([], -6, "", "terminate called\nAborted\n")
     monkeypatch.setattr(first_run.subprocess, "run", lambda *_args, **_kwargs: dead)
     options = ProfileOptions(batches=(1,), devices=("cpu",))
-    (subject,) = profile_subjects.load_subjects(opened, ("model",), options, "this", print)
+    subject, _ = profile_subjects.load_subjects(opened, ("model",), options, "this", print)
     assert subject.session is None
     assert subject.reason == "the process ended with -6: Aborted"
 
@@ -160,7 +178,7 @@ def test_ctrl_c_keeps_what_was_measured(
     assert run(["profile", str(bundle), "--device", "cpu", "--max-batch", "2"]) == 130
     answer = stored(bundle)
     assert not answer.complete
-    (row,) = answer.rows
+    (row,) = (row for row in answer.rows if row.batch is not None)
     assert row.batch == 1
     assert len(row.samples) in (7, 8)
     assert row.summary is not None
@@ -185,7 +203,8 @@ def test_twice_the_same_within_the_spread_it_reports(bundle: Path, report: Laten
     again = profile(Bundle.open(bundle), QUICK)
     if disturbed(report, again):
         pytest.skip("the machine was too noisy, as the profiles themselves say")
-    for row, other in zip(report.rows, again.rows, strict=True):
+    measured = [[row for row in each.rows if row.samples] for each in (report, again)]
+    for row, other in zip(*measured, strict=True):
         assert row.summary is not None
         assert other.summary is not None
         assert row.summary.p5 <= other.summary.p50 <= row.summary.p95
@@ -257,6 +276,7 @@ def scaled(report: LatencyReport, factor: float, machine: float = 1.0) -> Latenc
             }
         )
         for row in report.rows
+        if row.samples
     )
     samples = tuple((machine * value,) for (value,) in taken["calibration"])
     calibration = report.calibration.model_copy(

@@ -1,0 +1,91 @@
+from __future__ import annotations
+
+import importlib.util
+
+import numpy as np
+import onnx
+import pytest
+from onnx import TensorProto, helper, numpy_helper
+
+from lrn_deploy.backends.openvino import OpenVinoBackend
+from lrn_deploy.bundle import ArtifactData
+from lrn_deploy.errors import BadInputError, DamagedError, MissingError
+from lrn_deploy.lrn import LrnSpec, reference
+
+installed = pytest.mark.skipif(
+    importlib.util.find_spec("openvino") is None,
+    reason="openvino is not installed (pip install 'lrn-deploy[openvino]')",
+)
+
+
+def model(*nodes: onnx.NodeProto, channels: int = 4) -> ArtifactData:
+    rng = np.random.default_rng(0)
+    weights = rng.standard_normal((8, channels, 3, 3)).astype(np.float32)
+    graph = helper.make_graph(
+        list(nodes),
+        "g",
+        [helper.make_tensor_value_info("x", TensorProto.FLOAT, ["batch", channels, 5, 5])],
+        [helper.make_tensor_value_info("y", TensorProto.FLOAT, None)],
+        [numpy_helper.from_array(weights, "w")],
+    )
+    made = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 18)], ir_version=10)
+    return ArtifactData("g", "onnx", made.SerializeToString())
+
+
+LRN = helper.make_node("LRN", ["x"], ["y"], size=3, alpha=0.3, beta=0.75, bias=2.0)
+CONV = helper.make_node("Conv", ["x", "w"], ["y"])
+
+
+@installed
+def test_lrn_as_it_is_defined_at_any_batch() -> None:
+    rng = np.random.default_rng(1)
+    with OpenVinoBackend().load(model(LRN)) as session:
+        assert (session.inputs[0].shape, session.inputs[0].dtype) == (("batch", 4, 5, 5), "float32")
+        for batch in (1, 3):
+            x = rng.standard_normal((batch, 4, 5, 5)).astype(np.float32)
+            truth = reference(x, LrnSpec(3, 0.3, 0.75, 2.0))
+            np.testing.assert_allclose(session.run({"x": x})["y"], truth, rtol=3e-6, atol=1e-7)
+
+
+@installed
+def test_outputs_are_copies_and_inputs_may_be_views() -> None:
+    x = np.random.default_rng(1).standard_normal((5, 5, 4, 2)).astype(np.float32).T
+    with OpenVinoBackend().load(model(CONV)) as session:
+        first = session.run({"x": x})["y"]
+        kept = first.copy()
+        session.run({"x": x + 1})
+        np.testing.assert_array_equal(first, kept)
+
+
+@installed
+def test_float32_is_float32_and_bf16_is_asked_for() -> None:
+    x = np.random.default_rng(1).standard_normal((2, 64, 5, 5)).astype(np.float32)
+    backend = OpenVinoBackend(precision="bf16")
+    if not backend.probe().available:
+        pytest.skip(backend.probe().detail)
+    with OpenVinoBackend().load(model(CONV, channels=64)) as exact:
+        truth = exact.run({"x": x})["y"]
+    with backend.load(model(CONV, channels=64)) as session:
+        error = np.linalg.norm(session.run({"x": x})["y"] - truth) / np.linalg.norm(truth)
+    assert backend.name == "openvino-bf16"
+    assert 1e-4 < error < 1e-2  # bf16 rounds to 2**-9
+
+
+@installed
+def test_refusals_say_why() -> None:
+    backend = OpenVinoBackend()
+    with pytest.raises(DamagedError, match=r"refuses the graph of 'g'.*NoSuchOperator"):
+        backend.load(model(helper.make_node("NoSuchOperator", ["x"], ["y"])))
+    with pytest.raises(DamagedError, match="refuses the graph of 'j'"):
+        backend.load(ArtifactData("j", "onnx", b"junk"))
+    with backend.load(model(LRN)) as session, pytest.raises(BadInputError, match="takes shape"):
+        session.run({"x": np.zeros((1, 3, 5, 5), np.float32)})
+
+
+def test_absent_it_says_which_extra_to_install(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(importlib.util, "find_spec", lambda _name: None)
+    probe = OpenVinoBackend().probe()
+    assert not probe.available
+    assert "lrn-deploy[openvino]" in probe.hint
+    with pytest.raises(MissingError, match="not installed"):
+        OpenVinoBackend().load(model(LRN))
