@@ -37,6 +37,7 @@ bench: $(DEV) ## Run the benchmarks; each writes benchmarks/results/*.json
 	@$(BIN)/python -m benchmarks.export_time
 	@$(BIN)/python -m benchmarks.zoo_parity
 	@$(BIN)/python -m benchmarks.engines
+	@$(BIN)/python -m benchmarks.lrn_operator
 
 binary: $(DEV) ## Build dist/lrn-server, the server as one executable file
 	@$(BIN)/python scripts/build_binary.py
