@@ -1,7 +1,8 @@
 """How long exporting AlexNet takes, against a bare ``torch.onnx.export(dynamo=True)``.
 
 Both start from the same module and end with a complete ONNX file on disk; ours also keeps each LRN
-whole, checks the graph in full, names its values and flushes the file to the disk.
+whole, checks the graph in full, names its values, and has the weights in that one file, where the
+other leaves them in a second one.
 """
 
 from __future__ import annotations

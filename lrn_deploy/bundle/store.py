@@ -45,7 +45,9 @@ def writing(path: Path) -> Iterator[None]:
 
 
 def write_atomic(path: Path, data: bytes) -> None:
-    """Write ``data`` under a temporary name beside ``path``, flush it, and rename it to ``path``.
+    """Write ``data`` under a temporary name beside ``path``, and rename it to ``path``.
+
+    What a power cut may still lose afterwards, the digests in the manifest tell.
 
     Raises:
         CannotWriteError: If that fails; an existing ``path`` is then as it was.
@@ -56,8 +58,6 @@ def write_atomic(path: Path, data: bytes) -> None:
         try:
             with os.fdopen(handle, "wb") as file:
                 file.write(data)
-                file.flush()
-                os.fsync(file.fileno())
             Path(temporary).chmod(0o644)
             Path(temporary).replace(path)
         except BaseException:

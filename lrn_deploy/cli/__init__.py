@@ -35,6 +35,7 @@ COMMANDS = {
     "classify": "Classify images with a bundle's network.",
     "deploy": "Export, validate and make ready, in one go.",
     "serve": "Answer requests with the networks of bundles: HTTP and gRPC.",
+    "report": "Draw what validate and profile found as one HTML page.",
     "inspect": "Show what a bundle holds: graph, LRN layers, artifacts.",
     "doctor": "Tell what can run on this machine, and how to enable more.",
 }

@@ -11,6 +11,7 @@ import onnx_ir as ir
 from lrn_deploy import __version__
 from lrn_deploy.bundle import LayerTensor, LrnLayer, Preprocessing, TensorSpec
 from lrn_deploy.errors import BadInputError
+from lrn_deploy.export.serialize import serialize
 from lrn_deploy.network import Network
 from lrn_deploy.passes.legalize_lrn import legalize_lrn
 
@@ -23,7 +24,7 @@ MAX_OPSET = 20
 MAX_IR_VERSION = 10
 MODEL_LIMIT = 2**31 - 1
 SMALL_WEIGHT = 4096
-"""Weights of up to so many bytes (shapes, scalars) are checked with their values."""
+"""Weights of up to so many bytes (shapes, scalars) stay in the graph that is checked."""
 WRAPPED = "network"
 """Attribute under which the preprocessing wrapper holds the network."""
 
@@ -79,14 +80,13 @@ def to_onnx(
         },
     )
     model.ir_version = min(model.ir_version, MAX_IR_VERSION)
-    weights_held = [value.const_value for value in model.graph.initializers.values()]
-    weight_bytes = sum(tensor.nbytes for tensor in weights_held if tensor is not None)
-    if weight_bytes > MODEL_LIMIT:
+    large = _take_large_weights(model.graph)
+    if sum(tensor.nbytes for tensor in large.values()) > MODEL_LIMIT:
         raise BadInputError("The network is larger than 2 GiB, more than one ONNX file can hold.")
-    proto = ir.to_proto(model)
-    check_graph(proto)
+    skeleton = ir.to_proto(model)
+    check_graph(skeleton, large)
     return OnnxExport(
-        data=proto.SerializeToString(),
+        data=serialize(skeleton, large),
         inputs=tuple(_tensor_spec(value) for value in model.graph.inputs),
         outputs=tuple(_tensor_spec(value) for value in model.graph.outputs),
         lrn_layers=tuple(
@@ -107,32 +107,34 @@ def to_onnx(
     )
 
 
-def check_graph(proto: onnx.ModelProto) -> None:
+def check_graph(skeleton: onnx.ModelProto, weights: dict[str, ir.TensorProtocol]) -> None:
     """Run the full ONNX checker, with strict shape inference, on all but the weights' bytes.
 
-    Large weights stand as graph inputs in what is checked: a quarter of a gigabyte of them would
+    The weights stand as graph inputs in what is checked: a quarter of a gigabyte of them would
     take longer to check than the graph took to make.
 
     Raises:
         onnx.checker.ValidationError: If the graph is not valid.
     """
-    skeleton = onnx.ModelProto()
-    skeleton.ir_version = proto.ir_version
-    skeleton.opset_import.extend(proto.opset_import)
-    graph = skeleton.graph
-    graph.name = proto.graph.name
-    graph.node.extend(proto.graph.node)
-    graph.input.extend(proto.graph.input)
-    graph.output.extend(proto.graph.output)
-    graph.value_info.extend(proto.graph.value_info)
-    for tensor in proto.graph.initializer:
-        if len(tensor.raw_data) > SMALL_WEIGHT:
-            graph.input.append(
-                onnx.helper.make_tensor_value_info(tensor.name, tensor.data_type, tensor.dims)
-            )
-        else:
-            graph.initializer.append(tensor)
-    onnx.checker.check_model(skeleton, full_check=True)
+    checked = onnx.ModelProto()
+    checked.CopyFrom(skeleton)
+    checked.graph.input.extend(
+        onnx.helper.make_tensor_value_info(name, tensor.dtype.value, list(tensor.shape.numpy()))
+        for name, tensor in weights.items()
+    )
+    onnx.checker.check_model(checked, full_check=True)
+
+
+def _take_large_weights(graph: ir.Graph) -> dict[str, ir.TensorProtocol]:
+    """Take all but small weights (shapes, scalars) out of the graph, by name."""
+    large = {
+        name: value.const_value
+        for name, value in graph.initializers.items()
+        if value.const_value is not None and value.const_value.nbytes > SMALL_WEIGHT
+    }
+    for name in large:
+        del graph.initializers[name]
+    return large
 
 
 def _module_and_example(

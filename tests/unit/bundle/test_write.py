@@ -48,7 +48,7 @@ def test_full_disk_leaves_the_old_file_and_nothing_else(
 ) -> None:
     file = tmp_path / "file"
     write_atomic(file, b"old")
-    monkeypatch.setattr(os, "fsync", full_disk)
+    monkeypatch.setattr(Path, "replace", full_disk)
     with pytest.raises(CannotWriteError, match="No space left on device") as caught:
         write_atomic(file, b"new")
     assert caught.value.exit_code == 5
@@ -62,10 +62,10 @@ def test_interrupted_write_leaves_the_old_file_and_nothing_else(
     file = tmp_path / "file"
     write_atomic(file, b"old")
 
-    def interrupt(_descriptor: int) -> None:
+    def interrupt(*_: object) -> None:
         raise KeyboardInterrupt
 
-    monkeypatch.setattr(os, "fsync", interrupt)
+    monkeypatch.setattr(Path, "replace", interrupt)
     with pytest.raises(KeyboardInterrupt):
         write_atomic(file, b"new")
     assert file.read_bytes() == b"old"
@@ -92,7 +92,7 @@ def test_update_leaves_the_old_manifest_on_a_full_disk(
 ) -> None:
     before = (bundle.path / "manifest.json").read_bytes()
     with monkeypatch.context() as patch:
-        patch.setattr(os, "fsync", full_disk)
+        patch.setattr(Path, "replace", full_disk)
         with pytest.raises(CannotWriteError):
             bundle.update(default="other")
     assert (bundle.path / "manifest.json").read_bytes() == before
