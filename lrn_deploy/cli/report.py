@@ -1,0 +1,53 @@
+"""``lrn-deploy report``."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import click
+
+from lrn_deploy.cli.options import bundle_argument
+from lrn_deploy.cli.output import emit, json_option, people
+
+
+@click.command("report")
+@bundle_argument
+@click.option(
+    "-o",
+    "--output",
+    type=click.Path(path_type=Path, dir_okay=False),
+    metavar="FILE",
+    help="Where to write the page. Default: reports/report.html in the bundle.",
+)
+@json_option
+def command(bundle: Path, output: Path | None, as_json: bool) -> None:
+    """Draw a bundle's reports as one HTML page that needs no other file.
+
+    Shows what 'validate' and 'profile' wrote: verdict, artifacts, errors against their budgets,
+    LRN layers, latencies and throughput. Nothing is run or measured; draw it again at any time.
+    Exits with 2 if the bundle has neither report.
+
+    \b
+    Example:
+      lrn-deploy report alexnet
+      lrn-deploy report alexnet -o alexnet.html
+    """
+    from lrn_deploy.bundle import Bundle, write_atomic
+    from lrn_deploy.report.page import FILE, render, state
+    from lrn_deploy.report.source import read_source
+
+    opened = Bundle.open(bundle)
+    source = read_source(opened)
+    page = output or bundle / FILE
+    write_atomic(page, render(source).encode())
+    missing = [
+        name
+        for name, report in (("validate", source.parity), ("profile", source.latency))
+        if report is None
+    ]
+    say = people(as_json)
+    say.print(f"Page: {page}")
+    for name in missing:
+        say.print(f"Without what 'lrn-deploy {name} {bundle}' would add.")
+    if as_json:
+        emit({"page": str(page), "state": state(source), "missing": missing})

@@ -1,0 +1,84 @@
+"""What the page is drawn from: the manifest, and those reports that are there."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TypeVar
+
+from pydantic import BaseModel, ValidationError
+
+from lrn_deploy.bundle import Bundle, Manifest
+from lrn_deploy.errors import BadInputError, DamagedError
+from lrn_deploy.latency.report import LatencyReport
+from lrn_deploy.parity.report import ParityReport
+
+PARITY = "reports/parity.json"
+LATENCY = "reports/latency.json"
+
+Report = TypeVar("Report", bound=BaseModel)
+
+
+@dataclass(frozen=True)
+class Source:
+    """All that the page shows.
+
+    Attributes:
+        manifest: The bundle's manifest.
+        parity: What ``validate`` found; None if it has not run.
+        latency: What ``profile`` found; None if it has not run.
+    """
+
+    manifest: Manifest
+    parity: ParityReport | None
+    latency: LatencyReport | None
+
+    @property
+    def unchecked(self) -> tuple[str, ...]:
+        """Artifacts that are not those that ``validate`` saw: made or changed since."""
+        seen = self.parity.artifacts if self.parity else {}
+        artifacts = self.manifest.artifacts
+        return tuple(name for name, item in artifacts.items() if seen.get(name) != item.sha256)
+
+    @property
+    def outdated(self) -> tuple[str, ...]:
+        """Artifacts whose times are those of other bytes: changed or removed since ``profile``."""
+        rows = self.latency.rows if self.latency else ()
+        known = {name: item.sha256 for name, item in self.manifest.artifacts.items()}
+        old = (r.artifact for r in rows if r.bundle == "this" and known.get(r.artifact) != r.sha256)
+        return tuple(dict.fromkeys(old))
+
+
+def read_source(bundle: Bundle) -> Source:
+    """Read a bundle's reports.
+
+    Raises:
+        BadInputError: If there is none.
+        DamagedError: If one is there that cannot be read.
+    """
+    parity = _read(bundle.path, PARITY, ParityReport, "validate")
+    latency = _read(bundle.path, LATENCY, LatencyReport, "profile")
+    if parity is None and latency is None:
+        raise BadInputError(
+            f"Bundle '{bundle.path}' has no reports to draw a page from.",
+            f"Make one with 'lrn-deploy validate {bundle.path}' "
+            f"or 'lrn-deploy profile {bundle.path}'.",
+        )
+    return Source(bundle.manifest, parity, latency)
+
+
+def _read(folder: Path, file: str, model: type[Report], command: str) -> Report | None:
+    hint = f"Make it again with 'lrn-deploy {command} {folder}'."
+    try:
+        return model.model_validate_json((folder / file).read_bytes())
+    except (FileNotFoundError, NotADirectoryError):
+        return None
+    except OSError as error:
+        raise DamagedError(f"'{folder / file}' cannot be read: {error.strerror}.", hint) from error
+    except ValidationError as error:
+        first = error.errors()[0]
+        where = ".".join(str(part) for part in first["loc"])
+        place = f" at '{where}'" if where else ""
+        raise DamagedError(
+            f"'{folder / file}' cannot be used: {first['msg']}{place}.", hint
+        ) from error
