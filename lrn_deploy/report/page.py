@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from datetime import UTC, datetime
 
 from lrn_deploy import __version__
@@ -116,14 +117,17 @@ def _correct(source: Source) -> str:
         more = len(report.caught_by) - NAMED_FAILURES
         return f"Caught by: {shown}{f' and {more} more' if more > 0 else ''}."
     ran = {check.artifact for check in report.checks if check.artifact and check.metrics}
-    count = sum(check.verdict != "skipped" for check in report.checks)
-    limited = sum(check.verdict == "limited" for check in report.checks)
-    unrun = [name for name in report.artifacts if name not in ran]
-    said = f"{_count(len(ran), 'artifact')} in {_count(count, 'check')} against {report.reference}"
+    verdicts = Counter(check.verdict for check in report.checks)
+    limited, unjudged = verdicts["limited"], verdicts["unjudged"]
+    checks = _count(verdicts.total() - verdicts["skipped"] - unjudged, "check")
+    said = f"{_count(len(ran), 'artifact')} in {checks} against {report.reference}"
     if limited:
         said += f"; {limited} limited by the runtime's own LRN kernel, the others within budget."
     else:
         said += "; every error within its budget."
+    if unjudged:
+        said += f" {_count(unjudged, 'comparison')} more told but not judged."
+    unrun = [name for name in report.artifacts if name not in ran]
     return said + (f" Not run here: {', '.join(unrun)}." if unrun else "")
 
 

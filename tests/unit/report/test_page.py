@@ -123,6 +123,16 @@ def test_the_verdict_comes_first(source: Source) -> None:
     assert "Fastest: at batch 1 model on openvino:cpu, median 2.09 ms (noisy)" in text
 
 
+def test_what_is_not_judged_is_not_counted_as_within_budget(
+    manifest: Manifest, parity: ParityReport
+) -> None:
+    told = parity.checks[0].model_copy(update={"verdict": "unjudged", "budget": None})
+    only = parity.model_copy(update={"checks": (parity.checks[0], told)})
+    text = read(render(Source(manifest, only, None))).text
+    assert "1 artifact in 1 check against PyTorch 2; every error within its budget." in text
+    assert "1 comparison more told but not judged." in text
+
+
 def test_a_failure_names_what_caught_it(manifest: Manifest, parity: ParityReport) -> None:
     names = tuple(f"check {at}" for at in range(7))
     failed = parity.model_copy(update={"verdict": "fail", "caught_by": names})
