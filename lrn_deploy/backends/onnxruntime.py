@@ -37,14 +37,18 @@ class OnnxRuntimeBackend:
     Args:
         device: ``cpu``, ``cuda`` or ``cuda:N``.
         threads: Threads of one run on the CPU; 0 lets ONNX Runtime choose.
+        gpu_memory: Most bytes that it may take on a GPU; None for all that is free.
     """
 
     name = "onnxruntime"
     formats = frozenset({"onnx"})
 
-    def __init__(self, device: str = "cpu", *, threads: int = 0) -> None:
+    def __init__(
+        self, device: str = "cpu", *, threads: int = 0, gpu_memory: int | None = None
+    ) -> None:
         self.device = device
         self.threads = threads
+        self.gpu_memory = gpu_memory
         self._kind, _, index = device.partition(":")
         self._index = int(index or 0)
 
@@ -80,13 +84,14 @@ class OnnxRuntimeBackend:
             raise MissingError(
                 f"ONNX Runtime cannot run on {self.device}: {probe.detail}", probe.hint
             )
-        return OnnxRuntimeSession(artifact, _PROVIDERS[self._kind], self._index, self.threads)
+        providers = _provider_options(_PROVIDERS[self._kind], self._index, self.gpu_memory)
+        return OnnxRuntimeSession(artifact, providers, self.threads)
 
 
 class OnnxRuntimeSession(SessionBase):
     """One ONNX graph loaded in ONNX Runtime."""
 
-    def __init__(self, artifact: ArtifactData, provider: str, index: int, threads: int) -> None:
+    def __init__(self, artifact: ArtifactData, providers: list[Any], threads: int) -> None:
         import onnxruntime
 
         options = onnxruntime.SessionOptions()
@@ -94,13 +99,14 @@ class OnnxRuntimeSession(SessionBase):
         options.log_severity_level = 4  # its errors are raised, and told once
         try:
             self._session: Any = onnxruntime.InferenceSession(
-                artifact.data, options, providers=_provider_options(provider, index)
+                artifact.data, options, providers=providers
             )
         except Exception as error:  # ONNX Runtime's own exceptions share no other base class
             raise DamagedError(
                 f"ONNX Runtime refuses the graph of '{artifact.name}': {_first_line(error)}",
                 "Check the graph with 'lrn-deploy inspect', or export it again.",
             ) from error
+        provider = providers[0][0] if isinstance(providers[0], tuple) else providers[0]
         if self._session.get_providers()[0] != provider:
             raise MissingError(
                 f"ONNX Runtime fell back to {self._session.get_providers()[0]} "
@@ -128,10 +134,12 @@ class OnnxRuntimeSession(SessionBase):
         self._session = None
 
 
-def _provider_options(provider: str, index: int) -> list[Any]:
+def _provider_options(provider: str, index: int, gpu_memory: int | None = None) -> list[Any]:
     if provider == "CUDAExecutionProvider":
         # TF32 would break fp32 parity; the plain names are what every version understands.
-        return [(provider, {"device_id": index, "use_tf32": 0})]
+        options = {"device_id": index, "use_tf32": 0}
+        limit = {} if gpu_memory is None else {"gpu_mem_limit": gpu_memory}
+        return [(provider, options | limit)]
     return [provider]
 
 

@@ -14,12 +14,15 @@ from lrn_deploy.errors import BadInputError
 DEVICES = ("cpu", "cuda")
 
 
-def artifact_backends(devices: Sequence[str] = DEVICES, *, threads: int = 0) -> tuple[Backend, ...]:
+def artifact_backends(
+    devices: Sequence[str] = DEVICES, *, threads: int = 0, gpu_memory: int | None = None
+) -> tuple[Backend, ...]:
     """Every backend that runs artifacts, on every device, whether it can run here or not.
 
     Args:
         devices: The devices.
         threads: Threads of one run on the CPU; 0 lets the runtime choose.
+        gpu_memory: Most bytes of GPU memory that one artifact may take; None for all that is free.
 
     Raises:
         BadInputError: If a device is not ``cpu``, ``cuda`` or ``cuda:N``.
@@ -27,8 +30,8 @@ def artifact_backends(devices: Sequence[str] = DEVICES, *, threads: int = 0) -> 
     for device in devices:
         check_device(device)
     return (
-        *(OnnxRuntimeBackend(device, threads=threads) for device in devices),
-        *(TensorRtBackend(device) for device in devices if device != "cpu"),
+        *(OnnxRuntimeBackend(item, threads=threads, gpu_memory=gpu_memory) for item in devices),
+        *(TensorRtBackend(item, memory_limit=gpu_memory) for item in devices if item != "cpu"),
     )
 
 

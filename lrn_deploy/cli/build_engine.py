@@ -3,19 +3,16 @@
 from __future__ import annotations
 
 import logging
-import re
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
 
-from lrn_deploy.cli.options import bundle_argument
+from lrn_deploy.cli.options import bundle_argument, parse_bytes
 from lrn_deploy.cli.output import emit, json_option, people, progress
 
 if TYPE_CHECKING:
     from lrn_deploy.bundle import Artifact
-
-_UNITS = {"": 1, "K": 2**10, "M": 2**20, "G": 2**30}
 
 
 def _parse_batch(_ctx: click.Context, _param: click.Parameter, value: str) -> tuple[int, int, int]:
@@ -25,16 +22,6 @@ def _parse_batch(_ctx: click.Context, _param: click.Parameter, value: str) -> tu
         raise click.BadParameter(f"'{value}' is no profile; write 1,8,32 for instance.")
     low, best, high = (int(part) for part in parts)
     return low, best, high
-
-
-def _parse_bytes(_ctx: click.Context, _param: click.Parameter, value: str | None) -> int | None:
-    """Callback of ``--workspace SIZE``."""
-    if value is None:
-        return None
-    found = re.fullmatch(r"(\d+)([KMG]?)(?:i?B)?", value.strip(), re.IGNORECASE)
-    if found is None or int(found[1]) == 0:
-        raise click.BadParameter(f"'{value}' is no size; write 512M or 4G for instance.")
-    return int(found[1]) * _UNITS[found[2].upper()]
 
 
 @click.command("build-engine")
@@ -72,7 +59,7 @@ def _parse_bytes(_ctx: click.Context, _param: click.Parameter, value: str | None
 @click.option(
     "--workspace",
     metavar="SIZE",
-    callback=_parse_bytes,
+    callback=parse_bytes,
     help="Limit of scratch GPU memory, 4G for instance. Default: the builder's own.",
 )
 @click.option(

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from lrn_deploy.cli.options import bundle_argument
+from lrn_deploy.cli.options import bundle_argument, gpu_memory_option
 from lrn_deploy.cli.output import emit, json_option, people, progress
 from lrn_deploy.errors import CHECK_FAILED, DONE
 
@@ -37,6 +37,7 @@ if TYPE_CHECKING:
     help="Images that the network takes at once.",
 )
 @click.option("--device", default="cpu", show_default=True, help="cpu, cuda or cuda:N.")
+@gpu_memory_option
 @click.option("--artifact", metavar="NAME", help="Run this artifact, not the bundle's default.")
 @click.option("--jsonl", is_flag=True, help="Print one JSON object for each image, as they come.")
 @click.option(
@@ -60,6 +61,7 @@ def command(
     top: int,
     batch_size: int,
     device: str,
+    gpu_memory: int | None,
     artifact: str | None,
     jsonl: bool,
     max_pixels: int,
@@ -92,7 +94,7 @@ def command(
     sources = collect(images, stdin=sys.stdin.buffer, limits=limits)
     name = artifact or manifest.default
     kind = manifest.artifact(name).format
-    backends = artifact_backends([device])
+    backends = artifact_backends([device], gpu_memory=gpu_memory)
     backend = next((one for one in backends if kind in one.formats), backends[0])
 
     results = []

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
@@ -13,6 +14,8 @@ if TYPE_CHECKING:
 
     from lrn_deploy.bundle import Manifest
     from lrn_deploy.export import ExportRequest
+
+_UNITS = {"": 1, "K": 2**10, "M": 2**20, "G": 2**30}
 
 Function = TypeVar("Function", bound=Callable[..., Any])
 
@@ -34,6 +37,26 @@ def bundle_output(function: Function) -> Function:
 
 bundle_argument = click.argument("bundle", type=click.Path(path_type=Path))
 """The positional argument BUNDLE, passed as ``bundle``."""
+
+
+def gpu_memory_option(function: Function) -> Function:
+    """Add ``--gpu-memory SIZE``, passed as ``gpu_memory`` in bytes or None."""
+    return click.option(
+        "--gpu-memory",
+        metavar="SIZE",
+        callback=parse_bytes,
+        help="Most GPU memory that the bundle may take, 2G for instance; checked at load.",
+    )(function)
+
+
+def parse_bytes(_ctx: click.Context, _param: click.Parameter, value: str | None) -> int | None:
+    """Callback of options that take a SIZE: bytes, or with K, M or G."""
+    if value is None:
+        return None
+    found = re.fullmatch(r"(\d+)([KMG]?)(?:i?B)?", value.strip(), re.IGNORECASE)
+    if found is None or int(found[1]) == 0:
+        raise click.BadParameter(f"'{value}' is no size; write 512M or 4G for instance.")
+    return int(found[1]) * _UNITS[found[2].upper()]
 
 
 def parse_shape(

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from lrn_deploy.cli.options import bundle_argument
+from lrn_deploy.cli.options import bundle_argument, gpu_memory_option
 from lrn_deploy.cli.output import emit, json_option, people, progress
 from lrn_deploy.errors import CHECK_FAILED, DONE
 
@@ -40,6 +40,7 @@ if TYPE_CHECKING:
 @click.option("--max-error", type=float, help="Budget of the relative L2 error.")
 @click.option("--max-active-error", type=float, help="The same on inputs that make LRN act.")
 @click.option("--max-probe-error", type=float, help="The same of one LRN layer alone.")
+@gpu_memory_option
 @json_option
 @click.pass_context
 def command(
@@ -52,6 +53,7 @@ def command(
     max_error: float | None,
     max_active_error: float | None,
     max_probe_error: float | None,
+    gpu_memory: int | None,
     as_json: bool,
 ) -> None:
     """Compare every artifact of a bundle with the network in PyTorch.
@@ -76,6 +78,7 @@ def command(
         budgets=Budgets(max_error, max_active_error, max_probe_error),
         layerwise=layerwise,
         devices=devices or None,
+        gpu_memory=gpu_memory,
     )
     with progress() as bar:
         task = bar.add_task("opening the bundle", total=None)

@@ -22,6 +22,7 @@ class ValidateOptions:
         budgets: The error budgets.
         layerwise: Compare every layer, and name the first over budget.
         devices: Where to run; None takes every device that is there.
+        gpu_memory: Most bytes of GPU memory that one artifact may take; None for all that is free.
     """
 
     images: Path | None = None
@@ -29,6 +30,7 @@ class ValidateOptions:
     budgets: Budgets = field(default_factory=Budgets)
     layerwise: bool = False
     devices: tuple[str, ...] | None = None
+    gpu_memory: int | None = None
 
     def __post_init__(self) -> None:
         if not self.batches or min(self.batches) < 1:

@@ -165,7 +165,7 @@ class _Validation:
         """One artifact on every backend that can run here, or the reasons why none can."""
         backends = [
             backend
-            for backend in artifact_backends(self._devices())
+            for backend in artifact_backends(self._devices(), gpu_memory=self.options.gpu_memory)
             if artifact.format in backend.formats
         ]
         if not backends:

@@ -2,7 +2,9 @@ from __future__ import annotations
 
 import pytest
 
+from lrn_deploy.backends.onnxruntime import OnnxRuntimeBackend
 from lrn_deploy.backends.registry import artifact_backends, torch_backends
+from lrn_deploy.backends.tensorrt import TensorRtBackend
 from lrn_deploy.errors import BadInputError
 
 
@@ -26,3 +28,11 @@ def test_what_names_no_device(device: str) -> None:
 
 def test_a_gpu_by_its_number() -> None:
     assert {item.device for item in artifact_backends(["cuda:1"])} == {"cuda:1"}
+
+
+def test_a_limit_of_gpu_memory_reaches_every_backend_of_a_gpu() -> None:
+    cpu, cuda, engines = artifact_backends(["cpu", "cuda:1"], gpu_memory=2**31)
+    assert isinstance(cuda, OnnxRuntimeBackend)
+    assert isinstance(engines, TensorRtBackend)
+    assert (cpu.device, cuda.device, engines.device) == ("cpu", "cuda:1", "cuda:1")
+    assert cuda.gpu_memory == engines.memory_limit == 2**31
