@@ -119,7 +119,7 @@ def _table(report: ParityReport) -> Table:
     """The worst check of each artifact, backend and kind of inputs."""
     from rich.table import Table
 
-    from lrn_deploy.parity.report import worst
+    from lrn_deploy.parity.report import grouped, worst
 
     table = Table(box=None, pad_edge=False)
     for title in ("artifact", "backend", "check"):
@@ -128,16 +128,16 @@ def _table(report: ParityReport) -> Table:
         table.add_column(title, justify="right", no_wrap=True)
     table.add_column("verdict", no_wrap=True)
     ran = {check.artifact for check in report.checks if check.metrics is not None}
-    for checks in _groups(report.checks):
+    for checks in grouped(report.checks):
         shown = worst(checks)
         if shown.verdict == "skipped" and shown.artifact in ran:
             continue  # it ran on another backend, and the report says where it did not
         table.add_row(
             shown.artifact or "(reference)",
             shown.backend,
-            _what(shown),
-            _error(shown),
-            _signal(shown),
+            shown.group,
+            _number(shown.error),
+            _number(shown.signal_error),
             f"{shown.budget.relative_l2:.0e}" if shown.budget else "-",
             shown.verdict,
         )
@@ -169,11 +169,11 @@ def _drift_lines(report: ParityReport) -> list[str]:
 
 def _reasons(checks: Sequence[Check]) -> list[str]:
     """A line for each row of the table that is no plain pass."""
-    from lrn_deploy.parity.report import worst
+    from lrn_deploy.parity.report import grouped, worst
 
     lines = []
     ran = {check.artifact for check in checks if check.metrics is not None}
-    for group in _groups(checks):
+    for group in grouped(checks):
         shown = worst(group)
         if shown.verdict == "fail":
             lines.append(f"Failed: {_describe(shown)}: {shown.reason}")
@@ -190,34 +190,10 @@ def _describe(check: Check) -> str:
     parts += {"probe": ["LRN alone"], "layer": ["layer"]}.get(check.kind, [])
     parts += [part for part in (check.subject, check.inputs) if part]
     parts += [f"batch {check.batch}"] if check.batch else []
-    return ", ".join(parts) + (f" (relative L2 {_error(check)})" if check.metrics else "")
+    return ", ".join(parts) + (f" (relative L2 {_number(check.error)})" if check.metrics else "")
 
 
-def _groups(checks: Sequence[Check]) -> list[list[Check]]:
-    groups: dict[tuple[str, str, str], list[Check]] = {}
-    for check in checks:
-        groups.setdefault((check.artifact, check.backend, _what(check)), []).append(check)
-    return list(groups.values())
-
-
-def _what(check: Check) -> str:
-    if check.kind == "outputs" and check.inputs:
-        return check.inputs
-    return {"outputs": "outputs", "probe": "LRN alone", "layer": "layers"}.get(check.kind, "itself")
-
-
-def _error(check: Check) -> str:
-    if check.metrics is None:
+def _number(value: float | None) -> str:
+    if value is None:
         return "-"
-    each = check.budget is not None and check.budget.each_input
-    return _number(check.metrics.worst_relative_l2 if each else check.metrics.relative_l2)
-
-
-def _signal(check: Check) -> str:
-    signal = check.metrics.error_over_signal if check.metrics else None
-    judged = check.budget is not None and check.budget.error_over_signal is not None
-    return "-" if signal is None or not judged else _number(signal)
-
-
-def _number(value: float) -> str:
     return f"{value:.1e}" if math.isfinite(value) else str(value)

@@ -70,6 +70,28 @@ class Check(Record):
         return f"{what} on {self.inputs}" if self.inputs else what
 
     @property
+    def group(self) -> str:
+        """What kind of check it is, for tables that show the worst of each."""
+        if self.kind == "outputs" and self.inputs:
+            return self.inputs
+        names: dict[Kind, str] = {"outputs": "outputs", "probe": "LRN alone", "layer": "layers"}
+        return names.get(self.kind, "itself")
+
+    @property
+    def error(self) -> float | None:
+        """The relative L2 error that is held against the budget; None if it did not run."""
+        if self.metrics is None:
+            return None
+        each = self.budget is not None and self.budget.each_input
+        return self.metrics.worst_relative_l2 if each else self.metrics.relative_l2
+
+    @property
+    def signal_error(self) -> float | None:
+        """The error over signal; None if it did not run or is not judged."""
+        judged = self.budget is not None and self.budget.error_over_signal is not None
+        return self.metrics.error_over_signal if self.metrics and judged else None
+
+    @property
     def severity(self) -> float:
         """For finding the worst of several checks: above 1 the budget is exceeded."""
         if self.metrics is None or self.budget is None:
@@ -137,6 +159,14 @@ class ParityReport(Record):
 def caught_by(checks: Iterable[Check]) -> tuple[str, ...]:
     """Names of the checks that failed, each once, in order."""
     return tuple(dict.fromkeys(check.name for check in checks if check.verdict == "fail"))
+
+
+def grouped(checks: Iterable[Check]) -> list[list[Check]]:
+    """The checks of each artifact, backend and :attr:`Check.group`, in order."""
+    groups: dict[tuple[str, str, str], list[Check]] = {}
+    for check in checks:
+        groups.setdefault((check.artifact, check.backend, check.group), []).append(check)
+    return list(groups.values())
 
 
 def worst(checks: Iterable[Check]) -> Check:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 
-from lrn_deploy.parity.report import Check, ParityReport, worst
+from lrn_deploy.parity.report import Check, ParityReport, grouped, worst
 from lrn_deploy.report.markup import Child, Markup, bullets, el, number, section, short, table
 from lrn_deploy.report.svg import Line, budget_bar, line_chart
 
@@ -16,7 +16,7 @@ def parity(report: ParityReport | None) -> Markup:
     if report is None:
         return section("Parity", el("p", MISSING), id_="parity")
     ran = {check.artifact for check in report.checks if check.metrics is not None}
-    shown = [worst(group) for group in _groups(report.checks)]
+    shown = [worst(group) for group in grouped(report.checks)]
     # One that ran on another backend need not say again where it did not.
     shown = [item for item in shown if item.verdict != "skipped" or item.artifact not in ran]
     titles = ("artifact", "backend", "check", "relative L2", "over signal", "budget")
@@ -24,9 +24,9 @@ def parity(report: ParityReport | None) -> Markup:
         (
             item.artifact or "(reference)",
             item.backend,
-            _what(item),
-            number(_error(item)),
-            number(_signal(item)),
+            item.group,
+            number(item.error),
+            number(item.signal_error),
             number(item.budget.relative_l2 if item.budget else None),
             _bar(item),
             _state(item),
@@ -103,7 +103,7 @@ def drift(report: ParityReport | None) -> Markup:
         rows: list[tuple[Child, ...]] = []
         for name, checks in layers.items():
             shown = worst(checks)
-            error = number(_error(shown))
+            error = number(shown.error)
             rows.append((name, shown.inputs, error, _bar(shown), _state(shown)))
         titles = ("layer", "worst on", "relative L2", "of the budget", "verdict")
         if rows:
@@ -114,7 +114,7 @@ def drift(report: ParityReport | None) -> Markup:
 def _line(name: str, checks: Sequence[Check]) -> Line:
     points, marks = [], []
     for check in sorted(checks, key=lambda check: _amplitude(check) or 0.0):
-        amplitude, error = _amplitude(check), _error(check)
+        amplitude, error = _amplitude(check), check.error
         assert amplitude is not None
         assert error is not None
         points.append((amplitude, error))
@@ -145,31 +145,6 @@ def _by_place(checks: Iterable[Check], kind: str) -> dict[tuple[str, str], list[
         if check.kind == kind:
             groups.setdefault((check.artifact, check.backend), []).append(check)
     return groups
-
-
-def _groups(checks: Sequence[Check]) -> list[list[Check]]:
-    groups: dict[tuple[str, str, str], list[Check]] = {}
-    for check in checks:
-        groups.setdefault((check.artifact, check.backend, _what(check)), []).append(check)
-    return list(groups.values())
-
-
-def _what(check: Check) -> str:
-    if check.kind == "outputs" and check.inputs:
-        return check.inputs
-    return {"outputs": "outputs", "probe": "LRN alone", "layer": "layers"}.get(check.kind, "itself")
-
-
-def _error(check: Check) -> float | None:
-    if check.metrics is None:
-        return None
-    each = check.budget is not None and check.budget.each_input
-    return check.metrics.worst_relative_l2 if each else check.metrics.relative_l2
-
-
-def _signal(check: Check) -> float | None:
-    judged = check.budget is not None and check.budget.error_over_signal is not None
-    return check.metrics.error_over_signal if check.metrics and judged else None
 
 
 def _bar(check: Check) -> Markup:
