@@ -63,13 +63,15 @@ def write_pictures(folder: Path) -> tuple[Path, Path]:
 
 WHAT_NEXT = """
 Done in {seconds:.0f} s. {folder}/ now holds:
-  {folder}/alexnet   AlexNet with random weights: its graph, samples and parity report
+  {folder}/alexnet   AlexNet with random weights: its graph, a TensorRT engine (built, not run), samples and parity report
   {folder}/digits    a small trained network with LRN, 8 x 8 digits to labels
   {folder}/images    the photographs and digits that were classified
 
 Try next:
   .venv/bin/lrn-deploy inspect {folder}/alexnet
   .venv/bin/lrn-deploy validate {folder}/alexnet --layerwise
+  .venv/bin/lrn-deploy report {folder}/digits
+  .venv/bin/lrn-server {folder}/digits
   .venv/bin/lrn-deploy classify {folder}/alexnet YOUR_PHOTO.jpg
   .venv/bin/lrn-deploy export alexnet --weights YOUR_CHECKPOINT.pt -o my-alexnet
   .venv/bin/lrn-deploy doctor"""

@@ -33,7 +33,7 @@ COMMANDS = {
     "profile": "Measure latency, throughput and memory of every artifact.",
     "optimize": "Make a variant of the graph for a target and a precision.",
     "classify": "Classify images with a bundle's network.",
-    "deploy": "Export, validate and make ready, in one go.",
+    "deploy": "Export, build an engine and validate, in one go.",
     "serve": "Answer requests with the networks of bundles: HTTP and gRPC.",
     "report": "Draw what validate and profile found as one HTML page.",
     "inspect": "Show what a bundle holds: graph, LRN layers, artifacts.",
