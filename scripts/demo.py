@@ -63,7 +63,8 @@ def write_pictures(folder: Path) -> tuple[Path, Path]:
 
 WHAT_NEXT = """
 Done in {seconds:.0f} s. {folder}/ now holds:
-  {folder}/alexnet   AlexNet with random weights: its graph, a TensorRT engine (built, not run), samples and parity report
+  {folder}/alexnet   AlexNet with random weights: its graph, a TensorRT engine (built, not run),
+                 samples and parity report
   {folder}/digits    a small trained network with LRN, 8 x 8 digits to labels
   {folder}/images    the photographs and digits that were classified
 
