@@ -28,7 +28,7 @@ PYTEST = ("-m", "pytest", "-m", "gpu", "-ra", "-o", "addopts=--import-mode=impor
 def main() -> int:
     """Run everything; returns 0, 1 if something failed or no test ran, 3 if there is no GPU."""
     try:
-        import pytest  # noqa: F401
+        import pytest  # noqa: F401 - only to know early that it is there
 
         from benchmarks.harness import write_result
         from lrn_deploy.doctor import find_gpus, installed_version

@@ -48,7 +48,8 @@ The lines stand here, so that the help imports no command: numpy alone would tak
 class LazyGroup(click.Group):
     """Imports the file of a command when that command is run or completed, and not before."""
 
-    def list_commands(self, ctx: click.Context) -> list[str]:  # noqa: ARG002 - click's signature
+    # click calls these three with a context by that name, which none of them needs.
+    def list_commands(self, ctx: click.Context) -> list[str]:  # noqa: ARG002
         """All commands, in the order of a first deployment rather than of the alphabet."""
         return list(COMMANDS)
 

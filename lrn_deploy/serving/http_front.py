@@ -16,7 +16,7 @@ from urllib.parse import parse_qsl, unquote
 
 from granian.constants import Interfaces
 from granian.http import HTTP1Settings
-from granian.net import SocketSpec  # type: ignore[attr-defined]
+from granian.net import SocketSpec  # type: ignore[attr-defined] # granian's stub leaves it out
 from granian.server.embed import Server
 
 from lrn_deploy.errors import BadInputError

@@ -113,6 +113,7 @@ class Fixed:
     delay_ns: int = 0
     preferred: tuple[int, ...] = ()
 
+    # Every policy is called alike; this one does without the latencies.
     def decide(self, front: Front, now: int, latency: LatencyModel) -> Decision:  # noqa: ARG002
         """Release, or say how long to wait."""
         age = now - front.oldest

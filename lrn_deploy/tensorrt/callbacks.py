@@ -11,6 +11,7 @@ from typing import Any
 
 _log = logging.getLogger("lrn_deploy.tensorrt")
 _log.addHandler(logging.NullHandler())  # silent unless the application listens
+# The base classes below come from whichever TensorRT is installed, so mypy sees them as Any.
 _LEVELS = {"INFO": logging.DEBUG, "WARNING": logging.INFO}
 
 

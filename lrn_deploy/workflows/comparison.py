@@ -16,7 +16,7 @@ from lrn_deploy.parity import graph
 from lrn_deploy.parity.budgets import Budget, Budgets
 from lrn_deploy.parity.metrics import compare
 from lrn_deploy.parity.probe import Runner, probe_layer
-from lrn_deploy.parity.report import Check, Drift, Kind
+from lrn_deploy.parity.report import Check, Drift, Kind, Verdict
 from lrn_deploy.parity.samples import regime_of
 from lrn_deploy.workflows.reference import lrn_labels
 from lrn_deploy.workflows.samples import Sample
@@ -55,12 +55,14 @@ def check_outputs(
             try:
                 outputs = run_in_batches(session, sample.feeds, batch)
             except LrnDeployError as error:
-                yield _failed(subject, kind, error.message, inputs=sample.name, batch=batch)
+                yield no_metrics(
+                    subject, "fail", error.message, kind, inputs=sample.name, batch=batch
+                )
                 continue
             for name, truth in sample.outputs.items():
                 if name not in outputs:
                     reason = f"it has no output '{name}'"
-                    yield _failed(subject, kind, reason, name, sample.name, batch)
+                    yield no_metrics(subject, "fail", reason, kind, name, sample.name, batch)
                     continue
                 check = judge(subject, kind, name, outputs[name], truth, budget)
                 yield check.model_copy(update={"inputs": sample.name, "batch": batch})
@@ -125,7 +127,9 @@ def check_layers(
             try:
                 outputs = run_in_batches(session, sample.feeds, batch)
             except LrnDeployError as error:
-                checks.append(_failed(subject, "layer", error.message, inputs=sample.name))
+                checks.append(
+                    no_metrics(subject, "fail", error.message, "layer", inputs=sample.name)
+                )
                 continue
             for layer in present:
                 check = judge(
@@ -155,7 +159,7 @@ def judge(
     """Compare one array with its reference; without a budget the metrics are only told."""
     if output.shape != truth.shape:
         reason = f"it gives shape {list(output.shape[1:])} instead of {list(truth.shape[1:])}"
-        return _failed(subject, kind, reason, name)
+        return no_metrics(subject, "fail", reason, kind, name)
     metrics = compare(output, truth)
     if budget is None:
         return Check(
@@ -226,14 +230,16 @@ def cannot_run_here(artifact: Artifact, error: LrnDeployError) -> bool:
     return artifact.engine is not None or no_kernel
 
 
-def _failed(
+def no_metrics(
     subject: Subject,
-    kind: Kind,
+    verdict: Verdict,
     reason: str,
+    kind: Kind = "outputs",
     name: str = "",
     inputs: str = "",
     batch: int | None = None,
 ) -> Check:
+    """A row for what could not be compared, and why."""
     return Check(
         kind=kind,
         artifact=subject.artifact,
@@ -241,6 +247,6 @@ def _failed(
         subject=name,
         inputs=inputs,
         batch=batch,
-        verdict="fail",
+        verdict=verdict,
         reason=reason,
     )

@@ -17,7 +17,7 @@ from lrn_deploy.environment import machine, versions
 from lrn_deploy.errors import BadInputError, DamagedError, LrnDeployError, MissingError
 from lrn_deploy.parity import graph
 from lrn_deploy.parity.activity import ordinary_warning
-from lrn_deploy.parity.report import Check, Drift, Kind, ParityReport, Verdict, caught_by
+from lrn_deploy.parity.report import Check, Drift, ParityReport, caught_by
 from lrn_deploy.parity.samples import regime_of
 from lrn_deploy.passes.emulate_half import emulate_half
 from lrn_deploy.workflows.comparison import (
@@ -27,6 +27,7 @@ from lrn_deploy.workflows.comparison import (
     check_outputs,
     check_probes,
     fitting_batches,
+    no_metrics,
 )
 from lrn_deploy.workflows.options import ValidateOptions
 from lrn_deploy.workflows.reference import open_reference, trace_layers
@@ -122,7 +123,7 @@ class _Validation:
         """PyTorch against the stored samples: a stale reference must not go unnoticed."""
         if session is None:
             self.warnings.append(f"PyTorch did not take part, stored outputs did: {why_not}")
-            yield _no_check(Subject("", "torch:cpu", "fp32"), "skipped", why_not, "reference")
+            yield no_metrics(Subject("", "torch:cpu", "fp32"), "skipped", why_not, "reference")
             return
         # One batch size will do: this asks whether the samples are still this network's.
         batches = self.options.batches
@@ -172,7 +173,7 @@ class _Validation:
             reason = (
                 f"no backend on {' or '.join(self._devices())} runs the format {artifact.format}"
             )
-            yield _no_check(Subject(name, "", artifact.precision), "skipped", reason)
+            yield no_metrics(Subject(name, "", artifact.precision), "skipped", reason)
             return
         for backend in backends:
             subject = Subject(name, f"{backend.name}:{backend.device}", artifact.precision)
@@ -186,7 +187,7 @@ class _Validation:
         """What is known of an artifact that cannot run here: at least that its bytes are whole."""
         self.bundle.load(subject.artifact)
         known = "built, parsed and hashed, not run: " if artifact.engine is not None else ""
-        return _no_check(subject, "skipped", known + why_not)
+        return no_metrics(subject, "skipped", known + why_not)
 
     def _check_on(
         self,
@@ -208,9 +209,9 @@ class _Validation:
             del session  # its memory goes before the next piece of the graph is loaded
         except (DamagedError, MissingError) as error:
             if cannot_run_here(artifact, error):
-                yield _no_check(subject, "skipped", error.message)
+                yield no_metrics(subject, "skipped", error.message)
                 return
-            yield _no_check(subject, "fail", error.message)
+            yield no_metrics(subject, "fail", error.message)
         if artifact.format != "onnx":
             return
         model = graph.parse(data.data)
@@ -222,7 +223,7 @@ class _Validation:
                     subject, backend, artifact, model, manifest.layers, truths, options.budgets
                 )
             except LrnDeployError as error:
-                yield _no_check(subject, "fail", error.message, "layer")
+                yield no_metrics(subject, "fail", error.message, "layer")
                 return
             self.drift.append(drift)
             yield from checks
@@ -266,17 +267,6 @@ class _Validation:
             versions=versions(),
             seconds=round(seconds, 3),
         )
-
-
-def _no_check(subject: Subject, verdict: Verdict, reason: str, kind: Kind = "outputs") -> Check:
-    """A row for what could not be compared."""
-    return Check(
-        kind=kind,
-        artifact=subject.artifact,
-        backend=subject.backend,
-        verdict=verdict,
-        reason=reason,
-    )
 
 
 def _silent(_what: str, _done: int, _total: int) -> None:
