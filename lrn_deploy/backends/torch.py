@@ -18,6 +18,7 @@ import numpy as np
 from lrn_deploy.backends.protocol import Array, Probe, SessionBase, check_feeds
 from lrn_deploy.bundle import ArtifactData, TensorSpec
 from lrn_deploy.errors import BadInputError, MissingError
+from lrn_deploy.network import require_torch
 
 if TYPE_CHECKING:
     import torch
@@ -60,6 +61,7 @@ class TorchBackend:
         if importlib.util.find_spec("torch") is None:
             return Probe(False, None, "PyTorch is not installed.", _INSTALL)
         try:
+            require_torch()
             import torch
         except (ImportError, OSError) as error:  # a wheel whose libraries do not load
             return Probe(False, _version(), f"PyTorch does not import: {error}.", _INSTALL)

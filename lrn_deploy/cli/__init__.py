@@ -132,7 +132,13 @@ def _invoke(words: list[str]) -> object:
 
 def main() -> None:
     """Entry point of ``lrn-deploy``."""
-    sys.exit(run())
+    code = run()
+    if code == INTERRUPTED:
+        # Libraries that were interrupted while they started may not survive an orderly end.
+        sys.stdout.flush()
+        sys.stderr.flush()
+        os._exit(code)
+    sys.exit(code)
 
 
 def _tell(message: str, hint: str) -> None:

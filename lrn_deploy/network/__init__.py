@@ -5,7 +5,10 @@ Needs the ``export`` extra (torch), which is imported when a network is loaded.
 
 from __future__ import annotations
 
+import importlib
 import importlib.util
+import signal
+import threading
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -36,11 +39,26 @@ class Network:
 
 
 def require_torch() -> None:
-    """Raise a :class:`MissingError` if torch is not installed."""
+    """Import torch; an interrupt meanwhile is raised afterwards, since in torch it would abort.
+
+    Raises:
+        MissingError: If torch is not installed.
+    """
     if importlib.util.find_spec("torch") is None:
         raise MissingError(
             "PyTorch is not installed.", "Install it with: pip install 'lrn-deploy[export]'"
         )
+    if threading.current_thread() is not threading.main_thread():
+        importlib.import_module("torch")
+        return
+    interrupts: list[int] = []
+    usual = signal.signal(signal.SIGINT, lambda number, _frame: interrupts.append(number))
+    try:
+        importlib.import_module("torch")
+    finally:
+        signal.signal(signal.SIGINT, usual)
+    if interrupts:
+        raise KeyboardInterrupt
 
 
 def load_network(

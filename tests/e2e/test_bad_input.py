@@ -156,6 +156,17 @@ def test_no_room_for_the_model() -> None:
     assert names() == []
 
 
+def wait_until_torch_is_loading(pid: int) -> None:
+    """Wait until the command is well under way, and still seconds from its end."""
+    maps = Path(f"/proc/{pid}/maps")
+    for _ in range(600):
+        if "libtorch_python" in maps.read_text():
+            time.sleep(0.3)
+            return
+        time.sleep(0.05)
+    raise AssertionError("the command never came to use torch")
+
+
 @pytest.mark.usefixtures("bundle")
 @pytest.mark.parametrize("words", [["export", "alexnet", "-o", "b"], ["validate", "digits"]])
 def test_ctrl_c_leaves_everything_as_it_was(words: list[str]) -> None:
@@ -166,7 +177,7 @@ def test_ctrl_c_leaves_everything_as_it_was(words: list[str]) -> None:
         stderr=subprocess.PIPE,
         text=True,
     )
-    time.sleep(2.5)
+    wait_until_torch_is_loading(process.pid)
     process.send_signal(signal.SIGINT)
     _, err = process.communicate(timeout=30)
     assert process.returncode == INTERRUPTED, err
