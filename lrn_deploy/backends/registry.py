@@ -9,6 +9,7 @@ from lrn_deploy.backends.openvino import OpenVinoBackend
 from lrn_deploy.backends.protocol import Backend
 from lrn_deploy.backends.tensorrt import TensorRtBackend
 from lrn_deploy.backends.torch import TorchBackend
+from lrn_deploy.bundle import Artifact, ArtifactData
 from lrn_deploy.errors import BadInputError
 
 DEVICES = ("cpu", "cuda")
@@ -47,6 +48,19 @@ def profile_backends(devices: Sequence[str] = DEVICES, *, threads: int = 0) -> t
     """
     more = (OpenVinoBackend(threads=threads),) if "cpu" in devices else ()
     return (*artifact_backends(devices, threads=threads), *more)
+
+
+def runs(backend: Backend, artifact: Artifact | ArtifactData) -> bool:
+    """Whether a backend is one to run an artifact on: it takes its format, and its target.
+
+    A graph that was made for OpenVINO runs there only, and OpenVINO runs no graph that was made for
+    a GPU. ONNX Runtime runs those on the CPU too, which checks them before any GPU is seen.
+    """
+    if artifact.format not in backend.formats:
+        return False
+    if artifact.target == "openvino":
+        return isinstance(backend, OpenVinoBackend)
+    return not isinstance(backend, OpenVinoBackend) or artifact.target in ("any", "cpu")
 
 
 def torch_backends(devices: Sequence[str] = DEVICES) -> tuple[TorchBackend, ...]:

@@ -77,6 +77,8 @@ class ArtifactData:
         companions: Content of the further files, by their name.
         engine: What the manifest says about a TensorRT engine.
         bundle: The bundle's folder, for sentences that tell how to rebuild the artifact.
+        precision: What it computes in.
+        target: What it was made for.
     """
 
     name: str
@@ -85,6 +87,8 @@ class ArtifactData:
     companions: dict[str, bytes] = field(default_factory=dict)
     engine: EngineRecord | None = None
     bundle: str = "BUNDLE"
+    precision: str = "fp32"
+    target: str = "any"
 
 
 class Bundle:
@@ -189,6 +193,8 @@ class Bundle:
             companions={record.file: self.read(record) for record in artifact.companions},
             engine=artifact.engine,
             bundle=str(self.path),
+            precision=artifact.precision,
+            target=artifact.target,
         )
 
     def labels(self) -> tuple[str, ...] | None:

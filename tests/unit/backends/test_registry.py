@@ -3,8 +3,10 @@ from __future__ import annotations
 import pytest
 
 from lrn_deploy.backends.onnxruntime import OnnxRuntimeBackend
-from lrn_deploy.backends.registry import artifact_backends, torch_backends
+from lrn_deploy.backends.openvino import OpenVinoBackend
+from lrn_deploy.backends.registry import artifact_backends, runs, torch_backends
 from lrn_deploy.backends.tensorrt import TensorRtBackend
+from lrn_deploy.bundle import ArtifactData
 from lrn_deploy.errors import BadInputError
 
 
@@ -36,3 +38,25 @@ def test_a_limit_of_gpu_memory_reaches_every_backend_of_a_gpu() -> None:
     assert isinstance(engines, TensorRtBackend)
     assert (cpu.device, cuda.device, engines.device) == ("cpu", "cuda:1", "cuda:1")
     assert cuda.gpu_memory == engines.memory_limit == 2**31
+
+
+@pytest.mark.parametrize(
+    ("kind", "target", "expected"),
+    [
+        ("onnx", "any", {"onnxruntime:cpu", "onnxruntime:cuda", "openvino:cpu"}),
+        ("onnx", "cpu", {"onnxruntime:cpu", "onnxruntime:cuda", "openvino:cpu"}),
+        ("onnx", "openvino", {"openvino:cpu"}),
+        ("onnx", "cuda", {"onnxruntime:cpu", "onnxruntime:cuda"}),
+        ("onnx", "tensorrt", {"onnxruntime:cpu", "onnxruntime:cuda"}),
+        ("tensorrt", "sm90", {"tensorrt:cuda"}),
+    ],
+)
+def test_what_runs_where(kind: str, target: str, expected: set[str]) -> None:
+    backends = (
+        OnnxRuntimeBackend("cpu"),
+        OnnxRuntimeBackend("cuda"),
+        OpenVinoBackend(),
+        TensorRtBackend("cuda"),
+    )
+    artifact = ArtifactData("a", kind, b"", target=target)
+    assert {f"{b.name}:{b.device}" for b in backends if runs(b, artifact)} == expected
