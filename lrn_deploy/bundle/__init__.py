@@ -3,6 +3,7 @@
 from lrn_deploy.bundle.manifest import (
     SCHEMA_VERSION,
     Artifact,
+    Choice,
     EngineLrn,
     EngineRecord,
     FileRecord,
@@ -33,6 +34,7 @@ __all__ = [
     "Artifact",
     "ArtifactData",
     "Bundle",
+    "Choice",
     "EngineLrn",
     "EngineRecord",
     "FileRecord",

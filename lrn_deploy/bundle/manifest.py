@@ -283,8 +283,29 @@ class SampleSet(FileRecord):
     detail: str = ""
 
 
+class Choice(Record):
+    """A way to run the network that ``tune`` found to be within its budget.
+
+    Attributes:
+        artifact: The artifact's name.
+        sha256: Digest of its entry file; the choice is void once the artifact is another.
+        backend: Backend and device, ``openvino:cpu``.
+        threads: Threads of one run; 0 where the backend has no such setting.
+    """
+
+    artifact: str
+    sha256: str
+    backend: str
+    threads: int = 0
+
+
 class Manifest(Record):
-    """All that a bundle says about itself."""
+    """All that a bundle says about itself.
+
+    Attributes:
+        default: The artifact to run where nothing else is asked for.
+        choices: Ways to run it, best first, if it was tuned; where the first cannot run, the next.
+    """
 
     schema_version: int = SCHEMA_VERSION
     model: ModelSource
@@ -298,6 +319,7 @@ class Manifest(Record):
     samples: dict[str, SampleSet] = Field(default_factory=dict)
     samples_key: str = ""
     default: str = "model"
+    choices: tuple[Choice, ...] = ()
 
     def artifact(self, name: str) -> Artifact:
         """The artifact called ``name``.
