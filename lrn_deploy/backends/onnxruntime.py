@@ -2,16 +2,21 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Mapping
+from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Any
 
 import numpy as np
 import onnx
 from onnx import helper
 
+from lrn_deploy.backends.layer_times import LayerTrace, timed_runs
+from lrn_deploy.backends.onnxruntime_trace import kernel_times
 from lrn_deploy.backends.protocol import Array, Probe, SessionBase, check_feeds
 from lrn_deploy.bundle import ArtifactData, TensorSpec
-from lrn_deploy.errors import DamagedError, MissingError
+from lrn_deploy.errors import CannotWriteError, DamagedError, MissingError
 
 _PROVIDERS = {"cpu": "CPUExecutionProvider", "cuda": "CUDAExecutionProvider"}
 _DTYPES = {
@@ -79,22 +84,66 @@ class OnnxRuntimeBackend:
 
     def load(self, artifact: ArtifactData) -> OnnxRuntimeSession:
         """Make a session of an ONNX graph; see :class:`lrn_deploy.backends.protocol.Backend`."""
+        return self._load(artifact, None)
+
+    def layer_times(
+        self, artifact: ArtifactData, feeds: Mapping[str, Array], runs: int
+    ) -> LayerTrace | None:
+        """Where the time goes; see :class:`lrn_deploy.backends.layer_times.TimesLayers`.
+
+        Not on a GPU, where ONNX Runtime times how long it takes to launch a kernel.
+
+        Raises:
+            CannotWriteError: If the trace cannot be written into a temporary folder.
+        """
+        if self._kind != "cpu":
+            return None
+        try:
+            with TemporaryDirectory(prefix="lrn-deploy-") as folder:
+                with self._load(artifact, Path(folder) / "trace") as session:
+                    whole = timed_runs(session, feeds, runs)
+                    trace = session.end_trace()
+                events = json.loads(trace.read_bytes())
+        except OSError as error:
+            raise CannotWriteError(
+                f"ONNX Runtime's trace cannot be written: {error.strerror or error}.",
+                "Free some space for temporary files, or set TMPDIR to a folder that has it.",
+            ) from error
+        return LayerTrace(whole, kernel_times(events))
+
+    def _load(self, artifact: ArtifactData, trace: Path | None) -> OnnxRuntimeSession:
         probe = self.probe()
         if not probe.available:
             raise MissingError(
                 f"ONNX Runtime cannot run on {self.device}: {probe.detail}", probe.hint
             )
         providers = _provider_options(_PROVIDERS[self._kind], self._index, self.gpu_memory)
-        return OnnxRuntimeSession(artifact, providers, self.threads)
+        return OnnxRuntimeSession(artifact, providers, self.threads, trace)
 
 
 class OnnxRuntimeSession(SessionBase):
-    """One ONNX graph loaded in ONNX Runtime."""
+    """One ONNX graph loaded in ONNX Runtime.
 
-    def __init__(self, artifact: ArtifactData, providers: list[Any], threads: int) -> None:
+    Args:
+        artifact: The graph.
+        providers: What runs it, as ONNX Runtime wants it told.
+        threads: Threads of one run; 0 lets ONNX Runtime choose.
+        trace: First part of the path of a trace to write; None for no trace.
+    """
+
+    def __init__(
+        self,
+        artifact: ArtifactData,
+        providers: list[Any],
+        threads: int,
+        trace: Path | None = None,
+    ) -> None:
         import onnxruntime
 
         options = onnxruntime.SessionOptions()
+        if trace is not None:
+            options.enable_profiling = True
+            options.profile_file_prefix = str(trace)
         options.intra_op_num_threads = threads
         options.log_severity_level = 4  # its errors are raised, and told once
         try:
@@ -128,6 +177,10 @@ class OnnxRuntimeSession(SessionBase):
                 "An operator of it does not take these shapes or types; see 'lrn-deploy inspect'.",
             ) from error
         return dict(zip(names, values, strict=True))
+
+    def end_trace(self) -> Path:
+        """Write the trace, and tell where it is."""
+        return Path(self._session.end_profiling())
 
     def close(self) -> None:
         """Release the session."""

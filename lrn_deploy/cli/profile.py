@@ -17,6 +17,8 @@ if TYPE_CHECKING:
 
     from lrn_deploy.latency.report import Comparison, LatencyReport, Row
 
+TOP_LAYERS = 5
+
 
 @click.command("profile")
 @bundle_argument
@@ -43,6 +45,12 @@ if TYPE_CHECKING:
 )
 @click.option("--artifact", "artifacts", multiple=True, help="Only this one; may be repeated.")
 @click.option(
+    "--layers/--no-layers",
+    default=True,
+    show_default=True,
+    help="Also tell where the time goes, from a session of its own.",
+)
+@click.option(
     "--compare",
     metavar="BUNDLE|ARTIFACT|FILE",
     help="Compare with another bundle or artifact in turns, or with an earlier latency.json.",
@@ -65,6 +73,7 @@ def command(
     threads: int,
     devices: tuple[str, ...],
     artifacts: tuple[str, ...],
+    layers: bool,
     compare: str | None,
     max_regression: float,
     as_json: bool,
@@ -96,6 +105,7 @@ def command(
         devices=devices or None,
         artifacts=artifacts,
         max_regression=max_regression / 100,
+        layers=layers,
     )
     with progress() as bar:
         task = bar.add_task("opening the bundle", total=None)
@@ -118,6 +128,7 @@ def print_report(say: Console, report: LatencyReport) -> None:
     """The measurements, the first runs, the comparisons, and what to make of them."""
     say.width = max(say.width, 110)  # better a line that wraps than one that is cut
     say.print(_latencies(report))
+    _print_layers(say, report)
     for line in (*_starts(report), *_machine(report), *_reasons(report)):
         say.print(line)
     if report.comparisons:
@@ -148,6 +159,22 @@ def _latencies(report: LatencyReport) -> Table:
             str(row.summary.count) + ("*" if row.noise is None or row.noise.noisy else ""),
         )
     return table
+
+
+def _print_layers(say: Console, report: LatencyReport) -> None:
+    """The layers that take most of the time of the artifact that runs fastest."""
+    if not report.layers:
+        return
+    batch = min(item.batch for item in report.layers)
+    shown = min((item for item in report.layers if item.batch == batch), key=lambda it: it.whole)
+    table = _table((f"most time in {shown.artifact} on {shown.backend}", "kind"), ("ms", "share"))
+    layers = sorted(shown.layers, key=lambda layer: -layer.seconds)
+    lines = [(layer.name, layer.kind, layer.seconds) for layer in layers[:TOP_LAYERS]]
+    others = sum(layer.seconds for layer in layers[TOP_LAYERS:])
+    lines += [("other layers", "", others), ("outside of the layers", "", shown.rest)]
+    for name, kind, seconds in lines:
+        table.add_row(name, kind, _ms(seconds), f"{seconds / shown.whole:.0%}")
+    say.print(table)
 
 
 def _starts(report: LatencyReport) -> list[str]:

@@ -114,6 +114,49 @@ class Preparation(Record):
     preprocess: Summary
 
 
+class LayerTime(Record):
+    """One layer, with everything that the runtime ran for it.
+
+    Attributes:
+        name: The module of the network, the node of the graph, or the runtime's own name.
+        kind: ``LRN``, ``Conv`` and so on, as the graph calls it where it is known there.
+        seconds: Median over the runs.
+        share: The same as a part of the whole run.
+    """
+
+    name: str
+    kind: str
+    seconds: float
+    share: float
+
+
+class Layers(Record):
+    """Where the time of a run goes, measured in a session of its own.
+
+    Attributes:
+        artifact: The artifact's name.
+        sha256: Digest of its entry file.
+        backend: Backend and device.
+        batch: Items in a run.
+        runs: Number of runs.
+        whole: Median of a run while its layers were timed, which makes it slower.
+        layers: In the order in which they ran.
+    """
+
+    artifact: str
+    sha256: str
+    backend: str
+    batch: int
+    runs: int
+    whole: float
+    layers: tuple[LayerTime, ...]
+
+    @property
+    def rest(self) -> float:
+        """What the layers do not explain: dispatching, copies, and waiting in between."""
+        return self.whole - sum(layer.seconds for layer in self.layers)
+
+
 class Comparison(Record):
     """One artifact's time over what it is compared with.
 
@@ -148,6 +191,7 @@ class LatencyReport(Record):
         threads: Threads of one run; 0 where the runtime chose.
         rows: The measurements.
         starts: First runs.
+        layers: Where the time goes, of each artifact on each backend that tells.
         preparation: Preparing an image; None if the network takes none.
         calibration: The calibration workload.
         comparisons: With --compare.
@@ -170,6 +214,7 @@ class LatencyReport(Record):
     threads: int
     rows: tuple[Row, ...]
     starts: tuple[Start, ...] = ()
+    layers: tuple[Layers, ...] = ()
     preparation: Preparation | None = None
     calibration: Calibration
     comparisons: tuple[Comparison, ...] = ()

@@ -6,6 +6,7 @@ import time
 from collections.abc import Callable, Sequence
 from contextlib import ExitStack
 from datetime import UTC, datetime
+from statistics import median
 
 from lrn_deploy.bundle import Bundle
 from lrn_deploy.environment import machine, versions
@@ -19,9 +20,9 @@ from lrn_deploy.latency.machine import (
     last_level_cache,
     usage,
 )
-from lrn_deploy.latency.report import Calibration, Comparison, LatencyReport, Row
+from lrn_deploy.latency.report import Calibration, Comparison, LatencyReport, Layers, Row
 from lrn_deploy.latency.sampling import Samples, interleave
-from lrn_deploy.latency.statistics import noise, summarize, throughput
+from lrn_deploy.latency.statistics import noise, pooled, summarize, throughput
 from lrn_deploy.workflows.preparation import time_preparation
 from lrn_deploy.workflows.profile_compare import (
     Baseline,
@@ -30,6 +31,7 @@ from lrn_deploy.workflows.profile_compare import (
     compare_reports,
     pairs,
 )
+from lrn_deploy.workflows.profile_layers import measure_layers
 from lrn_deploy.workflows.profile_options import ProfileOptions
 from lrn_deploy.workflows.profile_subjects import Subject, load_subjects, matrix_products
 
@@ -89,6 +91,8 @@ class _Profile:
         self.paired = pairs(bundle, other, self.names) if other else {}
         self.measured: list[tuple[Subject, int, Samples]] = []
         self.calibrated: dict[int, tuple[tuple[float, ...], ...]] = {}
+        self.layers: list[Layers] = []
+        self.untold: list[str] = []
 
     def run(self) -> LatencyReport:
         started = time.monotonic()
@@ -107,6 +111,7 @@ class _Profile:
             foreign = foreign_cores(first, usage())
             if complete:
                 hardware = hardware.best_of(self._hardware())
+                complete = self._time_layers(subjects)
         report = self._report(subjects, hardware, complete=complete).model_copy(
             update={
                 "preparation": preparation,
@@ -116,8 +121,9 @@ class _Profile:
                 "seconds": round(time.monotonic() - started, 3),
             }
         )
+        warnings = (*_warnings(report), *self.untold)
         report = report.model_copy(
-            update={"comparisons": self._compare(report), "warnings": _warnings(report)}
+            update={"comparisons": self._compare(report), "warnings": warnings}
         )
         self.bundle.add_file(REPORT, (report.model_dump_json(indent=1) + "\n").encode())
         return report
@@ -176,6 +182,23 @@ class _Profile:
                 return False
         return True
 
+    def _time_layers(self, subjects: Sequence[Subject]) -> bool:
+        """Where the time goes; False if interrupted."""
+        typical = {
+            subject.key: median(pooled(samples.rounds))
+            for subject, batch, samples in self.measured
+            if subject.label == "this" and samples.rounds and batch == min(subject.batches)
+        }
+        if not self.options.layers:
+            return True
+        try:
+            self.layers, self.untold = measure_layers(
+                self.bundle, subjects, typical, lambda what: self.tell(what, 0, 1)
+            )
+        except KeyboardInterrupt:
+            return False
+        return True
+
     def _report(
         self, subjects: Sequence[Subject], hardware: Hardware, *, complete: bool
     ) -> LatencyReport:
@@ -190,6 +213,7 @@ class _Profile:
             threads=self.options.threads,
             rows=tuple(rows),
             starts=starts,
+            layers=tuple(self.layers),
             calibration=Calibration(version=calibration.VERSION, samples=self.calibrated),
             max_regression=self.options.max_regression,
             hardware=hardware,

@@ -22,6 +22,7 @@ class ProfileOptions:
         artifacts: Names of the artifacts to measure; empty for all.
         max_regression: Slowdown that a comparison lets pass, 0.05 for 5 %.
         first_run: Measure first runs and peak memory, each in a process of its own.
+        layers: Measure where the time goes, each in a session of its own.
     """
 
     batches: tuple[int, ...] = (1, 2, 4, 8)
@@ -31,6 +32,7 @@ class ProfileOptions:
     artifacts: tuple[str, ...] = ()
     max_regression: float = MAX_REGRESSION
     first_run: bool = True
+    layers: bool = True
 
     def __post_init__(self) -> None:
         if not self.batches or min(self.batches) < 1:

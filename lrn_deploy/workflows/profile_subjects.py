@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from typing import Literal
 
 from lrn_deploy.backends.protocol import Array, Backend, Session
-from lrn_deploy.backends.registry import DEVICES, profile_backends
+from lrn_deploy.backends.registry import DEVICES, profile_backends, runs
 from lrn_deploy.bundle import Artifact, ArtifactData, Bundle
 from lrn_deploy.errors import LrnDeployError
 from lrn_deploy.latency import floor
@@ -62,12 +62,15 @@ class Subject:
         """A name that no other subject of the profile has."""
         return f"{self.label}/{self.name}/{self.where}"
 
+    def rows(self, batch: int) -> dict[str, Array]:
+        """Inputs of ``batch`` items."""
+        assert self.feeds is not None
+        return {name: values[:batch].copy() for name, values in self.feeds.items()}
+
     def candidate(self, batch: int) -> Callable[[], object]:
         """A run of ``batch`` items."""
-        session, feeds = self.session, self.feeds
+        session, rows = self.session, self.rows(batch)
         assert session is not None
-        assert feeds is not None
-        rows = {name: values[:batch].copy() for name, values in feeds.items()}
         return lambda: session.run(rows)
 
     def row(self, batch: int | None = None, reason: str = "") -> Row:
@@ -104,10 +107,12 @@ def load_subjects(
         backends = [
             item
             for item in profile_backends(devices, threads=options.threads)
-            if artifact.format in item.formats
+            if runs(item, artifact)
         ]
         if not backends:
             reason = f"no backend on {' or '.join(devices)} runs the format {artifact.format}"
+            if artifact.target != "any":
+                reason += f", made for {artifact.target}"
             subjects.append(Subject(label, name, artifact, None, reason=reason))
         for backend in backends:
             on_load(f"loading {name} on {backend.name}:{backend.device}")

@@ -12,11 +12,12 @@ import numpy as np
 import pytest
 from onnx import TensorProto, helper
 
+from lrn_deploy.backends.onnxruntime import OnnxRuntimeBackend
 from lrn_deploy.backends.openvino import OpenVinoBackend
 from lrn_deploy.backends.protocol import Probe
 from lrn_deploy.bundle import Artifact, Bundle
 from lrn_deploy.cli import run
-from lrn_deploy.errors import BadInputError
+from lrn_deploy.errors import BadInputError, DamagedError
 from lrn_deploy.export import ExportRequest, export_bundle
 from lrn_deploy.latency import sampling
 from lrn_deploy.latency.floor import Hardware
@@ -109,6 +110,37 @@ def test_the_command_measures_and_keeps_everything(
     assert answer.threads == 1
     assert "p99" in printed.err
     assert "First answer of model" in printed.err
+    assert "most time in model on onnxruntime:cpu" in printed.err
+
+
+def test_where_the_time_goes(report: LatencyReport) -> None:
+    (found,) = report.layers
+    assert (found.artifact, found.backend, found.batch) == ("model", "onnxruntime:cpu", 1)
+    lrn = [layer for layer in found.layers if layer.kind == "LRN"]
+    convolutions = [layer for layer in found.layers if layer.kind == "Conv"]
+    assert len(lrn) == 2  # models/digits.py
+    assert len(convolutions) == 3
+    assert all(layer.seconds > 0 for layer in (*lrn, *convolutions))
+    assert found.rest == pytest.approx(found.whole - sum(item.seconds for item in found.layers))
+    assert found.layers[0].share == pytest.approx(found.layers[0].seconds / found.whole)
+
+
+@pytest.mark.usefixtures("known_machine")
+def test_layers_that_cannot_be_timed_are_said(
+    bundle: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def fail(*_arguments: Any) -> None:
+        raise DamagedError("The trace is empty.")
+
+    monkeypatch.setattr(OnnxRuntimeBackend, "layer_times", fail)
+    words = ["profile", str(bundle), "--device", "cpu", "--max-batch", "1", "--repeats", "5"]
+    assert run(words) == 0
+    shown = " ".join(capsys.readouterr().out.split())
+    sentence = "The layers of model on onnxruntime:cpu could not be timed: The trace is empty."
+    assert f"Warning: {sentence}" in shown
+    assert stored(bundle).layers == ()
+    assert run([*words, "--no-layers"]) == 0
+    assert "could not be timed" not in capsys.readouterr().out
 
 
 def test_work_of_digits_by_hand(report: LatencyReport) -> None:

@@ -3,18 +3,20 @@
 from __future__ import annotations
 
 import sys
+import tempfile
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 import onnx
 import onnxruntime
 import pytest
-from onnx import TensorProto, helper
+from onnx import TensorProto, helper, numpy_helper
 
 from lrn_deploy.backends import onnxruntime as backend
 from lrn_deploy.backends.onnxruntime import OnnxRuntimeBackend
 from lrn_deploy.bundle import ArtifactData
-from lrn_deploy.errors import BadInputError, DamagedError, MissingError
+from lrn_deploy.errors import BadInputError, CannotWriteError, DamagedError, MissingError
 
 
 def artifact(node: onnx.NodeProto, shape: list[Any], *, kind: int = TensorProto.FLOAT) -> Any:
@@ -164,3 +166,40 @@ def test_dtypes_have_numpys_names(kind: int, dtype: str) -> None:
     with OnnxRuntimeBackend().load(artifact(node, [None, 2], kind=kind)) as session:
         assert session.inputs[0].dtype == dtype
         assert session.inputs[0].shape == ("dynamic", 2)
+
+
+def test_where_the_time_goes(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    nodes = [
+        helper.make_node("MatMul", ["x", "w"], ["product"], name="product"),
+        helper.make_node("Neg", ["product"], ["y"], name="negation"),
+    ]
+    side = 512
+    w = numpy_helper.from_array(np.ones((side, side), np.float32), "w")
+    x, y = (helper.make_tensor_value_info(name, TensorProto.FLOAT, [1, side]) for name in "xy")
+    graph = helper.make_graph(nodes, "graph", [x], [y], [w])
+    model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 18)], ir_version=10)
+    data = ArtifactData("model", "onnx", model.SerializeToString())
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
+    feeds = {"x": np.ones((1, side), np.float32)}
+    trace = OnnxRuntimeBackend("cpu", threads=1).layer_times(data, feeds, 7)
+    assert trace is not None
+    product, negation = trace.kernels
+    assert (product.name, product.kind) == ("product", "MatMul")
+    assert (negation.name, negation.kind) == ("negation", "Neg")
+    assert [len(times) for times in (trace.whole, product.seconds, negation.seconds)] == [7, 7, 7]
+    for whole, *parts in zip(trace.whole, product.seconds, negation.seconds, strict=True):
+        assert 0 < sum(parts) < whole
+    assert np.median(product.seconds) > np.median(negation.seconds)
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_no_times_of_launching_kernels() -> None:
+    data = artifact(NEGATION, [1])
+    assert OnnxRuntimeBackend("cuda").layer_times(data, {}, 1) is None
+
+
+def test_a_trace_that_cannot_be_written(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path / "absent"))
+    feeds = {"x": np.ones(1, np.float32)}
+    with pytest.raises(CannotWriteError, match="trace cannot be written: No such file"):
+        OnnxRuntimeBackend("cpu").layer_times(artifact(NEGATION, [1]), feeds, 1)
