@@ -8,6 +8,7 @@ from concurrent import futures
 from typing import Any
 
 import grpc
+from google.protobuf.message import DecodeError
 from tritonclient.grpc import service_pb2 as pb
 
 from lrn_deploy.errors import BadInputError
@@ -18,8 +19,10 @@ from lrn_deploy.serving.describe import VERSION
 from lrn_deploy.serving.errors import (
     CanceledError,
     InferenceError,
+    InvalidRequestError,
     RequestError,
     UnavailableError,
+    UnsupportedError,
 )
 from lrn_deploy.serving.http_front import check_port
 from lrn_deploy.serving.message import Request
@@ -34,6 +37,17 @@ _CODES = {
     503: grpc.StatusCode.UNAVAILABLE,
 }
 _FOREVER_SECONDS = 365 * 86400
+
+
+class _Handlers(grpc.GenericRpcHandler):  # type: ignore[misc] # grpcio has no types
+    """The methods by path, and something for every other path."""
+
+    def __init__(self, known: dict[str, Any], unknown: Callable[[str], Any]) -> None:
+        self._known = known
+        self._unknown = unknown
+
+    def service(self, details: Any) -> Any:
+        return self._known.get(details.method) or self._unknown(details.method)
 
 
 class GrpcFront:
@@ -61,16 +75,14 @@ class GrpcFront:
             ],
         )
         handlers = {
-            name: grpc.unary_unary_rpc_method_handler(
+            f"/{_SERVICE}/{name}": grpc.unary_unary_rpc_method_handler(
                 self._guarded(name, function),
-                request_deserializer=getattr(pb, f"{name}Request").FromString,
+                # Messages come as bytes: what is none is then refused like any other mistake.
                 response_serializer=getattr(pb, f"{name}Response").SerializeToString,
             )
             for name, function in self._methods().items()
         }
-        self._server.add_generic_rpc_handlers(
-            (grpc.method_handlers_generic_handler(_SERVICE, handlers),)
-        )
+        self._server.add_generic_rpc_handlers((_Handlers(handlers, self._unknown),))
         self.port = check_port(host, port)
         address = f"[{host}]" if ":" in host else host
         try:
@@ -119,7 +131,7 @@ class GrpcFront:
         """``function`` with its errors as gRPC statuses, counted and logged like HTTP's."""
 
         # Its last statement, context.abort, always raises, which the linter cannot know.
-        def call(message: Any, context: grpc.ServicerContext) -> Any:  # noqa: RET503
+        def call(content: bytes, context: grpc.ServicerContext) -> Any:  # noqa: RET503
             started = time.monotonic_ns()
             metadata = dict(context.invocation_metadata())
             request = Request(
@@ -132,7 +144,7 @@ class GrpcFront:
             try:
                 if self.app.draining:
                     raise UnavailableError("The server is stopping; try another one.")
-                answer = function(message, context)
+                answer = function(_parse(name, content), context)
                 self.app.log.done(request, 200, started)
                 return answer
             except RequestError as error:
@@ -150,6 +162,16 @@ class GrpcFront:
             )
 
         return call
+
+    def _unknown(self, path: str) -> Any:
+        """What answers a method that is not there, whatever streams its client expects."""
+        _, _, name = path.rpartition("/")
+
+        def refuse(_message: Any, _context: Any) -> Any:
+            raise UnsupportedError(f"This server has no '{path[:200]}'.")
+
+        call = self._guarded(name, refuse)
+        return grpc.stream_stream_rpc_method_handler(lambda _, context: iter(call(b"", context)))
 
     def _infer(self, request: Any, context: grpc.ServicerContext) -> Any:
         message = grpc_codec.decode(request)
@@ -184,3 +206,12 @@ class GrpcFront:
         self.app.check_control(())
         self.app.repository.unload(request.model_name)
         return pb.RepositoryModelUnloadResponse()
+
+
+def _parse(name: str, content: bytes) -> Any:
+    """The message that ``content`` is; None for a method that this server does not have."""
+    kind = getattr(pb, f"{name}Request", None)
+    try:
+        return kind and kind.FromString(content)
+    except DecodeError as error:
+        raise InvalidRequestError(f"The message is no valid {name}Request: {error}.") from error

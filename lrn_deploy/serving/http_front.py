@@ -14,6 +14,7 @@ from contextlib import suppress
 from typing import Any, Protocol
 from urllib.parse import parse_qsl, unquote
 
+from granian._granian import RSGIProtocolClosed
 from granian.constants import Interfaces
 from granian.http import HTTP1Settings
 from granian.net import SocketSpec  # type: ignore[attr-defined] # granian's stub leaves it out
@@ -23,7 +24,13 @@ from lrn_deploy.errors import BadInputError
 from lrn_deploy.serving import listener
 from lrn_deploy.serving.accesslog import request_id
 from lrn_deploy.serving.app import App
-from lrn_deploy.serving.errors import CanceledError, RequestError, TimedOutError, TooLargeError
+from lrn_deploy.serving.errors import (
+    CanceledError,
+    InvalidRequestError,
+    RequestError,
+    TimedOutError,
+    TooLargeError,
+)
 from lrn_deploy.serving.message import Request, Response
 
 _HEADER_MILLISECONDS = 30_000
@@ -212,6 +219,10 @@ class HttpFront:
         except TimeoutError as error:
             raise TimedOutError(
                 f"The body did not come within {self.app.settings.body_seconds:g} s."
+            ) from error
+        except RSGIProtocolClosed as error:
+            raise InvalidRequestError(
+                f"The body ended early; the client announced {length or 'more'} bytes."
             ) from error
 
 

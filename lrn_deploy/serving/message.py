@@ -4,17 +4,18 @@ from __future__ import annotations
 
 import json
 import zlib
+from collections import Counter
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from typing import Any
 
 from lrn_deploy.serving.errors import InvalidRequestError, RequestError, TooLargeError
+from lrn_deploy.serving.json_limits import check_json_limits
 
 JSON = "application/json"
 BINARY = "application/octet-stream"
 
 _WORTH_COMPRESSING = 1024
-_MAX_DEPTH_HINT = "The JSON is nested too deeply."
 
 
 @dataclass(frozen=True)
@@ -68,12 +69,15 @@ def parse_json(text: bytes) -> dict[str, Any]:
     """A JSON object.
 
     Raises:
-        InvalidRequestError: If it is none, or has NaN or Infinity, which JSON does not know.
+        InvalidRequestError: If it is none, is nested too deeply, has a key twice, or has NaN or
+            Infinity, which JSON does not know.
+        TooLargeError: If it has too many arrays and objects.
     """
+    check_json_limits(text)
     try:
-        value = json.loads(str(text, "utf-8"), parse_constant=_refuse_constant)
-    except RecursionError as error:
-        raise InvalidRequestError(_MAX_DEPTH_HINT) from error
+        value = json.loads(
+            str(text, "utf-8"), parse_constant=_refuse_constant, object_pairs_hook=_without_twins
+        )
     except UnicodeDecodeError as error:
         raise InvalidRequestError(f"The JSON is not UTF-8: {error.reason}.") from error
     except ValueError as error:
@@ -131,6 +135,14 @@ def compressed(response: Response, accepted: str) -> Response:
 
 def _refuse_constant(name: str) -> Any:
     raise ValueError(f"{name} is not JSON; send such values as binary tensors if you must")
+
+
+def _without_twins(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    value = dict(pairs)
+    if len(value) < len(pairs):
+        ((twin, _),) = Counter(key for key, _ in pairs).most_common(1)
+        raise ValueError(f"the key '{twin[:40]}' is there twice")
+    return value
 
 
 def _json_name(value: Any) -> str:

@@ -121,15 +121,23 @@ class _Watched:
         """Look after it until it ends, or is ended for not being live; returns its code."""
         assert self._process is not None
         failed = 0
+        health: int | None = 200
         while failed < _PATIENCE:
             with suppress(subprocess.TimeoutExpired):
                 return self._process.wait(_CHECK_SECONDS)
-            failed = 0 if self.stopping.is_set() or self._live() else failed + 1
-        return self.end()
+            health = self._health()
+            failed = 0 if self.stopping.is_set() or health == 200 else failed + 1
+        return self.end(hanging=health is None)
 
-    def end(self) -> int:
-        """End it, by force if need be; returns its code."""
+    def end(self, *, hanging: bool = False) -> int:
+        """End it, by force if need be; returns its code.
+
+        Args:
+            hanging: It answers nothing, so it would not hear either that it is to finish.
+        """
         assert self._process is not None
+        if hanging:
+            self._process.kill()
         self._process.terminate()
         try:
             limit = self._settings.pre_drain_seconds + self._settings.drain_seconds + 5
@@ -144,14 +152,15 @@ class _Watched:
         if self._process is not None:
             self._process.terminate()
 
-    def _live(self) -> bool:
+    def _health(self) -> int | None:
+        """The status of its health check; None if it does not answer."""
         host = self._ports["host"]
         connection = http.client.HTTPConnection(host, self._ports["http_port"], timeout=2)
         try:
             connection.request("GET", "/v2/health/live")
-            return connection.getresponse().status == 200
+            return connection.getresponse().status
         except (OSError, http.client.HTTPException):
-            return False
+            return None
         finally:
             connection.close()
 

@@ -204,9 +204,13 @@ def _from_json(
 ) -> Array:
     """The array of ``data``, nested or flat."""
     data = field(tensor, "data", list, None)
+    if not _numbers_only(data):
+        raise InvalidRequestError(
+            f"Input '{name}' takes {protocol_name(dtype)}; its data has other values."
+        )
     try:
         values = np.array(data)
-    except (ValueError, OverflowError, RecursionError) as error:
+    except (ValueError, OverflowError) as error:
         raise InvalidRequestError(f"The data of input '{name}' is ragged or too deep.") from error
     if values.size != count:
         raise InvalidRequestError(
@@ -226,6 +230,17 @@ def _from_json(
             )
     with np.errstate(over="ignore"):  # what becomes infinite is refused with the other infinities
         return values.astype(dtype).reshape(shape)
+
+
+def _numbers_only(data: list[Any]) -> bool:
+    """Whether there is nothing but numbers and booleans in nested lists.
+
+    numpy would give every string the length of the longest, so a small body could take any memory.
+    """
+    kinds = set(map(type, data))
+    if list not in kinds:
+        return kinds <= {int, float, bool}
+    return kinds == {list} and all(map(_numbers_only, data))
 
 
 def _raw(body: bytes, inputs: tuple[TensorSpec, ...]) -> Array:
