@@ -3,16 +3,21 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from pathlib import Path
 
 import numpy as np
+import onnx
 import onnx_ir as ir
+import onnxruntime as ort
 import pytest
 from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from lrn_deploy.errors import BadInputError
 from lrn_deploy.lrn import LrnSpec
 from lrn_deploy.passes.calibration import Evaluate
 from lrn_deploy.passes.lrn_blocks import find_lrn_nodes
+from lrn_deploy.passes.qdq import Activations
 from lrn_deploy.passes.quantize import quantize
 from tests.precision_graphs import (
     Array,
@@ -120,13 +125,80 @@ def test_a_convolution_inside_an_lrn_layer_is_left_alone() -> None:
     assert done.nodes == ("conv_2",)
 
 
+def test_outputs_end_every_layer_in_int8_where_lrn_takes_what_it_took() -> None:
+    model, layers = small_network().build()
+    lrn = find_lrn_nodes(model.graph, layers)
+    done = quantize(model, on(inputs(model)), activations="uint8", outputs=True, lrn_layers=layers)
+    assert list(done.ranges) == ["input", "maxpool_3", "flatten_8", "relu_1", "relu_5"]
+    assert find_lrn_nodes(model.graph, layers) == lrn, "no pair came into an LRN layer"
+    for node in lrn:
+        for value in node.inputs:
+            if value is not None and value.name in ("relu_1", "relu_5"):
+                producer = value.producer()
+                assert producer is not None
+                assert producer.op_type == "DequantizeLinear"
+    # A ReLU's result begins at zero, so that all 255 steps are its own.
+    assert constant(model, "relu_1_zero_point") == 0
+    assert constant(model, "relu_1_scale") == pytest.approx(done.ranges["relu_1"][1] / 255)
+
+
+def test_onnx_runtime_computes_every_layer_in_int8_with_outputs(tmp_path: Path) -> None:
+    for outputs in (False, True):
+        model, layers = small_network().build()
+        x = inputs(model)
+        quantize(model, on(x), activations="uint8", outputs=outputs, lrn_layers=layers)
+        options = ort.SessionOptions()
+        options.optimized_model_filepath = str(tmp_path / "optimized.onnx")
+        options.log_severity_level = 3
+        ort.InferenceSession(checked(model), options, providers=["CPUExecutionProvider"])
+        run_as = [node.op_type for node in onnx.load(tmp_path / "optimized.onnx").graph.node]
+        exact = [name for name in run_as if name in ("Conv", "FusedConv", "Gemm")]
+        integer = [name for name in run_as if name in ("QLinearConv", "QGemm")]
+        assert len(exact) + len(integer) == 3
+        assert bool(exact) != outputs
+
+
+def test_an_integer_bias_counts_in_steps_of_the_products() -> None:
+    model = linear(np.array([[127.0], [0.0]], np.float32), np.array([0.5, 1.0], np.float32))
+    quantize(model, on(rows([0.0], [2.55])), activations="uint8", outputs=True)
+    # The weight's step is 1 and the input's 0.01; a dead channel's smallest step fits no int32.
+    assert not any(item.dtype == ir.DataType.INT32 for item in model.graph.initializers.values())
+    model = linear(np.array([[127.0], [254.0]], np.float32), np.array([0.5, 1.0], np.float32))
+    quantize(model, on(rows([0.0], [2.55])), activations="uint8", outputs=True)
+    np.testing.assert_array_equal(constant(model, "gemm_1_bias_quantized"), [50, 50])
+    np.testing.assert_allclose(constant(model, "gemm_1_bias_scale"), [0.01, 0.02], rtol=1e-6)
+    np.testing.assert_allclose(run(model, rows([1.0])), [[127.5, 255.0]], rtol=1e-6)
+
+
+def test_a_value_that_a_layer_and_another_node_take_gets_one_pair() -> None:
+    chain = Chain(3, 4).conv(3).relu()
+    shared = chain.end
+    model, _ = chain.conv(3).add("Add", (shared,)).build()
+    quantize(model, on(inputs(model)), outputs=True)
+    assert operators(model).count("QuantizeLinear") == 3  # the input, and what each layer makes
+    checked(model)
+
+
+def test_pixels_of_a_uint8_image_lose_nothing() -> None:
+    chain = Chain(3, 4)
+    chain.input.dtype = ir.DataType.UINT8
+    chain.add("Cast", to=ir.DataType.FLOAT).conv(2)
+    model, _ = chain.build()
+    dark = np.random.default_rng(0).integers(3, 200, (8, 3, 4, 4), np.uint8)
+    done = quantize(model, on(dark), activations="uint8")
+    assert done.ranges == {"cast_0": (0.0, 255.0)}
+    assert constant(model, "cast_0_scale") == 1
+    assert constant(model, "cast_0_zero_point") == 0
+
+
 @settings(max_examples=40)
-@given(chains())
-def test_a_random_network_keeps_its_numbers(chain: Chain) -> None:
+@given(chains(), st.booleans())
+def test_a_random_network_keeps_its_numbers(chain: Chain, outputs: bool) -> None:
     model, layers = chain.build()
     x = inputs(model, rows=32)
     truth = run(model, x)
-    quantize(model, on(x), lrn_layers=layers)
+    activations: Activations = "uint8" if outputs else "int8"
+    quantize(model, on(x), activations=activations, outputs=outputs, lrn_layers=layers)
     # Values are about 1, but for a last ReLU that lets next to nothing through.
     assert np.linalg.norm(run(model, x) - truth) <= 0.1 * np.hypot(
         np.linalg.norm(truth), 0.2 * np.sqrt(truth.size)
