@@ -20,6 +20,7 @@ from lrn_deploy.serving.errors import (
     CanceledError,
     InferenceError,
     InvalidRequestError,
+    NotFoundError,
     RequestError,
     UnavailableError,
     UnsupportedError,
@@ -106,9 +107,7 @@ class GrpcFront:
             "ServerLive": lambda _r, _c: pb.ServerLiveResponse(live=self.app.live),
             "ServerReady": lambda _r, _c: pb.ServerReadyResponse(ready=self.app.ready),
             "ServerMetadata": lambda _r, _c: pb.ServerMetadataResponse(**describe.server()),
-            "ModelReady": lambda request, _c: pb.ModelReadyResponse(
-                ready=repository.get(request.name, request.version).ready
-            ),
+            "ModelReady": self._model_ready,
             "ModelMetadata": lambda request, _c: grpc_codec.from_json(
                 describe.metadata(repository.get(request.name, request.version)),
                 pb.ModelMetadataResponse(),
@@ -188,6 +187,14 @@ class GrpcFront:
         except futures.CancelledError as error:
             raise CanceledError("The client cancelled the request.") from error
         return grpc_codec.encode(message, model, outcome.outputs)
+
+    def _model_ready(self, request: Any, _context: Any) -> Any:
+        """A model that is unknown or not loaded is not ready; that is an answer, no error."""
+        try:
+            ready = self.app.repository.get(request.name, request.version).ready
+        except (NotFoundError, UnavailableError):
+            ready = False
+        return pb.ModelReadyResponse(ready=ready)
 
     def _statistics(self, request: Any, _context: Any) -> Any:
         if request.name:
