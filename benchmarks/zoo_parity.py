@@ -35,7 +35,7 @@ def measure(name: str) -> dict[str, Any]:
     with tempfile.TemporaryDirectory() as folder:
         bundle = export_bundle(ExportRequest(name), Path(folder) / name)
         report = validate(bundle)
-        checks = [check for check in report.checks if check.artifact == "model"]
+        checks = [check for check in report.checks if check.backend == "onnxruntime:cpu"]
         return {
             "verdict": report.verdict,
             "nodes": _nodes(bundle.path / "model.onnx"),
@@ -66,7 +66,7 @@ def _worst(checks: list[Check]) -> dict[str, float]:
 
 def _raw(report: ParityReport) -> list[dict[str, Any]]:
     """Every check that ran, without what is the same for all."""
-    fields = {"kind", "subject", "inputs", "batch", "metrics", "verdict"}
+    fields = {"kind", "backend", "subject", "inputs", "batch", "metrics", "verdict"}
     return [
         check.model_dump(mode="json", include=fields)
         for check in report.checks

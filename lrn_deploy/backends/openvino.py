@@ -1,11 +1,16 @@
-"""OpenVINO on the CPU: ONNX graphs, in the precision that was asked for and on no other device."""
+"""OpenVINO on the CPU: ONNX graphs, in the artifact's precision and on no other device.
+
+OpenVINO computes the float layers of one and the same graph in float32 or in bf16, as it is told.
+Its own choice on a processor with bf16 units is bf16, silently; here the artifact decides. Layers
+that are quantized in the graph stay so in either.
+"""
 
 from __future__ import annotations
 
 import importlib.util
 from collections.abc import Mapping
 from importlib.metadata import PackageNotFoundError, version
-from typing import Any, Literal
+from typing import Any
 
 import numpy as np
 
@@ -15,8 +20,8 @@ from lrn_deploy.errors import DamagedError, MissingError
 
 _INSTALL = "Install it with: pip install 'lrn-deploy[openvino]'"
 _DEVICE = "CPU"
-Precision = Literal["fp32", "bf16"]
-_HINTS: dict[Precision, str] = {"fp32": "f32", "bf16": "bf16"}
+_COMPUTES_BF16 = frozenset({"bf16", "int8-bf16"})
+"""Precisions of artifacts made for OpenVINO whose float layers compute in bf16."""
 
 
 class OpenVinoBackend:
@@ -24,45 +29,39 @@ class OpenVinoBackend:
 
     Args:
         threads: Threads of one run; 0 lets OpenVINO choose.
-        precision: What float32 layers compute in. OpenVINO's own choice on a processor with bf16
-            units is bf16, silently; here it is float32 unless asked otherwise. Quantized layers
-            stay what they are.
     """
 
+    name = "openvino"
     formats = frozenset({"onnx"})
     device = "cpu"
 
-    def __init__(self, *, threads: int = 0, precision: Precision = "fp32") -> None:
+    def __init__(self, *, threads: int = 0) -> None:
         self.threads = threads
-        self.precision: Precision = precision
-        self.name = "openvino" if precision == "fp32" else f"openvino-{precision}"
 
     def probe(self) -> Probe:
-        """Whether OpenVINO is installed, and the processor has bf16 units if they are asked for."""
+        """Whether OpenVINO is installed and starts."""
         if importlib.util.find_spec("openvino") is None:
             return Probe(False, None, "OpenVINO is not installed.", _INSTALL)
         try:
-            import openvino
-
-            core = openvino.Core()
-            able = core.get_property(_DEVICE, "OPTIMIZATION_CAPABILITIES")
+            able = _capabilities()
         except (ImportError, OSError, RuntimeError) as error:  # a wheel whose libraries do not load
             return Probe(False, _version(), f"OpenVINO does not start: {_reason(error)}", _INSTALL)
-        if self.precision == "bf16" and "BF16" not in able:
-            return Probe(
-                False,
-                _version(),
-                "This processor has no bf16 units, and emulating them is slower than float32.",
-                "Use float32 here.",
-            )
-        return Probe(True, _version(), f"{_DEVICE}, {self.precision}")
+        units = "with" if "BF16" in able else "without"
+        return Probe(True, _version(), f"{_DEVICE}, {units} bf16 units")
 
     def load(self, artifact: ArtifactData) -> OpenVinoSession:
         """Compile an ONNX graph; see :class:`lrn_deploy.backends.protocol.Backend`."""
         probe = self.probe()
         if not probe.available:
             raise MissingError(f"OpenVINO cannot run here: {probe.detail}", probe.hint)
-        return OpenVinoSession(artifact, self.threads, _HINTS[self.precision])
+        bf16 = artifact.target == "openvino" and artifact.precision in _COMPUTES_BF16
+        if bf16 and "BF16" not in _capabilities():
+            raise MissingError(
+                f"This processor has no bf16 units for '{artifact.name}', and emulating them is "
+                "slower than float32.",
+                "Use the precision fp32 or int8 here.",
+            )
+        return OpenVinoSession(artifact, self.threads, "bf16" if bf16 else "f32")
 
 
 class OpenVinoSession(SessionBase):
@@ -107,6 +106,13 @@ class OpenVinoSession(SessionBase):
     def close(self) -> None:
         """Release the compiled graph."""
         self._request = None
+
+
+def _capabilities() -> list[str]:
+    """What the processor has units for, ``BF16`` for instance."""
+    import openvino
+
+    return list(openvino.Core().get_property(_DEVICE, "OPTIMIZATION_CAPABILITIES"))
 
 
 def _check_realised(compiled: Any, hint: str) -> None:

@@ -32,22 +32,14 @@ def artifact_backends(
         check_device(device)
     return (
         *(OnnxRuntimeBackend(item, threads=threads, gpu_memory=gpu_memory) for item in devices),
+        *(OpenVinoBackend(threads=threads) for item in devices if item == "cpu"),
         *(TensorRtBackend(item, memory_limit=gpu_memory) for item in devices if item != "cpu"),
     )
 
 
 def profile_backends(devices: Sequence[str] = DEVICES, *, threads: int = 0) -> tuple[Backend, ...]:
-    """:func:`artifact_backends`, and those that are measured but not validated: OpenVINO.
-
-    Args:
-        devices: The devices.
-        threads: Threads of one run on the CPU; 0 lets the runtime choose.
-
-    Raises:
-        BadInputError: If a device is not ``cpu``, ``cuda`` or ``cuda:N``.
-    """
-    more = (OpenVinoBackend(threads=threads),) if "cpu" in devices else ()
-    return (*artifact_backends(devices, threads=threads), *more)
+    """:func:`artifact_backends`, under its former name."""
+    return artifact_backends(devices, threads=threads)
 
 
 def runs(backend: Backend, artifact: Artifact | ArtifactData) -> bool:

@@ -130,8 +130,8 @@ def _table(report: ParityReport) -> Table:
     ran = {check.artifact for check in report.checks if check.metrics is not None}
     for checks in grouped(report.checks):
         shown = worst(checks)
-        if shown.verdict == "skipped" and shown.artifact in ran:
-            continue  # it ran on another backend, and the report says where it did not
+        if _ran_elsewhere(shown, ran):
+            continue  # the report says where it did not
         table.add_row(
             shown.artifact or "(reference)",
             shown.backend,
@@ -176,12 +176,17 @@ def _reasons(checks: Sequence[Check]) -> list[str]:
     for group in grouped(checks):
         shown = worst(group)
         if shown.verdict == "fail":
-            lines.append(f"Failed: {_describe(shown)}: {shown.reason}")
+            lines.append(f"Failed: {_describe(shown)} on {shown.backend}: {shown.reason}")
         elif shown.verdict == "limited":
-            lines.append(f"Limited: {_describe(shown)}: {shown.reason}")
-        elif shown.verdict == "skipped" and shown.artifact not in ran:
+            lines.append(f"Limited: {_describe(shown)} on {shown.backend}: {shown.reason}")
+        elif shown.verdict == "skipped" and not _ran_elsewhere(shown, ran):
             lines.append(f"Skipped: {shown.artifact or 'the reference'}: {shown.reason}")
     return lines
+
+
+def _ran_elsewhere(check: Check, ran: set[str]) -> bool:
+    """Whether an artifact was not run on one backend, but was on another."""
+    return check.verdict == "skipped" and check.kind == "outputs" and check.artifact in ran
 
 
 def _describe(check: Check) -> str:

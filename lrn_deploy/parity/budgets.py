@@ -65,6 +65,13 @@ TABLE: dict[str, dict[Regime, float | None]] = {
         "extreme": None,
         "probe": 2e-3,
     },
+    "int8-bf16": {
+        "ordinary": 3e-2,
+        "synthetic": None,
+        "active": None,
+        "extreme": None,
+        "probe": 1e-2,
+    },
 }
 """Largest relative L2 error, by precision and regime; None where a precision is not judged."""
 

@@ -131,12 +131,18 @@ def operators(model: onnx.ModelProto) -> list[str]:
     return [node.op_type for node in model.graph.node]
 
 
-def single_lrn(spec: LrnSpec) -> onnx.ModelProto:
-    """A graph of one LRN node from ``x`` to ``y``, float32, of any shape of rank 4."""
+def single_lrn(spec: LrnSpec, channels: int | str = "channels") -> onnx.ModelProto:
+    """A graph of one LRN node from ``x`` to ``y``, float32, of any shape of rank 4.
+
+    Args:
+        spec: The node's parameters.
+        channels: How many channels it takes; a string is any number, which OpenVINO cannot run
+            for windows of 5.
+    """
     node = helper.make_node(
         "LRN", ["x"], ["y"], size=spec.size, alpha=spec.alpha, beta=spec.beta, bias=spec.k
     )
-    axes = ["batch", "channels", "height", "width"]
+    axes = ["batch", channels, "height", "width"]
     graph = helper.make_graph(
         [node],
         "lrn",

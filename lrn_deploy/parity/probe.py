@@ -58,12 +58,13 @@ class ProbeResult:
         metrics: The distance from the float64 reference.
         verdict: ``limited`` means that the graph is right and the runtime's own kernel loses the
             digits: a clean LRN node of the same parameters gives the same values there.
+            ``skipped`` means that the runtime runs neither the layer alone nor such a node.
         reason: What is wrong, or which limit was met; empty for ``pass``.
     """
 
     amplitude: float | None
     metrics: Metrics | None
-    verdict: Literal["pass", "limited", "fail"]
+    verdict: Literal["pass", "limited", "fail", "skipped"]
     reason: str = ""
 
 
@@ -111,12 +112,21 @@ def probe_layer(
         budget: Bounds of each amplitude.
 
     Returns:
-        One result for each amplitude, or a single failed one that says why there are none.
+        One result for each amplitude, or a single one that says why there are none.
     """
     try:
         piece, shape = _piece(model, layer)
-        x, y = _run(piece, layer, shape, load)
-    except (graph.CannotCutError, DamagedError) as error:
+    except graph.CannotCutError as error:
+        return (_impossible(error.message),)
+    dtype = helper.tensor_dtype_to_np_dtype(piece.graph.input[0].type.tensor_type.elem_type)
+    x = probe_inputs(shape, layer.spec).astype(dtype)
+    try:
+        with load(piece.SerializeToString()) as session:
+            y = session.run({layer.input: x})[layer.output]
+    except DamagedError as error:
+        if _has_kernel(piece, layer.spec, x) and _run_clean(x, layer.spec, load) is None:
+            reason = f"the runtime runs no LRN of these parameters alone: {error.message}"
+            return (ProbeResult(None, None, "skipped", reason),)
         return (_impossible(error.message),)
     if y.shape != x.shape:
         return (_impossible(f"It makes shape {list(y.shape[1:])} of {list(x.shape[1:])}."),)
@@ -167,21 +177,16 @@ def _piece(model: onnx.ModelProto, layer: LrnLayer) -> tuple[onnx.ModelProto, tu
     return piece, (channels, *(_SIDE for _ in own))
 
 
-def _run(
-    piece: onnx.ModelProto, layer: LrnLayer, shape: tuple[int, ...], load: Load
-) -> tuple[Array, Array]:
-    dtype = helper.tensor_dtype_to_np_dtype(piece.graph.input[0].type.tensor_type.elem_type)
-    x = probe_inputs(shape, layer.spec).astype(dtype)
-    with load(piece.SerializeToString()) as session:
-        return x, session.run({layer.input: x})[layer.output]
-
-
 def _has_kernel(piece: onnx.ModelProto, spec: lrn.LrnSpec, x: Array) -> bool:
     """Whether the piece leaves LRN to the runtime's own kernel, as a clean node would."""
     return "LRN" in graph.operators(piece) and spec.size % 2 == 1 and x.dtype == np.float32
 
 
-def _run_clean(x: Array, spec: lrn.LrnSpec, load: Load) -> Array:
+def _run_clean(x: Array, spec: lrn.LrnSpec, load: Load) -> Array | None:
+    """What the runtime's own kernel makes of ``x``; None if it refuses."""
     flat = x.reshape(x.shape[0], x.shape[1], -1, 1)
-    with load(graph.single_lrn(spec).SerializeToString()) as session:
-        return session.run({"x": flat})["y"].reshape(x.shape)
+    try:
+        with load(graph.single_lrn(spec, x.shape[1]).SerializeToString()) as session:
+            return session.run({"x": flat})["y"].reshape(x.shape)
+    except DamagedError:
+        return None

@@ -4,14 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 import onnx
 
 from lrn_deploy.backends.protocol import Array, Backend, Session
 from lrn_deploy.bundle import Artifact, ArtifactData, LayerTensor, Manifest
-from lrn_deploy.errors import LrnDeployError
+from lrn_deploy.errors import LrnDeployError, MissingError
 from lrn_deploy.parity import graph
 from lrn_deploy.parity.budgets import Budget, Budgets
 from lrn_deploy.parity.metrics import compare
@@ -69,13 +69,27 @@ def check_outputs(
 
 
 def check_probes(
-    subject: Subject, backend: Backend, model: onnx.ModelProto, manifest: Manifest, budgets: Budgets
+    subject: Subject,
+    backend: Backend,
+    whole: ArtifactData,
+    model: onnx.ModelProto,
+    manifest: Manifest,
+    budgets: Budgets,
 ) -> Iterator[Check]:
-    """Every LRN layer of an ONNX artifact, alone."""
+    """Every LRN layer of an ONNX artifact, alone.
+
+    Args:
+        subject: What is being checked.
+        backend: Runs it.
+        whole: The artifact, whose precision and target the pieces are loaded with.
+        model: Its graph.
+        manifest: The bundle's.
+        budgets: The budgets.
+    """
 
     @contextmanager
     def load(data: bytes) -> Iterator[Runner]:
-        with backend.load(ArtifactData("LRN probe", "onnx", data)) as session:
+        with backend.load(replace(whole, name="LRN probe", data=data)) as session:
             yield session
 
     budget = budgets.budget(subject.precision, "probe")
@@ -99,6 +113,7 @@ def check_layers(
     subject: Subject,
     backend: Backend,
     artifact: Artifact,
+    whole: ArtifactData,
     model: onnx.ModelProto,
     layers: Sequence[LayerTensor],
     samples: Sequence[tuple[Sample, Mapping[str, Array]]],
@@ -110,6 +125,7 @@ def check_layers(
         subject: What is being checked.
         backend: Runs it.
         artifact: Its record.
+        whole: The artifact, whose precision and target the marked graph is loaded with.
         model: Its graph, into which the intermediate values are marked as outputs.
         layers: Which value is which module's output, in the order in which they run.
         samples: Sets of inputs, with the reference's output of each module by its path.
@@ -120,7 +136,7 @@ def check_layers(
     missing = tuple(layer.module for layer in layers if layer.tensor not in names)
     data = graph.with_outputs(model, [layer.tensor for layer in present])
     checks: list[Check] = []
-    with backend.load(ArtifactData(subject.artifact, artifact.format, data)) as session:
+    with backend.load(replace(whole, data=data)) as session:
         batch = fitting_batches(artifact, session, [LAYER_BATCH])[0]
         for sample, truths in samples:
             budget = budgets.budget(subject.precision, regime_of(sample.name))
@@ -219,15 +235,21 @@ def fitting_batches(
     return tuple(sorted({min(max(batch, low), high) for batch in batches}))
 
 
-def cannot_run_here(artifact: Artifact, error: LrnDeployError) -> bool:
-    """Whether a refusal to load speaks of this machine rather than of the artifact.
+def cannot_run_here(artifact: Artifact, backend: Backend, error: LrnDeployError) -> bool:
+    """Whether a refusal to load speaks of this machine or runtime rather than of the artifact.
 
-    An engine is made for some GPUs, and a variant may ask for what a runtime has no kernel for
-    (bfloat16 on ONNX Runtime's CPU provider). The canonical graph, though, must run everywhere,
-    and its bytes are those that were recorded, so there it is the graph that is wrong.
+    An engine is made for some GPUs, and a variant may ask for what a processor has no units for
+    (bf16 in OpenVINO) or a runtime no kernel (bf16 on ONNX Runtime's CPU provider). OpenVINO need
+    not take what was not made for it, which ONNX Runtime runs. The canonical graph, though, must
+    run everywhere else, and its bytes are those that were recorded, so there it is the graph that
+    is wrong.
     """
-    no_kernel = artifact.source is not None and "NOT_IMPLEMENTED" in error.message
-    return artifact.engine is not None or no_kernel
+    if artifact.engine is not None:
+        return True
+    if backend.name == "openvino" and artifact.target != "openvino":
+        return True
+    lacking = isinstance(error, MissingError) or "NOT_IMPLEMENTED" in error.message
+    return artifact.source is not None and lacking
 
 
 def no_metrics(

@@ -10,7 +10,7 @@ from datetime import UTC, datetime
 import onnx_ir as ir
 
 from lrn_deploy.backends.protocol import Array, Backend
-from lrn_deploy.backends.registry import DEVICES, artifact_backends, torch_backends
+from lrn_deploy.backends.registry import DEVICES, artifact_backends, runs, torch_backends
 from lrn_deploy.backends.torch import TorchBackend, TorchSession
 from lrn_deploy.bundle import Artifact, ArtifactData, Bundle
 from lrn_deploy.environment import machine, versions
@@ -167,11 +167,12 @@ class _Validation:
         backends = [
             backend
             for backend in artifact_backends(self._devices(), gpu_memory=self.options.gpu_memory)
-            if artifact.format in backend.formats
+            if runs(backend, artifact)
         ]
         if not backends:
             reason = (
-                f"no backend on {' or '.join(self._devices())} runs the format {artifact.format}"
+                f"no backend on {' or '.join(self._devices())} runs the format {artifact.format} "
+                f"for the target {artifact.target}"
             )
             yield no_metrics(Subject(name, "", artifact.precision), "skipped", reason)
             return
@@ -199,7 +200,7 @@ class _Validation:
     ) -> Iterator[Check]:
         options, manifest = self.options, self.bundle.manifest
         data = self.bundle.load(subject.artifact)
-        if artifact.precision == "bf16" and backend.device == "cpu":
+        if artifact.precision == "bf16" and subject.backend == "onnxruntime:cpu":
             data = _emulated(data)
             subject = replace(subject, backend=f"{subject.backend}, bf16 emulated")
         try:
@@ -208,19 +209,26 @@ class _Validation:
                 yield from check_outputs(subject, session, samples.sets, batches, options.budgets)
             del session  # its memory goes before the next piece of the graph is loaded
         except (DamagedError, MissingError) as error:
-            if cannot_run_here(artifact, error):
+            if cannot_run_here(artifact, backend, error):
                 yield no_metrics(subject, "skipped", error.message)
                 return
             yield no_metrics(subject, "fail", error.message)
         if artifact.format != "onnx":
             return
         model = graph.parse(data.data)
-        del data
-        yield from check_probes(subject, backend, model, manifest, options.budgets)
+        data = replace(data, data=b"")  # its memory goes, too; the graph is enough
+        yield from check_probes(subject, backend, data, model, manifest, options.budgets)
         if truths is not None:
             try:
                 checks, drift = check_layers(
-                    subject, backend, artifact, model, manifest.layers, truths, options.budgets
+                    subject,
+                    backend,
+                    artifact,
+                    data,
+                    model,
+                    manifest.layers,
+                    truths,
+                    options.budgets,
                 )
             except LrnDeployError as error:
                 yield no_metrics(subject, "fail", error.message, "layer")

@@ -30,6 +30,9 @@ from tests import faults
 
 NETWORKS = Path(__file__).parents[1] / "small_alexnet.py"
 QUICK = ("--max-batch", "4")
+CPU_BACKENDS = [
+    f"{backend.name}:cpu" for backend in artifact_backends(["cpu"]) if backend.probe().available
+]
 
 
 @pytest.fixture(scope="module", autouse=True)
@@ -195,13 +198,16 @@ def test_layerwise_names_the_first_layer_that_is_wrong(
 ) -> None:
     spoil(bundle, LAYER_FAULTS[layer])
     assert cli.run(["validate", str(bundle), *QUICK, "--layerwise"]) == 1
-    (drift,) = report_of(bundle).drift
-    assert drift.first is not None
-    assert drift.first.subject == {"net.4": "net.5"}.get(layer, layer)
-    assert drift.first.metrics is not None
-    assert (
-        f"the first over budget is model, layer, {drift.first.subject}" in capsys.readouterr().out
-    )
+    out = capsys.readouterr().out
+    drifts = report_of(bundle).drift
+    assert [drift.backend for drift in drifts] == CPU_BACKENDS
+    first = {"net.4": "net.5"}.get(layer, layer)
+    for drift in drifts:
+        assert drift.first is not None
+        assert drift.first.subject == first
+        assert drift.first.metrics is not None
+        line = f"Layers of model on {drift.backend}: the first over budget is model, layer, {first}"
+        assert line in out
 
 
 def test_layerwise_on_a_clean_network(bundle: Path, capsys: pytest.CaptureFixture[str]) -> None:

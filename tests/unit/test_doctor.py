@@ -8,6 +8,7 @@ import pytest
 
 from lrn_deploy import doctor
 from lrn_deploy.backends.onnxruntime import OnnxRuntimeBackend
+from lrn_deploy.backends.openvino import OpenVinoBackend
 from lrn_deploy.backends.protocol import Probe
 from lrn_deploy.backends.tensorrt import TensorRtBackend
 from lrn_deploy.backends.torch import TorchBackend
@@ -45,6 +46,7 @@ def test_doctor_json_is_the_diagnosis(capsys: pytest.CaptureFixture[str]) -> Non
     assert set(backends) == {
         ("onnxruntime", "cpu"),
         ("onnxruntime", "cuda"),
+        ("openvino", "cpu"),
         ("tensorrt", "cuda"),
         ("torch", "cpu"),
         ("torch", "cuda"),
@@ -72,13 +74,13 @@ def test_both_onnxruntimes_together_are_refused(
 def test_machine_where_nothing_runs_is_3_with_the_first_thing_to_install(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    for backend in (OnnxRuntimeBackend, TensorRtBackend, TorchBackend):
+    for backend in (OnnxRuntimeBackend, OpenVinoBackend, TensorRtBackend, TorchBackend):
         monkeypatch.setattr(
             backend, "probe", lambda _self: Probe(False, None, "not here", "Install it.")
         )
     assert run(["doctor"]) == 3
     output = capsys.readouterr()
-    assert output.out.count("cannot run") == output.out.count("Install it.") == 5
+    assert output.out.count("cannot run") == output.out.count("Install it.") == 6
     assert "lrn-deploy[cpu]" in output.err
 
 

@@ -7,6 +7,7 @@ import onnx
 import pytest
 from onnx import TensorProto, helper, numpy_helper
 
+from lrn_deploy.backends import openvino
 from lrn_deploy.backends.openvino import OpenVinoBackend
 from lrn_deploy.bundle import ArtifactData
 from lrn_deploy.errors import BadInputError, DamagedError, MissingError
@@ -18,7 +19,9 @@ installed = pytest.mark.skipif(
 )
 
 
-def model(*nodes: onnx.NodeProto, channels: int = 4) -> ArtifactData:
+def model(
+    *nodes: onnx.NodeProto, channels: int = 4, precision: str = "fp32", target: str = "any"
+) -> ArtifactData:
     rng = np.random.default_rng(0)
     weights = rng.standard_normal((8, channels, 3, 3)).astype(np.float32)
     graph = helper.make_graph(
@@ -29,7 +32,8 @@ def model(*nodes: onnx.NodeProto, channels: int = 4) -> ArtifactData:
         [numpy_helper.from_array(weights, "w")],
     )
     made = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 18)], ir_version=10)
-    return ArtifactData("g", "onnx", made.SerializeToString())
+    data = made.SerializeToString()
+    return ArtifactData("g", "onnx", data, precision=precision, target=target)
 
 
 LRN = helper.make_node("LRN", ["x"], ["y"], size=3, alpha=0.3, beta=0.75, bias=2.0)
@@ -58,17 +62,44 @@ def test_outputs_are_copies_and_inputs_may_be_views() -> None:
 
 
 @installed
-def test_float32_is_float32_and_bf16_is_asked_for() -> None:
+def error(**made_for: str) -> float:
+    """Relative L2 error of a convolution against float64."""
     x = np.random.default_rng(1).standard_normal((2, 64, 5, 5)).astype(np.float32)
-    backend = OpenVinoBackend(precision="bf16")
-    if not backend.probe().available:
-        pytest.skip(backend.probe().detail)
-    with OpenVinoBackend().load(model(CONV, channels=64)) as exact:
-        truth = exact.run({"x": x})["y"]
-    with backend.load(model(CONV, channels=64)) as session:
-        error = np.linalg.norm(session.run({"x": x})["y"] - truth) / np.linalg.norm(truth)
-    assert backend.name == "openvino-bf16"
-    assert 1e-4 < error < 1e-2  # bf16 rounds to 2**-9
+    artifact = model(CONV, channels=64, **made_for)
+    graph = onnx.load_model_from_string(artifact.data).graph
+    weights = numpy_helper.to_array(graph.initializer[0]).astype(np.float64)
+    windows = np.lib.stride_tricks.sliding_window_view(x.astype(np.float64), (3, 3), axis=(2, 3))
+    truth = np.einsum("nchwij,ocij->nohw", windows, weights)
+    with OpenVinoBackend().load(artifact) as session:
+        return float(np.linalg.norm(session.run({"x": x})["y"] - truth) / np.linalg.norm(truth))
+
+
+@installed
+@pytest.mark.parametrize("precision", ["bf16", "int8-bf16"])
+def test_bf16_is_what_the_artifact_says(precision: str) -> None:
+    if "with bf16" not in OpenVinoBackend().probe().detail:
+        pytest.skip("this processor has no bf16 units")
+    found = error(precision=precision, target="openvino")
+    assert 1e-4 < found < 1e-2  # bf16 rounds to 2**-9
+
+
+@installed
+@pytest.mark.parametrize(
+    ("precision", "target"),
+    [("fp32", "any"), ("fp32", "openvino"), ("int8", "openvino"), ("bf16", "tensorrt")],
+)
+def test_all_else_computes_in_float32(precision: str, target: str) -> None:
+    assert error(precision=precision, target=target) < 1e-6
+
+
+@installed
+def test_a_processor_without_bf16_units_refuses_bf16(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(openvino, "_capabilities", lambda: ["FP32", "INT8"])
+    assert OpenVinoBackend().probe().available
+    assert error() < 1e-6
+    with pytest.raises(MissingError, match=r"no bf16 units for 'g'") as caught:
+        OpenVinoBackend().load(model(CONV, precision="bf16", target="openvino"))
+    assert "int8" in caught.value.hint
 
 
 @installed

@@ -15,6 +15,7 @@ def test_every_backend_on_every_device() -> None:
     assert found >= {
         ("onnxruntime", "cpu"),
         ("onnxruntime", "cuda"),
+        ("openvino", "cpu"),
         ("torch", "cpu"),
         ("torch", "cuda"),
     }
@@ -33,7 +34,7 @@ def test_a_gpu_by_its_number() -> None:
 
 
 def test_a_limit_of_gpu_memory_reaches_every_backend_of_a_gpu() -> None:
-    cpu, cuda, engines = artifact_backends(["cpu", "cuda:1"], gpu_memory=2**31)
+    cpu, cuda, _openvino, engines = artifact_backends(["cpu", "cuda:1"], gpu_memory=2**31)
     assert isinstance(cuda, OnnxRuntimeBackend)
     assert isinstance(engines, TensorRtBackend)
     assert (cpu.device, cuda.device, engines.device) == ("cpu", "cuda:1", "cuda:1")

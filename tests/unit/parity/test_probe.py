@@ -12,7 +12,9 @@ from onnx import TensorProto, helper
 
 from lrn_deploy import lrn
 from lrn_deploy.backends.onnxruntime import OnnxRuntimeBackend
+from lrn_deploy.backends.openvino import OpenVinoBackend
 from lrn_deploy.bundle import ArtifactData, LrnLayer
+from lrn_deploy.errors import DamagedError
 from lrn_deploy.lrn import LrnSpec
 from lrn_deploy.parity import graph
 from lrn_deploy.parity.budgets import Budget
@@ -123,3 +125,50 @@ def test_nothing_is_lost_by_a_runtime_that_loses_nothing() -> None:
     results = probe_layer(graph.single_lrn(SPEC), layer(), exact, BUDGET)
     assert {item.verdict for item in results} == {"pass"}
     assert all(item.metrics is not None and item.metrics.relative_l2 == 0 for item in results)
+
+
+@contextmanager
+def nothing_runs(_data: bytes) -> Iterator[Runner]:
+    raise DamagedError("It knows no LRN.")
+    yield Definition()
+
+
+def test_a_layer_whose_kernel_the_runtime_lacks_is_skipped_with_its_reason() -> None:
+    (result,) = probe_layer(graph.single_lrn(SPEC), layer(), nothing_runs, BUDGET)
+    assert (result.verdict, result.metrics) == ("skipped", None)
+    assert "It knows no LRN." in result.reason
+
+
+def test_a_layer_that_is_refused_where_a_clean_node_runs_fails() -> None:
+    model = graph.single_lrn(SPEC)
+    model.graph.node[0].attribute[0].name = "no_such_attribute"
+    (result,) = probe_layer(model, layer(), load, BUDGET)
+    assert result.verdict == "fail"
+    assert "could not be probed" in result.reason
+
+
+def test_a_written_out_layer_that_is_refused_fails() -> None:
+    made = helper.make_graph(
+        [helper.make_node("Abs", ["x"], ["y"])],
+        "no LRN node",
+        [helper.make_tensor_value_info("x", TensorProto.FLOAT, ["n", "c", "h", "w"])],
+        [helper.make_tensor_value_info("y", TensorProto.FLOAT, ["n", "c", "h", "w"])],
+    )
+    model = helper.make_model(made, opset_imports=[helper.make_opsetid("", 18)], ir_version=10)
+    (result,) = probe_layer(model, layer(), nothing_runs, BUDGET)
+    assert result.verdict == "fail"
+
+
+@pytest.mark.skipif(not OpenVinoBackend().probe().available, reason="openvino is not installed")
+@pytest.mark.parametrize("channels", [4, 17, 96])
+def test_openvino_is_asked_for_its_own_kernel_at_the_layers_channels(channels: int) -> None:
+    # OpenVINO runs no LRN of size 5 over an unknown number of channels, unless 16 divides it.
+    @contextmanager
+    def on_openvino(data: bytes) -> Iterator[Runner]:
+        with OpenVinoBackend().load(ArtifactData("probe", "onnx", data)) as session:
+            yield session
+
+    wanted = layer(shape=("batch", channels, 5, 5))
+    for spec, verdict in ((SPEC, "pass"), (LrnSpec(5, 2e-4, 0.75, 2.0), "fail")):
+        results = probe_layer(graph.single_lrn(spec), wanted, on_openvino, BUDGET)
+        assert {item.verdict for item in results if item.amplitude == 140.0} == {verdict}

@@ -5,9 +5,12 @@ from collections.abc import Mapping
 import numpy as np
 import pytest
 
+from lrn_deploy.backends.onnxruntime import OnnxRuntimeBackend
+from lrn_deploy.backends.openvino import OpenVinoBackend
 from lrn_deploy.backends.protocol import Array, SessionBase
+from lrn_deploy.backends.tensorrt import TensorRtBackend
 from lrn_deploy.bundle import Artifact, EngineRecord, TensorSpec
-from lrn_deploy.errors import DamagedError
+from lrn_deploy.errors import DamagedError, MissingError
 from lrn_deploy.parity.budgets import Budgets
 from lrn_deploy.parity.report import Check
 from lrn_deploy.workflows.comparison import (
@@ -107,12 +110,23 @@ def test_an_engine_runs_at_the_batches_of_its_profile() -> None:
     engine = EngineRecord.model_construct(batch=(2, 4, 6))
     artifact = ARTIFACT.model_copy(update={"engine": engine})
     assert fitting_batches(artifact, Fake(), (1, 3, 8)) == (2, 3, 6)
-    assert cannot_run_here(artifact, DamagedError("It was built for sm86, and this is sm90."))
+    refusal = DamagedError("It was built for sm86, and this is sm90.")
+    assert cannot_run_here(artifact, TensorRtBackend("cuda"), refusal)
 
 
 def test_a_missing_kernel_speaks_of_the_machine() -> None:
     refusal = DamagedError("ONNX Runtime refuses: 9 : NOT_IMPLEMENTED : Conv(11) in bfloat16.")
     variant = ARTIFACT.model_copy(update={"source": "model"})
-    assert cannot_run_here(variant, refusal)
-    assert not cannot_run_here(ARTIFACT, refusal), "the canonical graph must run everywhere"
-    assert not cannot_run_here(variant, DamagedError("It has a loop."))
+    backend = OnnxRuntimeBackend()
+    assert cannot_run_here(variant, backend, refusal)
+    assert cannot_run_here(variant, backend, MissingError("It fell back to the CPU."))
+    assert not cannot_run_here(ARTIFACT, backend, refusal), "the canonical graph must run"
+    assert not cannot_run_here(variant, backend, DamagedError("It has a loop."))
+
+
+def test_openvino_need_not_take_what_was_not_made_for_it() -> None:
+    refusal = DamagedError("OpenVINO refuses the graph: no rule for NonZero.")
+    made_for_it = ARTIFACT.model_copy(update={"source": "model", "target": "openvino"})
+    assert cannot_run_here(ARTIFACT, OpenVinoBackend(), refusal)
+    assert not cannot_run_here(made_for_it, OpenVinoBackend(), refusal)
+    assert cannot_run_here(made_for_it, OpenVinoBackend(), MissingError("No bf16 units."))
