@@ -23,9 +23,9 @@ from lrn_deploy.cli.output import emit, json_option, people
 def command(bundle: Path, output: Path | None, as_json: bool) -> None:
     """Draw a bundle's reports as one HTML page that needs no other file.
 
-    Shows what 'validate' and 'profile' wrote: verdict, artifacts, errors against their budgets,
-    LRN layers, latencies and throughput. Nothing is run or measured; draw it again at any time.
-    Exits with 2 if the bundle has neither report.
+    Shows what 'validate', 'profile' and 'tune' wrote: verdict, artifacts, errors against their
+    budgets, LRN layers, latencies, throughput, time by layer, and what was chosen among what.
+    Nothing is run or measured; draw it again at any time. Exits with 2 if there is no report.
 
     \b
     Example:
@@ -42,7 +42,11 @@ def command(bundle: Path, output: Path | None, as_json: bool) -> None:
     write_atomic(page, render(source).encode())
     missing = [
         name
-        for name, report in (("validate", source.parity), ("profile", source.latency))
+        for name, report in (
+            ("validate", source.parity),
+            ("profile", source.latency),
+            ("tune", source.tune),
+        )
         if report is None
     ]
     say = people(as_json)

@@ -120,7 +120,7 @@ class LayerTime(Record):
     Attributes:
         name: The module of the network, the node of the graph, or the runtime's own name.
         kind: ``LRN``, ``Conv`` and so on, as the graph calls it where it is known there.
-        seconds: Median over the runs.
+        seconds: Median over the runs that count.
         share: The same as a part of the whole run.
     """
 
@@ -138,8 +138,8 @@ class Layers(Record):
         sha256: Digest of its entry file.
         backend: Backend and device.
         batch: Items in a run.
-        runs: Number of runs.
-        whole: Median of a run while its layers were timed, which makes it slower.
+        runs: Number of runs that count: the quicker half of those that were made.
+        whole: Median of these runs, which timing the layers makes slower.
         layers: In the order in which they ran.
     """
 

@@ -76,7 +76,8 @@ def provenance(source: Source) -> Markup:
     ]
     if weights.sha256:
         entries.append(("weights, SHA-256", el("code", weights.sha256)))
-    for what, report in (("checked", source.parity), ("timed", source.latency)):
+    reports = (("checked", source.parity), ("timed", source.latency), ("tuned", source.tune))
+    for what, report in reports:
         if report is None:
             continue
         entries += [

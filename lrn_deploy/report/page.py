@@ -9,10 +9,12 @@ from lrn_deploy import __version__
 from lrn_deploy.bundle import Bundle
 from lrn_deploy.report.bundle_sections import artifacts, lrn_layers, provenance
 from lrn_deploy.report.latency_sections import latency
+from lrn_deploy.report.layer_sections import layer_times
 from lrn_deploy.report.markup import Child, Markup, bullets, el, section
 from lrn_deploy.report.parity_sections import drift, parity, probes
 from lrn_deploy.report.source import Source, read_source
 from lrn_deploy.report.style import CSS
+from lrn_deploy.report.tune_sections import chosen, tuning
 
 FILE = "reports/report.html"
 NAMED_FAILURES = 5
@@ -58,6 +60,8 @@ def render(source: Source, drawn: datetime | None = None) -> str:
         lrn_layers(source),
         probes(source.parity),
         latency(source.latency),
+        layer_times(source.latency),
+        tuning(source.tune),
         drift(source.parity),
         provenance(source),
         el("footer", f"Drawn by lrn-deploy {__version__} on {when}."),
@@ -86,13 +90,15 @@ def verdict(source: Source) -> Markup:
     fast = _fast(source)
     if fast:
         said.append(el("p", fast))
+    if source.tune is not None:
+        said.append(el("p", f"Tuned: {chosen(source.tune)}"))
     return el("div", *said, class_=f"verdict {state(source)}")
 
 
 def warnings(source: Source) -> Markup:
     """What the checks could not see, and why not to trust a time."""
     told: list[Child] = []
-    for report in (source.parity, source.latency):
+    for report in (source.parity, source.latency, source.tune):
         told += dict.fromkeys(report.warnings) if report else ()
     if source.outdated:
         names = ", ".join(source.outdated)
@@ -100,6 +106,8 @@ def warnings(source: Source) -> Markup:
             f"The times of {names} are not those of what the bundle holds now. "
             "Run 'lrn-deploy profile' again."
         )
+    if source.retuned:
+        told.append("What 'lrn-deploy tune' chose is not what the bundle holds now. Run it again.")
     return section("Warnings", bullets(told), id_="warnings") if told else Markup()
 
 

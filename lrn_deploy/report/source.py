@@ -12,9 +12,11 @@ from lrn_deploy.bundle import Bundle, Manifest
 from lrn_deploy.errors import BadInputError, DamagedError
 from lrn_deploy.latency.report import LatencyReport
 from lrn_deploy.parity.report import ParityReport
+from lrn_deploy.tuning.report import TuneReport
 
 PARITY = "reports/parity.json"
 LATENCY = "reports/latency.json"
+TUNE = "reports/tune.json"
 
 Report = TypeVar("Report", bound=BaseModel)
 
@@ -27,11 +29,13 @@ class Source:
         manifest: The bundle's manifest.
         parity: What ``validate`` found; None if it has not run.
         latency: What ``profile`` found; None if it has not run.
+        tune: What ``tune`` found; None if it has not run.
     """
 
     manifest: Manifest
     parity: ParityReport | None
     latency: LatencyReport | None
+    tune: TuneReport | None = None
 
     @property
     def unchecked(self) -> tuple[str, ...]:
@@ -48,6 +52,15 @@ class Source:
         old = (r.artifact for r in rows if r.bundle == "this" and known.get(r.artifact) != r.sha256)
         return tuple(dict.fromkeys(old))
 
+    @property
+    def retuned(self) -> bool:
+        """Whether the choice of ``tune`` is one of other bytes: changed or removed since."""
+        choice = self.tune.choice if self.tune else None
+        if choice is None:
+            return False
+        artifact = self.manifest.artifacts.get(choice.artifact)
+        return artifact is None or artifact.sha256 != choice.sha256
+
 
 def read_source(bundle: Bundle) -> Source:
     """Read a bundle's reports.
@@ -58,13 +71,14 @@ def read_source(bundle: Bundle) -> Source:
     """
     parity = _read(bundle.path, PARITY, ParityReport, "validate")
     latency = _read(bundle.path, LATENCY, LatencyReport, "profile")
-    if parity is None and latency is None:
+    tune = _read(bundle.path, TUNE, TuneReport, "tune")
+    if parity is None and latency is None and tune is None:
         raise BadInputError(
             f"Bundle '{bundle.path}' has no reports to draw a page from.",
             f"Make one with 'lrn-deploy validate {bundle.path}' "
             f"or 'lrn-deploy profile {bundle.path}'.",
         )
-    return Source(bundle.manifest, parity, latency)
+    return Source(bundle.manifest, parity, latency, tune)
 
 
 def _read(folder: Path, file: str, model: type[Report], command: str) -> Report | None:

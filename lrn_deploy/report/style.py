@@ -75,6 +75,10 @@ figcaption { font-size: .82rem; color: var(--soft); overflow-wrap: anywhere; }
 .track { fill: var(--track); }
 .bar.pass { fill: var(--pass); } .bar.limited { fill: var(--limited); }
 .bar.fail { fill: var(--fail); } .bar.skipped, .bar.unjudged { fill: var(--skipped); }
+.bar.layer { fill: var(--s0); } .bar.lrn { fill: var(--s1); } .bar.rest { fill: var(--s7); }
+.line.front { color: var(--soft); }
+.spot { fill: var(--s0); stroke: var(--s0); stroke-width: 2; }
+.spot.chosen { fill: var(--pass); stroke: var(--pass); } .spot.beyond { fill: var(--card); }
 .limit { stroke: var(--ink); stroke-width: 1.5; }
 .dashed, .dashed polyline, .dashed line { stroke-dasharray: 5 4; }
 .line polyline, .line line { fill: none; stroke: currentColor; stroke-width: 2;

@@ -99,8 +99,8 @@ def line_chart(
     low, high = decades(ys or [1.0], narrow=x_ticks is not None)
     x_scale = Log(min(xs), max(xs), LEFT + 8, WIDTH - RIGHT - 8)
     y_scale = Log(low, high, HEIGHT - BOTTOM, TOP)
-    parts = [_x_axis(x_scale, x_ticks or x_scale.ticks(), x_title, HEIGHT)]
-    parts.append(_y_axis(y_scale, y_title))
+    parts = [x_axis(x_scale, x_ticks or x_scale.ticks(), x_title, HEIGHT)]
+    parts.append(y_axis(y_scale, y_title))
     if budget:
         y = y_scale(budget)
         above = y - 5 if y > TOP + 20 else y + 14
@@ -109,8 +109,8 @@ def line_chart(
             el("text", "budget", class_="tick", x=LEFT + 6, y=above),
         ]
     parts += [_polyline(line, at, x_scale, y_scale) for at, line in enumerate(lines)]
-    chart = _chart(parts, HEIGHT, label)
-    return el("figure", chart, el("figcaption", _legend([line.name for line in lines])))
+    keys = el("figcaption", _legend([line.name for line in lines]))
+    return el("figure", chart(parts, HEIGHT, label), keys)
 
 
 def box_chart(boxes: Sequence[Box], x_title: str, label: str) -> Markup:
@@ -123,9 +123,9 @@ def box_chart(boxes: Sequence[Box], x_title: str, label: str) -> Markup:
     height = TOP + row * len(boxes) + BOTTOM
     end = max(box.p95 for box in boxes) * 1.3
     scale = Linear(0.0, end or 1.0, 10.0, WIDTH - RIGHT)
-    parts = [_x_axis(scale, scale.ticks(), x_title, height)]
+    parts = [x_axis(scale, scale.ticks(), x_title, height)]
     parts += [_box(box, scale, TOP + row * at) for at, box in enumerate(boxes)]
-    return el("figure", _chart(parts, height, label))
+    return el("figure", chart(parts, height, label))
 
 
 def _box(box: Box, scale: Scale, top: float) -> Markup:
@@ -192,7 +192,8 @@ def _legend(names: Sequence[str]) -> Markup:
     return Markup(" ".join(keys))
 
 
-def _x_axis(scale: Scale, ticks: Sequence[float], title: str, height: float) -> Markup:
+def x_axis(scale: Scale, ticks: Sequence[float], title: str, height: float) -> Markup:
+    """A horizontal axis at the foot of a chart of this height, with lines up from its ticks."""
     base = height - BOTTOM
     marks = []
     for value in ticks:
@@ -206,7 +207,8 @@ def _x_axis(scale: Scale, ticks: Sequence[float], title: str, height: float) -> 
     return el("g", *marks)
 
 
-def _y_axis(scale: Scale, title: str) -> Markup:
+def y_axis(scale: Scale, title: str) -> Markup:
+    """A vertical axis at the left of a chart of the usual height, with lines across."""
     marks = []
     for value in scale.ticks():
         y = scale(value)
@@ -228,7 +230,14 @@ def _label(value: float) -> str:
     return f"{value:.0e}".replace("e-0", "e-").replace("e+0", "e")
 
 
-def _chart(parts: Sequence[Markup], height: float, label: str) -> Markup:
+def chart(parts: Sequence[Markup], height: float, label: str) -> Markup:
+    """The parts of a chart in their frame.
+
+    Args:
+        parts: What it shows, the background first.
+        height: Its height, where its width is :data:`WIDTH`.
+        label: What the chart shows, for those who cannot see it.
+    """
     return el(
         "svg",
         *parts,

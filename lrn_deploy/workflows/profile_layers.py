@@ -1,4 +1,8 @@
-"""Where the time of a run goes: each subject once more, in a session that times its layers."""
+"""Where the time of a run goes: each subject once more, in a session that times its layers.
+
+What disturbs a run hits one layer at a time: it is in the whole run, but in no layer's median. So
+only the quicker half of the runs counts.
+"""
 
 from __future__ import annotations
 
@@ -14,7 +18,7 @@ from lrn_deploy.workflows.profile_subjects import Subject
 
 SECONDS = 0.6
 """What the timed runs of one subject may take, about."""
-MIN_RUNS, MAX_RUNS = 5, 25
+MIN_RUNS, MAX_RUNS = 6, 30
 
 
 def measure_layers(
@@ -60,10 +64,13 @@ def measure_layers(
 
 
 def _layers(subject: Subject, batch: int, trace: LayerTrace, names: LayerNames) -> Layers:
-    times: dict[Layer, list[tuple[float, ...]]] = {}
+    order = sorted(range(len(trace.whole)), key=lambda at: trace.whole[at])
+    quick = order[: (len(order) + 1) // 2]
+    times: dict[Layer, list[list[float]]] = {}
     for kernel in trace.kernels:
-        times.setdefault(names.find(kernel.name, kernel.kind), []).append(kernel.seconds)
-    whole = median(trace.whole)
+        seconds_of = [kernel.seconds[at] for at in quick]
+        times.setdefault(names.find(kernel.name, kernel.kind), []).append(seconds_of)
+    whole = median(trace.whole[at] for at in quick)
     layers = []
     for layer, kernels in times.items():
         seconds = median(map(sum, zip(*kernels, strict=True)))  # of what they take together
@@ -75,7 +82,7 @@ def _layers(subject: Subject, batch: int, trace: LayerTrace, names: LayerNames) 
         sha256=subject.artifact.sha256,
         backend=subject.where,
         batch=batch,
-        runs=len(trace.whole),
+        runs=len(quick),
         whole=whole,
         layers=tuple(layers),
     )

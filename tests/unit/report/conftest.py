@@ -16,6 +16,8 @@ from lrn_deploy.latency.report import (
     Comparison,
     FirstRun,
     LatencyReport,
+    Layers,
+    LayerTime,
     Preparation,
     Row,
     Start,
@@ -25,6 +27,7 @@ from lrn_deploy.lrn import LrnSpec
 from lrn_deploy.parity.budgets import Budget
 from lrn_deploy.parity.metrics import Metrics
 from lrn_deploy.parity.report import Check, Drift, ParityReport
+from lrn_deploy.tuning.report import Candidate, Demand, Point, TuneReport
 
 HOSTILE = "</style><script>alert('x')</script>&\"<img src=http://x.example/>"
 DIGEST = "ab" * 32
@@ -163,6 +166,21 @@ def latency() -> LatencyReport:
             Start(artifact="model", backend="b", cost=FirstRun(load=0.5, first=0.25)),
             Start(artifact=HOSTILE, backend="b", cost=FirstRun(error=HOSTILE)),
         ),
+        layers=(
+            Layers(
+                artifact="model",
+                sha256=DIGEST,
+                backend="onnxruntime:cpu",
+                batch=1,
+                runs=6,
+                whole=0.004,
+                layers=(
+                    LayerTime(name=HOSTILE, kind="Conv", seconds=0.00225, share=0.5625),
+                    LayerTime(name="norm1", kind="LRN", seconds=0.001, share=0.25),
+                    LayerTime(name="norm2", kind="LRN", seconds=0.0005, share=0.125),
+                ),
+            ),
+        ),
         preparation=Preparation(image=HOSTILE, decode=prepared, preprocess=prepared),
         calibration=Calibration(version=1, samples={}),
         comparisons=(
@@ -184,6 +202,55 @@ def latency() -> LatencyReport:
         machine={"processor": "p"},
         versions={"numpy": "2"},
         seconds=12.0,
+    )
+
+
+def candidate(backend: str, error: float, seconds: float, **changes: Any) -> Candidate:
+    samples = ((seconds,),) * 6
+    point = Point(
+        batch=2,
+        median=Interval(seconds, seconds, seconds),
+        seconds=seconds,
+        throughput=2 / seconds,
+        noise=Noise(noisy=False, median_width=0.01, drift=0.0),
+        samples=samples,
+    )
+    fields = {
+        "artifact": "model",
+        "sha256": DIGEST,
+        "backend": backend,
+        "threads": 2,
+        "precision": "fp32",
+        "metrics": metrics(error),
+        "within": True,
+        "points": (point,),
+    }
+    return Candidate(**{**fields, **changes})
+
+
+@pytest.fixture
+def tune(latency: LatencyReport) -> TuneReport:
+    return TuneReport(
+        created="2026-01-02T03:04:07+00:00",
+        model="small",
+        complete=True,
+        demand=Demand(max_error=1e-2, min_agreement=None, batch=2),
+        inputs=HOSTILE,
+        candidates=(
+            candidate("openvino:cpu", 1.375e-3, 0.004, front=True),
+            candidate("onnxruntime:cpu", 0.0, 0.0123, front=True),
+            candidate("onnxruntime:cpu", 0.5, 0.0035, within=False, reason="error too large"),
+            candidate(HOSTILE, 0, 1, metrics=None, within=False, points=(), reason=HOSTILE),
+        ),
+        chosen=0,
+        batch=2,
+        explanation="The first is fastest.",
+        conditions=latency.conditions,
+        load_after=None,
+        foreign_cores=None,
+        machine={"processor": "p"},
+        versions={"numpy": "2"},
+        seconds=9.0,
     )
 
 

@@ -46,7 +46,7 @@ def test_or_where_it_is_asked_for(
     page = checked.path.parent / "page.html"
     assert cli.run(["report", str(checked.path), "-o", str(page), "--json"]) == 0
     told = json.loads(capsys.readouterr().out)
-    assert told == {"page": str(page), "state": "pass", "missing": []}
+    assert told == {"page": str(page), "state": "pass", "missing": ["tune"]}
     assert page.is_file()
     assert not (checked.path / "reports/report.html").exists()
 

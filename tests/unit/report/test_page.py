@@ -15,6 +15,7 @@ from lrn_deploy.parity.report import ParityReport
 from lrn_deploy.report.markup import EMPTY
 from lrn_deploy.report.page import render, state
 from lrn_deploy.report.source import Source
+from lrn_deploy.tuning.report import TuneReport
 from tests.unit.report.conftest import DIGEST, HOSTILE
 
 
@@ -54,8 +55,10 @@ def read(page: str) -> Reader:
 
 
 @pytest.fixture
-def source(manifest: Manifest, parity: ParityReport, latency: LatencyReport) -> Source:
-    return Source(manifest, parity, latency)
+def source(
+    manifest: Manifest, parity: ParityReport, latency: LatencyReport, tune: TuneReport
+) -> Source:
+    return Source(manifest, parity, latency, tune)
 
 
 def test_the_page_and_each_chart_are_well_formed(source: Source) -> None:
@@ -64,7 +67,8 @@ def test_the_page_and_each_chart_are_well_formed(source: Source) -> None:
     charts = re.findall(r"<svg.*?</svg>", page, re.DOTALL)
     for chart in charts:
         ElementTree.fromstring(chart)
-    assert sum('class="chart"' in chart for chart in charts) == 4  # probes, throughput, batch 1, 8
+    drawn = sum('class="chart"' in chart for chart in charts)
+    assert drawn == 6  # probes, throughput, batch 1 and 8, layers, choice
 
 
 def test_hostile_names_stay_text(source: Source) -> None:
@@ -99,6 +103,10 @@ def test_numbers_are_those_of_the_reports(
         assert {row.summary.p50, row.summary.p90, row.summary.p99, row.summary.max} <= set(values)
         assert row.throughput in values
     assert 1.2345 in values
+    # Layers: the whole run, both LRN layers and their share, and 4 ms less 3.75 ms.
+    assert {0.004, 0.0015, 0.375} <= set(values)
+    assert any(value == pytest.approx(0.00025) for value in values)
+    assert {1.375e-3, 0.0123, 2 / 0.0123, 0.5} <= set(values)  # candidates of tune
     assert 1_234_567 in values
 
 
@@ -121,6 +129,42 @@ def test_the_verdict_comes_first(source: Source) -> None:
     assert text.index("PASS") < text.index("Artifacts")
     assert "1 artifact in 7 checks against PyTorch 2; 1 limited" in text
     assert "Fastest: at batch 1 model on openvino:cpu, median 2.09 ms (noisy)" in text
+
+
+def test_the_choice_of_tune_is_told_with_what_was_out(source: Source) -> None:
+    text = read(render(source)).text
+    assert "Tuned: The first is fastest." in text[: text.index("Artifacts")]
+    assert "the shortest run of batch 2, relative L2 error at most 0.01" in text
+    assert "error too large" in text
+    assert "2 ms an item, error 0.0014" in text
+
+
+def test_an_interrupted_tune_chose_nothing(source: Source, tune: TuneReport) -> None:
+    empty = tune.model_copy(update={"complete": False, "chosen": None, "candidates": ()})
+    text = read(render(Source(source.manifest, None, None, empty))).text
+    assert "Tuning was interrupted, so nothing was chosen." in text
+
+
+def test_a_choice_among_other_bytes_is_a_warning(source: Source, tune: TuneReport) -> None:
+    assert not source.retuned
+    other = tune.candidates[0].model_copy(update={"sha256": "ef" * 32})
+    changed = tune.model_copy(update={"candidates": (other, *tune.candidates[1:])})
+    stale = Source(source.manifest, source.parity, source.latency, changed)
+    assert stale.retuned
+    assert "chose is not what the bundle holds now" in read(render(stale)).text
+
+
+def test_layers_of_a_deep_network_beyond_the_longest_are_one_bar(
+    manifest: Manifest, latency: LatencyReport
+) -> None:
+    (layers,) = latency.layers
+    one = layers.layers[0]
+    many = [one.model_copy(update={"name": f"conv{at}", "seconds": 1e-6 * at}) for at in range(40)]
+    deep = layers.model_copy(update={"layers": tuple(many)})
+    text = read(render(Source(manifest, None, latency.model_copy(update={"layers": (deep,)})))).text
+    assert "24 other layers: 0.276 ms" in text  # 0 to 23 microseconds
+    assert "conv24" in text
+    assert "conv23" not in text
 
 
 def test_what_is_not_judged_is_not_counted_as_within_budget(
