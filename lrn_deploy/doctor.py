@@ -28,6 +28,7 @@ PACKAGES = {
     "tensorrt": "TensorRT engines (extra 'tensorrt')",
     "tensorrt-rtx": "TensorRT-RTX engines (extra 'rtx')",
     "openvino": "inference on the CPU by OpenVINO (extra 'openvino')",
+    "nncf": "NNCF's int8 quantizer (extra 'quantize')",
     "scikit-learn": "two photographs and digit images to try (extra 'samples')",
 }
 """Distributions that matter here and what each gives."""

@@ -18,6 +18,7 @@ _TOOLS = (
     "tensorrt",
     "tensorrt-rtx",
     "openvino",
+    "nncf",
 )
 
 

@@ -14,15 +14,22 @@ from lrn_deploy.cli.output import emit, json_option, people, progress
 @bundle_argument
 @click.option(
     "--target",
-    type=click.Choice(["tensorrt", "cuda", "cpu"]),
+    type=click.Choice(["tensorrt", "cuda", "cpu", "openvino"]),
     required=True,
     help="What the graph is for.",
 )
 @click.option(
     "--precision",
-    type=click.Choice(["fp32", "fp16", "bf16", "int8"]),
+    type=click.Choice(["fp32", "fp16", "bf16", "int8", "int8-bf16"]),
     required=True,
     help="What it computes in. Its inputs and outputs stay as they are.",
+)
+@click.option(
+    "--quantizer",
+    type=click.Choice(["own", "nncf"]),
+    default="own",
+    show_default=True,
+    help="What makes int8 for cpu and openvino. NNCF is the extra 'quantize'.",
 )
 @click.option(
     "--calibration",
@@ -35,6 +42,7 @@ def command(
     bundle: Path,
     target: str,
     precision: str,
+    quantizer: str,
     calibration: Path | None,
     half_lrn: bool,
     as_json: bool,
@@ -43,11 +51,13 @@ def command(
 
     The variant is an ONNX graph like the canonical one, so 'validate' checks it before any GPU is
     seen. LRN stays in fp32, with casts around it. For the CPU it is written in operators that ONNX
-    Runtime runs several times as fast as its LRN.
+    Runtime runs several times as fast as its LRN. For OpenVINO int8-bf16 is int8 with the other
+    layers in bf16.
 
     \b
     Example:
       lrn-deploy optimize alexnet --target cpu --precision fp32
+      lrn-deploy optimize alexnet --target openvino --precision int8-bf16
       lrn-deploy optimize alexnet --target tensorrt --precision fp16
       lrn-deploy optimize alexnet --target tensorrt --precision int8 --calibration photos
     """
@@ -65,17 +75,20 @@ def command(
             before,
             target=target,
             precision=precision,
+            quantizer=quantizer,
             calibration=calibration,
             keep_lrn_fp32=not half_lrn,
             on_progress=on_progress,
         )
-    name = variant_name(target, precision)
+    name = variant_name(target, precision, quantizer)
     artifact = after.manifest.artifact(name)
     say = people(as_json)
     if name == SOURCE:
         say.print(f"For {target} in fp32 the graph '{name}' is used as it is.")
     elif after is before:
         say.print(f"{name} is up to date: same graph, options and tools.")
+    elif artifact.file == after.manifest.artifact(SOURCE).file:
+        say.print(f"Made {name}: the graph '{SOURCE}', to be computed in {precision}; no new file.")
     else:
         say.print(f"Made {name}: {artifact.file}, {artifact.size / 1e6:.1f} MB.", markup=False)
     if "calibration" in artifact.options:
