@@ -14,10 +14,10 @@ DEMO := $(VENV)/.made-for-demo
 DEV := $(VENV)/.made-for-dev
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test lint bench binary gpu-check clean
+.PHONY: help demo test lint bench binary conformance bench-serve gpu-check clean
 
 help: ## List the targets
-	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-10s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-11s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 	@echo
 	@echo "  PYTHON=$(PYTHON) makes the environment; TORCH_INDEX=URL is an extra index for torch."
 
@@ -38,15 +38,23 @@ bench: $(DEV) ## Run the benchmarks; each writes benchmarks/results/*.json
 	@$(BIN)/python -m benchmarks.zoo_parity
 	@$(BIN)/python -m benchmarks.engines
 	@$(BIN)/python -m benchmarks.lrn_operator
+	@$(BIN)/python -m benchmarks.runtimes
+	@$(BIN)/python -m benchmarks.runtimes.draw
 
 binary: $(DEV) ## Build dist/lrn-server, the server as one executable file
 	@$(BIN)/python scripts/build_binary.py
+
+conformance: $(DEV) ## Compare lrn-server with the real tritonserver, call by call (fetches it)
+	@$(BIN)/python -m benchmarks.conformance
+
+bench-serve: $(DEV) ## Measure lrn-server beside tritonserver, LitServe and BentoML (fetches them)
+	@$(BIN)/python -m benchmarks.serve
 
 gpu-check: ## On a GPU machine: run the GPU tests with PYTHON as it is, and record the outcome
 	@$(PYTHON) -m benchmarks.gpu_check
 
 clean: ## Remove the environment, the demo's output and all caches
-	@rm -rf $(VENV) demo build dist *.egg-info .mypy_cache .ruff_cache .pytest_cache .hypothesis
+	@rm -rf $(VENV) .peers demo build dist *.egg-info .mypy_cache .ruff_cache .pytest_cache .hypothesis
 	@rm -rf .coverage .coverage.* coverage.xml
 	@find . -name __pycache__ -type d -prune -exec rm -rf {} +
 

@@ -1,0 +1,51 @@
+"""Which of ours is compared: what ``tune`` makes the default for each demand."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+
+from benchmarks.runtimes.candidates import THREADS, title
+from benchmarks.runtimes.verdicts import CLASSES, Class, allowed
+from lrn_deploy.bundle import Bundle
+from lrn_deploy.latency.sampling import Effort
+from lrn_deploy.workflows.tune import tune
+from lrn_deploy.workflows.tune_options import TuneOptions
+
+EFFORT = Effort(rounds=12, seconds=5.0)
+"""Shorter than tune's own: a choice that this misses shows as a loss."""
+
+Choices = dict[tuple[Class, int], str | None]
+"""By class of error and batch size, the name of the candidate; None if nothing is within it."""
+
+
+def tuned(
+    bundle: Bundle, network: str, batches: Sequence[int], tell: Callable[[str], None]
+) -> Choices:
+    """Run ``tune`` for each class of error at each batch size; it never sees the held-out images.
+
+    Args:
+        bundle: The bundle; it gains what tune makes.
+        network: Its name in the zoo.
+        batches: Batch sizes.
+        tell: Told each choice.
+    """
+    choices: Choices = {}
+    for class_ in CLASSES:
+        for batch in batches:
+            limits = allowed(network, class_)
+            options = TuneOptions(
+                max_error=limits.get("max_error"),
+                min_agreement=limits.get("min_agreement"),
+                batch=batch,
+                max_batch=batch,
+                threads=(THREADS,),
+                devices=("cpu",),
+                effort=EFFORT,
+            )
+            report = tune(Bundle.open(bundle.path), options)
+            if not report.complete:
+                raise KeyboardInterrupt
+            tell(f"{network}: tune for {class_} at batch {batch}: {report.explanation}")
+            choice = report.choice
+            choices[class_, batch] = title(choice.artifact, choice.backend) if choice else None
+    return choices

@@ -1,0 +1,103 @@
+"""The runtime comparison runs from end to end on the digit network, and its result can be drawn."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+import benchmarks.runtimes.__main__ as program
+from benchmarks.runtimes.candidates import COMPILED, EAGER, NNCF, NNCF_BF16, OPENVINO_BF16
+from benchmarks.runtimes.draw import redraw
+from benchmarks.runtimes.inputs import held_out
+from benchmarks.runtimes.measure import CHOOSING, QUICK, Plan
+from lrn_deploy.export import ExportRequest, export_bundle
+from lrn_deploy.latency.sampling import Effort
+from lrn_deploy.models import ZOO
+from lrn_deploy.workflows.calibration import calibration_inputs
+
+ROUNDS = 9
+SMOKE = Plan(
+    QUICK.networks,
+    {2: Effort(rounds=ROUNDS, seconds=0.1, min_rounds=ROUNDS)},
+    without=frozenset({COMPILED}),  # compiling takes as long as all the rest
+)
+
+
+@pytest.fixture(scope="module")
+def result(tmp_path_factory: pytest.TempPathFactory) -> dict[str, object]:
+    file = tmp_path_factory.mktemp("runtimes") / "result.json"
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(program, "QUICK", SMOKE)
+        assert program.main(["--quick", "--output", str(file)]) == 0
+    loaded: dict[str, object] = json.loads(file.read_text())
+    return loaded
+
+
+def test_errors_are_those_of_the_precision(result: dict[str, object]) -> None:
+    (network,) = result["networks"]  # type: ignore[misc]
+    rows = {row["name"]: row for row in network["candidates"]}
+    ran = {name: row["error"]["relative_l2"] for name, row in rows.items() if "error" in row}
+    assert ran[EAGER] == 0.0
+    for name in ran:
+        if rows[name]["precision"] == "fp32":
+            assert ran[name] <= 2e-6, name
+    assert 1e-4 < ran[NNCF] < 0.1
+    assert ran["model on ONNX Runtime"] <= 2e-6
+    for name in {OPENVINO_BF16, NNCF_BF16} - set(ran):  # a processor without bf16 units
+        assert "bf16" in rows[name]["reason"]
+
+
+def test_every_sample_is_kept_and_medians_are_of_the_judged_rounds(
+    result: dict[str, object],
+) -> None:
+    (network,) = result["networks"]  # type: ignore[misc]
+    (batch,) = network["batches"]
+    assert len(batch["foreign_cores"]) == ROUNDS
+    assert len(batch["choosing_rounds"]) == CHOOSING
+    assert not {*batch["choosing_rounds"]} & {*batch["judging_rounds"]}
+    for timing in batch["timings"]:
+        assert len(timing["samples_s"]) == ROUNDS
+        judged = [s for at in batch["judging_rounds"] for s in timing["samples_s"][at]]
+        expected = 1e3 * np.median(judged) / batch["batch"]
+        assert timing["ms_per_image"]["median"] == pytest.approx(expected, rel=1e-3)
+
+
+def test_each_class_has_a_choice_of_ours_and_a_verdict_on_every_peer(
+    result: dict[str, object],
+) -> None:
+    (network,) = result["networks"]  # type: ignore[misc]
+    (batch,) = network["batches"]
+    sides = {row["name"]: row["side"] for row in network["candidates"] if "error" in row}
+    peers = {name for name, side in sides.items() if side == "peer"}
+    assert [item["class"] for item in batch["classes"]] == ["fp32", "reduced"]
+    for class_ in batch["classes"]:
+        assert sides[class_["ours"]] == "ours"
+        assert {row["peer"] for row in class_["verdicts"]} == peers
+        assert class_["ours_within"]
+
+
+def test_the_result_can_be_drawn(result: dict[str, object]) -> None:
+    page = redraw("<!-- peers:begin --><!-- peers:end -->", result, "performance.svg")
+    assert "| digits | 2 | 2e-06 |" in page
+
+
+def test_quick_needs_to_be_told_where_to_write(capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit):
+        program.main(["--quick"])
+    assert "add --output" in capsys.readouterr().err
+
+
+def test_held_out_images_are_none_of_the_calibration(tmp_path: Path) -> None:
+    digits = export_bundle(ExportRequest("digits"), tmp_path / "digits").manifest
+    source = digits.model.model_copy(update={"name": "alexnet", "factory": "alexnet"})
+    photographs = digits.model_copy(
+        update={"model": source, "preprocessing": ZOO["alexnet"].preprocessing}
+    )
+    for manifest, count in ((digits, 599), (photographs, 30)):
+        seen = {row.tobytes() for row in calibration_inputs(manifest).inputs}
+        inputs = held_out(manifest).inputs
+        assert len(inputs) == count
+        assert not seen & {row.tobytes() for row in inputs}
