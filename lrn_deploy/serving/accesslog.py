@@ -59,6 +59,20 @@ class AccessLog:
             "path": request.path,
             "status": status,
             "ms": round((time.monotonic_ns() - started) / 1e6, 3),
+            **_stages(request),
+            **({"trace": request.trace.trace, "span": request.trace.span} if request.trace else {}),
             **more,
         }
         sys.stderr.write(json.dumps(line) + "\n")
+
+
+def _stages(request: Request) -> dict[str, Any]:
+    """What ran for it: the longest wait and compute, in milliseconds, and the largest batch."""
+    timings = request.timings
+    if not timings:
+        return {}
+    return {
+        "queue_ms": round(max(timing.queue for timing in timings) / 1e6, 3),
+        "compute_ms": round(max(timing.compute for timing in timings) / 1e6, 3),
+        "batch": max(timing.batch_rows for timing in timings),
+    }

@@ -19,7 +19,8 @@ from lrn_deploy.serving.errors import (
     RequestError,
     UnavailableError,
 )
-from lrn_deploy.serving.pending import Job, Outcome, PendingQueue, Timing
+from lrn_deploy.serving.jobs import Job, Outcome, Timing
+from lrn_deploy.serving.pending import PendingQueue
 from lrn_deploy.serving.policy import LatencyModel, Policy
 from lrn_deploy.serving.rows import join, split
 from lrn_deploy.serving.runner import Runner
@@ -78,13 +79,15 @@ class Batcher:
         """Requests whose batch is running now."""
         return sum(len(instance.batch) for instance in self._instances)
 
-    def refuse_if_full(self) -> None:
-        """What :meth:`submit` would do to any request whatever; cheap, before a body is read.
+    def refuse_if_full(self, client: str = "") -> None:
+        """What :meth:`submit` would do to any request of a client; cheap, before a body is read.
 
         Raises:
-            UnavailableError: If the queue is full or no instance is left.
+            UnavailableError: If the queue is full.
         """
-        if self._queue.full:
+        with self._changed:
+            admitted = self._queue.admits(client)
+        if not admitted:
             self.statistics.record_failure("REJECTED")
             raise UnavailableError(
                 f"Exceeds maximum queue size: {self._queue.requests} requests are waiting. "
@@ -119,9 +122,11 @@ class Batcher:
                             f"{self._queue.requests} requests wait for about "
                             f"{self.expected_wait() / 1e6:.0f} ms."
                         )
-                self._queue.put(job)
+                displaced = self._queue.put(job)
                 job.future.add_done_callback(self._count_cancelled)
                 self._changed.notify()
+            for one in displaced:
+                self._fail(one, UnavailableError("The queue is full; another client's turn came."))
         except ClosedError:
             raise  # not counted: a newer instance will take it
         except UnavailableError as error:
@@ -261,7 +266,9 @@ class _Instance:
         done = time.monotonic_ns()
         self.batcher.latency.add(rows, done - started)
         timings = [
-            Timing(started - job.arrived, joined - started, ran - joined, done - ran, rows)
+            Timing(
+                started - job.arrived, joined - started, ran - joined, done - ran, rows, job.arrived
+            )
             for job in batch
         ]
         self.batcher.statistics.record_batch(timings, [done - job.arrived for job in batch])

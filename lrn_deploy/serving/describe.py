@@ -26,6 +26,13 @@ EXTENSIONS = (
 )
 """The extensions that this server really has."""
 
+_PLATFORMS = {
+    "onnxruntime": "onnxruntime_onnx",
+    "openvino": "openvino",
+    "tensorrt": "tensorrt_plan",
+}
+"""Triton's names of platforms, by backend."""
+
 
 def server() -> dict[str, Any]:
     """The protocol's server metadata."""
@@ -48,7 +55,7 @@ def metadata(model: ServedModel) -> dict[str, Any]:
     return {
         "name": model.name,
         "versions": [VERSION],
-        "platform": "onnxruntime_onnx",
+        "platform": _PLATFORMS[model.source.backend],
         "inputs": tensors(model.inputs),
         "outputs": tensors(model.outputs),
     }
@@ -63,11 +70,11 @@ def config(model: ServedModel) -> dict[str, Any]:
 
     labels = {"label_filename": "labels.txt"} if model.labels else {}
     settings = model.settings
-    kind = "KIND_CPU" if settings.device == "cpu" else "KIND_GPU"
+    kind = "KIND_CPU" if model.source.device == "cpu" else "KIND_GPU"
     return {
         "name": model.name,
-        "platform": "onnxruntime_onnx",
-        "backend": "onnxruntime",
+        "platform": _PLATFORMS[model.source.backend],
+        "backend": model.source.backend,
         "version_policy": {"latest": {"num_versions": 1}},
         "max_batch_size": model.max_batch if batches else 0,
         "input": [

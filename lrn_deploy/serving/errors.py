@@ -57,6 +57,12 @@ class TooLargeError(RequestError):
     status = 413
 
 
+class TooManyError(RequestError):
+    """The client sends more requests than it may."""
+
+    status = 429
+
+
 class UnsupportedError(RequestError):
     """Part of the protocol that this server does not have."""
 

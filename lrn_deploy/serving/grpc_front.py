@@ -5,6 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import Callable
 from concurrent import futures
+from dataclasses import dataclass
 from typing import Any
 
 import grpc
@@ -13,7 +14,6 @@ from tritonclient.grpc import service_pb2 as pb
 
 from lrn_deploy.errors import BadInputError
 from lrn_deploy.serving import describe, grpc_codec
-from lrn_deploy.serving.accesslog import request_id
 from lrn_deploy.serving.app import App
 from lrn_deploy.serving.describe import VERSION
 from lrn_deploy.serving.errors import (
@@ -27,17 +27,28 @@ from lrn_deploy.serving.errors import (
 )
 from lrn_deploy.serving.http_front import check_port
 from lrn_deploy.serving.message import Request
+from lrn_deploy.serving.protocol import check_control
+from lrn_deploy.serving.trace import RESPONSE_HEADER
 
 _SERVICE = "inference.GRPCInferenceService"
 _CODES = {
     400: grpc.StatusCode.INVALID_ARGUMENT,
     404: grpc.StatusCode.NOT_FOUND,
     413: grpc.StatusCode.RESOURCE_EXHAUSTED,
+    429: grpc.StatusCode.RESOURCE_EXHAUSTED,
     499: grpc.StatusCode.CANCELLED,
     501: grpc.StatusCode.UNIMPLEMENTED,
     503: grpc.StatusCode.UNAVAILABLE,
 }
 _FOREVER_SECONDS = 365 * 86400
+
+
+@dataclass(frozen=True)
+class _Call:
+    """One call of a method: what gRPC knows of it, and what all transports know."""
+
+    context: grpc.ServicerContext
+    request: Request
 
 
 class _Handlers(grpc.GenericRpcHandler):  # type: ignore[misc] # grpcio has no types
@@ -132,18 +143,17 @@ class GrpcFront:
         # Its last statement, context.abort, always raises, which the linter cannot know.
         def call(content: bytes, context: grpc.ServicerContext) -> Any:  # noqa: RET503
             started = time.monotonic_ns()
-            metadata = dict(context.invocation_metadata())
-            request = Request(
-                "gRPC",
-                name,
-                id=request_id(str(metadata.get("x-request-id") or "")),
-                client=context.peer(),
-            )
+            metadata = {key: str(value) for key, value in context.invocation_metadata()}
+            request = self.app.request("gRPC", name, metadata, {}, context.peer())
+            tail = [("x-request-id", request.id)]
+            if request.trace is not None:
+                tail.append((RESPONSE_HEADER, request.trace.header))
+            context.set_trailing_metadata(tuple(tail))
             self.app.enter()
             try:
                 if self.app.draining:
                     raise UnavailableError("The server is stopping; try another one.")
-                answer = function(_parse(name, content), context)
+                answer = function(_parse(name, content), _Call(context, request))
                 self.app.log.done(request, 200, started)
                 return answer
             except RequestError as error:
@@ -154,7 +164,6 @@ class GrpcFront:
                 refusal = InferenceError("This is a bug in lrn-server; its log has the details.")
             finally:
                 self.app.leave()
-            context.set_trailing_metadata((("x-request-id", request.id),))
             context.abort(
                 _CODES.get(refusal.status, grpc.StatusCode.INTERNAL),
                 f"{refusal.message} [request {request.id}]",
@@ -172,23 +181,28 @@ class GrpcFront:
         call = self._guarded(name, refuse)
         return grpc.stream_stream_rpc_method_handler(lambda _, context: iter(call(b"", context)))
 
-    def _infer(self, request: Any, context: grpc.ServicerContext) -> Any:
+    def _infer(self, request: Any, call: _Call) -> Any:
+        self.app.limiter.take(call.request.caller, time.monotonic())
         message = grpc_codec.decode(request)
-        remaining = context.time_remaining()
+        remaining = call.context.time_remaining()
+        deadline = None
         if remaining is not None and remaining < _FOREVER_SECONDS:
-            message = message.before(time.monotonic_ns() + int(remaining * 1e9))
+            deadline = time.monotonic_ns() + int(remaining * 1e9)
         model, future = self.app.repository.submit(
-            request.model_name, request.model_version, message.call
+            request.model_name,
+            request.model_version,
+            message.call.sent_by(call.request.caller, deadline),
         )
-        if not context.add_callback(future.cancel):
+        if not call.context.add_callback(future.cancel):
             future.cancel()
         try:
             outcome = future.result()
         except futures.CancelledError as error:
             raise CanceledError("The client cancelled the request.") from error
+        call.request.timings.append(outcome.timing)
         return grpc_codec.encode(message, model, outcome.outputs)
 
-    def _model_ready(self, request: Any, _context: Any) -> Any:
+    def _model_ready(self, request: Any, _call: _Call) -> Any:
         """A model that is unknown or not loaded is not ready; that is an answer, no error."""
         try:
             ready = self.app.repository.get(request.name, request.version).ready
@@ -196,7 +210,7 @@ class GrpcFront:
             ready = False
         return pb.ModelReadyResponse(ready=ready)
 
-    def _statistics(self, request: Any, _context: Any) -> Any:
+    def _statistics(self, request: Any, _call: _Call) -> Any:
         if request.name:
             models = [self.app.repository.get(request.name, request.version)]
         else:
@@ -204,13 +218,13 @@ class GrpcFront:
         stats = [one.batcher.statistics.snapshot(one.name, VERSION) for one in models]
         return grpc_codec.from_json({"model_stats": stats}, pb.ModelStatisticsResponse())
 
-    def _load(self, request: Any, _context: Any) -> Any:
-        self.app.check_control(request.parameters)
+    def _load(self, request: Any, _call: _Call) -> Any:
+        check_control(request.parameters, allowed=self.app.settings.model_control)
         self.app.repository.load(request.model_name)
         return pb.RepositoryModelLoadResponse()
 
-    def _unload(self, request: Any, _context: Any) -> Any:
-        self.app.check_control(())
+    def _unload(self, request: Any, _call: _Call) -> Any:
+        check_control((), allowed=self.app.settings.model_control)
         self.app.repository.unload(request.model_name)
         return pb.RepositoryModelUnloadResponse()
 

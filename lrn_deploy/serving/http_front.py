@@ -10,11 +10,12 @@ from __future__ import annotations
 import asyncio
 import socket
 from collections.abc import AsyncIterator
-from contextlib import suppress
+from contextlib import aclosing, suppress
+from dataclasses import replace
 from typing import Any, Protocol
 from urllib.parse import parse_qsl, unquote
 
-from granian._granian import RSGIProtocolClosed
+from granian._granian import RSGIProtocolClosed, RSGIProtocolError
 from granian.constants import Interfaces
 from granian.http import HTTP1Settings
 from granian.net import SocketSpec  # type: ignore[attr-defined] # granian's stub leaves it out
@@ -22,7 +23,6 @@ from granian.server.embed import Server
 
 from lrn_deploy.errors import BadInputError
 from lrn_deploy.serving import listener
-from lrn_deploy.serving.accesslog import request_id
 from lrn_deploy.serving.app import App
 from lrn_deploy.serving.errors import (
     CanceledError,
@@ -32,6 +32,7 @@ from lrn_deploy.serving.errors import (
     TooLargeError,
 )
 from lrn_deploy.serving.message import Request, Response
+from lrn_deploy.serving.trace import RESPONSE_HEADER
 
 _HEADER_MILLISECONDS = 30_000
 _PATIENCE = 0.05  # seconds after which a waiting request watches whether its client is still there
@@ -123,26 +124,28 @@ class HttpFront:
         self._server.stop()
 
     async def _answer(self, scope: _Scope, protocol: Any) -> None:
-        headers = scope.headers
-        request = Request(
+        request = self.app.request(
             scope.method,
             unquote(scope.path),
-            headers,
+            scope.headers,
             dict(parse_qsl(scope.query_string)) if scope.query_string else {},
-            id=request_id(headers.get("x-request-id")),
-            client=scope.client,
+            scope.client,
         )
         try:
             response = await self._respond(request, protocol)
         except CanceledError:
             return
-        extra = [("x-request-id", request.id)]
+        headers = [*response.headers, ("x-request-id", request.id)]
+        if request.trace is not None:
+            headers.append((RESPONSE_HEADER, request.trace.header))
         if self.app.stopping:
-            extra.append(("connection", "close"))
-        if response.body and request.method != "HEAD":
-            protocol.response_bytes(response.status, [*response.headers, *extra], response.body)
+            headers.append(("connection", "close"))
+        if response.stream is not None and request.method != "HEAD":
+            await _stream(protocol.response_stream(response.status, headers), response.stream)
+        elif response.body and request.method != "HEAD":
+            protocol.response_bytes(response.status, headers, response.body)
         else:
-            protocol.response_empty(response.status, [*response.headers, *extra])
+            protocol.response_empty(response.status, headers)
 
     async def _respond(self, request: Request, protocol: Any) -> Response:
         loop = asyncio.get_running_loop()
@@ -159,15 +162,7 @@ class HttpFront:
         except RequestError as error:
             return self.app.refusal(request, error, started)
         if body:
-            request = Request(
-                request.method,
-                request.path,
-                request.headers,
-                request.query,
-                body,
-                request.id,
-                request.client,
-            )
+            request = replace(request, body=body)
         task = asyncio.ensure_future(self.app.handle(request))
         await asyncio.wait((task,), timeout=_PATIENCE)
         if not task.done():
@@ -224,6 +219,16 @@ class HttpFront:
             raise InvalidRequestError(
                 f"The body ended early; the client announced {length or 'more'} bytes."
             ) from error
+
+
+async def _stream(transport: Any, parts: AsyncIterator[bytes]) -> None:
+    """Send parts as they come, until they end or the client has gone."""
+    async with aclosing(parts):  # type: ignore[type-var] # every stream here is a generator
+        async for part in parts:
+            try:
+                await transport.send_bytes(part)
+            except (RSGIProtocolClosed, RSGIProtocolError):
+                return
 
 
 async def _chunks(protocol: Any) -> AsyncIterator[bytes]:

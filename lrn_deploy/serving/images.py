@@ -18,9 +18,10 @@ from numpy.typing import NDArray
 from lrn_deploy.errors import BadInputError
 from lrn_deploy.images.decode import ImageLimits, decode
 from lrn_deploy.images.preprocess import preprocess
+from lrn_deploy.serving.embedding import Embedding
 from lrn_deploy.serving.errors import InvalidRequestError, TooLargeError
+from lrn_deploy.serving.jobs import Outcome
 from lrn_deploy.serving.model import InferCall, ServedModel
-from lrn_deploy.serving.pending import Outcome
 from lrn_deploy.workflows.classify import image_recipe, to_probabilities, weights_note
 
 Array = NDArray[Any]
@@ -40,6 +41,44 @@ class Prepared:
 
     entry: dict[str, Any]
     call: InferCall | None
+
+
+@dataclass(frozen=True)
+class Ran:
+    """The images of one request after the network has run.
+
+    Attributes:
+        prepared: All images.
+        outcomes: One for each of those without an error, in their order.
+        started: When the request came, in nanoseconds of the monotonic clock.
+        decoded: When the images were decoded.
+    """
+
+    prepared: list[Prepared]
+    outcomes: list[Outcome]
+    started: int
+    decoded: int
+
+    def rows(self, output: str) -> list[tuple[dict[str, Any], Array | None]]:
+        """For each image its entry and its own row of an output, flat; None if it has an error."""
+        remaining = iter(self.outcomes)
+        return [
+            (
+                one.entry,
+                None if one.call is None else next(remaining).outputs[output][:1].reshape(-1),
+            )
+            for one in self.prepared
+        ]
+
+    def timing(self) -> dict[str, float]:
+        """Where the time went, in milliseconds."""
+        timings = [outcome.timing for outcome in self.outcomes]
+        return {
+            "decode_ms": (self.decoded - self.started) / 1e6,
+            "queue_ms": max((timing.queue for timing in timings), default=0) / 1e6,
+            "compute_ms": max((timing.compute_infer for timing in timings), default=0) / 1e6,
+            "total_ms": (time.monotonic_ns() - self.started) / 1e6,
+        }
 
 
 def files(content_type: str, body: bytes, max_files: int) -> list[tuple[str, bytes]]:
@@ -93,7 +132,7 @@ def prepare(model: ServedModel, name: str, content: bytes, limits: ImageLimits) 
         recipe = image_recipe(model.bundle.manifest)
     except BadInputError as error:
         raise InvalidRequestError(str(error)) from error
-    entry: dict[str, Any] = {"image": name, "predictions": [], "error": None}
+    entry: dict[str, Any] = {"image": name, "error": None}
     try:
         decoded = decode(content, name=name, limits=limits)
         entry |= {"width": decoded.size[0], "height": decoded.size[1], "note": decoded.note or None}
@@ -108,60 +147,66 @@ def prepare(model: ServedModel, name: str, content: bytes, limits: ImageLimits) 
     return Prepared(entry, InferCall({spec.name: batch}))
 
 
-def finish(
-    model: ServedModel,
-    prepared: list[Prepared],
-    outcomes: list[Outcome],
-    *,
-    top: int,
-    started: int,
-    decoded: int,
-) -> dict[str, Any]:
-    """The answer's JSON.
-
-    Args:
-        model: What classified them.
-        prepared: All images.
-        outcomes: One for each of those without an error, in their order.
-        top: Classes to report.
-        started: When the request came, in nanoseconds of the monotonic clock.
-        decoded: When the images were decoded.
-    """
-    remaining = iter(outcomes)
+def labelled(model: ServedModel, ran: Ran, *, top: int) -> dict[str, Any]:
+    """The answer of a classification as JSON: for each image its ``top`` likeliest classes."""
     results = []
-    for one in prepared:
-        if one.call is None:
-            results.append(one.entry)
+    labels = model.labels
+    for entry, scores in ran.rows(model.outputs[0].name):
+        result: dict[str, Any] = entry | {"predictions": []}
+        results.append(result)
+        if scores is None:
             continue
-        scores = next(remaining).outputs[model.outputs[0].name][:1]
         probabilities = to_probabilities(scores.reshape(1, -1))[0]
         if np.isnan(probabilities).any():
-            results.append(one.entry | {"error": "The network's output is not finite."})
+            result["error"] = "The network's output is not finite."
             continue
-        likeliest = np.argsort(-probabilities, kind="stable")[:top]
-        labels = model.labels
-        predictions = [
+        result["predictions"] = [
             {
                 "index": int(index),
                 "label": labels[index] if labels and index < len(labels) else None,
                 "probability": float(probabilities[index]),
             }
-            for index in likeliest
+            for index in np.argsort(-probabilities, kind="stable")[:top]
         ]
-        results.append(one.entry | {"predictions": predictions})
-    timings = [outcome.timing for outcome in outcomes]
+    if all(result["error"] for result in results):
+        raise InvalidRequestError("; ".join(result["error"] for result in results))
     return {
         "model": model.name,
         "weights": model.bundle.manifest.model.weights.kind,
         "note": weights_note(model.bundle.manifest) or None,
         "results": results,
-        "timing": {
-            "decode_ms": (decoded - started) / 1e6,
-            "queue_ms": max((timing.queue for timing in timings), default=0) / 1e6,
-            "compute_ms": max((timing.compute_infer for timing in timings), default=0) / 1e6,
-            "total_ms": (time.monotonic_ns() - started) / 1e6,
-        },
+        "timing": ran.timing(),
     }
+
+
+def embedded(model: ServedModel, embedding: Embedding, ran: Ran) -> dict[str, Any]:
+    """The answer of an embedding as JSON: for each image a list of ``dimension`` numbers."""
+    results = [
+        entry | {"embedding": None if row is None else row.tolist()}
+        for entry, row in ran.rows(embedding.tensor)
+    ]
+    return {
+        "model": model.name,
+        "layer": embedding.layer,
+        "dimension": embedding.dimension,
+        "note": weights_note(model.bundle.manifest) or None,
+        "results": results,
+        "timing": ran.timing(),
+    }
+
+
+def embedded_raw(embedding: Embedding, ran: Ran) -> tuple[int, bytes]:
+    """The embeddings of all images as little-endian float32, row after row; how many, and they.
+
+    Raises:
+        InvalidRequestError: If an image has none: rows without names must not shift.
+    """
+    rows = []
+    for entry, row in ran.rows(embedding.tensor):
+        if row is None:
+            raise InvalidRequestError(f"{entry['error']} Raw embeddings need every image.")
+        rows.append(row.astype("<f4"))
+    return len(rows), b"".join(row.tobytes() for row in rows)
 
 
 def cancel(futures: list[Future[Outcome]]) -> None:

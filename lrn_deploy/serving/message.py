@@ -5,12 +5,14 @@ from __future__ import annotations
 import json
 import zlib
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import AsyncIterator, Mapping
 from dataclasses import dataclass, field, replace
 from typing import Any
 
 from lrn_deploy.serving.errors import InvalidRequestError, RequestError, TooLargeError
+from lrn_deploy.serving.jobs import Timing
 from lrn_deploy.serving.json_limits import check_json_limits
+from lrn_deploy.serving.trace import Trace
 
 JSON = "application/json"
 BINARY = "application/octet-stream"
@@ -29,7 +31,10 @@ class Request:
         query: The query's parameters.
         body: Empty until it has been read; see :meth:`lrn_deploy.serving.app.App.admit`.
         id: What identifies it in logs and answers.
-        client: Address of the client.
+        client: Address of the peer.
+        caller: Who it counts for in rate limits and turns; see :mod:`.clients`.
+        trace: Its place in a trace; None if it is in none.
+        timings: Of what has run for it, as far as that is done.
     """
 
     method: str
@@ -39,15 +44,26 @@ class Request:
     body: bytes = b""
     id: str = ""
     client: str = ""
+    caller: str = ""
+    trace: Trace | None = None
+    timings: list[Timing] = field(default_factory=list, compare=False)
 
 
 @dataclass(frozen=True)
 class Response:
-    """An answer."""
+    """An answer.
+
+    Attributes:
+        status: HTTP's.
+        headers: Names in lower case.
+        body: The whole body, unless there is a stream.
+        stream: Parts of a body that comes by and by.
+    """
 
     status: int = 200
     headers: tuple[tuple[str, str], ...] = ()
     body: bytes = b""
+    stream: AsyncIterator[bytes] | None = None
 
 
 def json_response(value: Any, status: int = 200) -> Response:

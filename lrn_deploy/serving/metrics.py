@@ -35,8 +35,13 @@ _GAUGES = (
 )
 
 
-def render(models: Iterable[ServedModel]) -> str:
-    """All metrics of ``models`` in Prometheus' text format 0.0.4."""
+def render(models: Iterable[ServedModel], rate_limited: int = 0) -> str:
+    """All metrics in Prometheus' text format 0.0.4.
+
+    Args:
+        models: The models.
+        rate_limited: Requests that were refused for their client's rate.
+    """
     loaded = [(f'model="{_escape(model.name)}",version="{VERSION}"', model) for model in models]
     lines: list[str] = []
     counters = [(label, _counters(model)) for label, model in loaded]
@@ -59,6 +64,10 @@ def render(models: Iterable[ServedModel]) -> str:
     lines += _head("lrn_batch_rows", "Rows of the batches that ran", "histogram")
     for label, model in loaded:
         lines += _histogram(label, model)
+    lines += _head(
+        "lrn_rate_limited_requests", "Number of requests over their client's rate", "counter"
+    )
+    lines.append(f"lrn_rate_limited_requests {rate_limited}")
     return "\n".join(lines) + "\n"
 
 

@@ -3,29 +3,21 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable
 from concurrent.futures import Future
-from dataclasses import dataclass, field
-from pathlib import Path
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from lrn_deploy.backends.onnxruntime import OnnxRuntimeBackend
-from lrn_deploy.backends.protocol import Session
-from lrn_deploy.backends.registry import check_device
 from lrn_deploy.bundle import Bundle, TensorSpec
-from lrn_deploy.errors import BadInputError
 from lrn_deploy.serving.batcher import Batcher
 from lrn_deploy.serving.datatypes import protocol_name
 from lrn_deploy.serving.describe import wire_shape
-from lrn_deploy.serving.errors import InvalidRequestError
-from lrn_deploy.serving.pending import Job, Outcome, PendingQueue
-from lrn_deploy.serving.policy import Adaptive, Fixed, Policy
-from lrn_deploy.serving.runner import Runner
+from lrn_deploy.serving.embedding import Embedding
+from lrn_deploy.serving.errors import InvalidRequestError, NotFoundError
+from lrn_deploy.serving.jobs import Job, Outcome
 from lrn_deploy.serving.settings import DEFAULT_PRIORITY, PRIORITY_LEVELS, ModelSettings
-from lrn_deploy.serving.statistics import Statistics
 
 Array = NDArray[Any]
 
@@ -40,6 +32,7 @@ class InferCall:
         timeout_us: The client's ``timeout`` in microseconds; 0: none.
         priority: The client's ``priority``; 0: the default.
         deadline: Of the transport, in nanoseconds of the monotonic clock; None: none.
+        client: Whose it is.
     """
 
     inputs: dict[str, Array]
@@ -47,38 +40,65 @@ class InferCall:
     timeout_us: int = 0
     priority: int = 0
     deadline: int | None = field(default=None, compare=False)
+    client: str = field(default="", compare=False)
+
+    def sent_by(self, client: str, deadline: int | None = None) -> InferCall:
+        """The same, of a client, with a deadline of the transport."""
+        return replace(self, client=client, deadline=deadline)
+
+
+@dataclass(frozen=True)
+class Source:
+    """What runs.
+
+    Attributes:
+        bundle: Where it came from.
+        artifact: Name of the artifact.
+        backend: Name of the backend.
+        device: ``cpu`` or ``cuda:N``.
+        reason: Why these.
+    """
+
+    bundle: Bundle
+    artifact: str
+    backend: str
+    device: str
+    reason: str
 
 
 class ServedModel:
-    """A network behind its queue. Made by :func:`load_model`.
+    """A network behind its queue. Made by :func:`lrn_deploy.serving.loading.load_model`.
 
     Args:
         name: Name that clients ask for.
-        bundle: Where it came from.
-        artifact: Name of the artifact that runs.
+        source: Where it came from and what runs it.
         inputs: What the network takes, as the loaded session says.
-        outputs: What it gives.
+        outputs: What the session gives; an embedding among them is not listed as an output.
         max_batch: Rows that run together at most; for a network of a fixed batch that batch.
         batcher: What runs it.
         settings: How it is queued.
+        embedding: The last hidden layer, or why there is none.
     """
 
     def __init__(
         self,
         name: str,
-        bundle: Bundle,
-        artifact: str,
+        source: Source,
         inputs: tuple[TensorSpec, ...],
         outputs: tuple[TensorSpec, ...],
         max_batch: int,
         batcher: Batcher,
         settings: ModelSettings,
+        embedding: Embedding | str,
     ) -> None:
         self.name = name
-        self.bundle = bundle
-        self.artifact = artifact
+        self.source = source
+        self.bundle = bundle = source.bundle
+        self.artifact = source.artifact
         self.inputs = inputs
-        self.outputs = outputs
+        hidden = {embedding.tensor} if isinstance(embedding, Embedding) else set()
+        self.outputs = tuple(spec for spec in outputs if spec.name not in hidden)
+        self.embedding = embedding
         self.max_batch = max_batch
         self.batcher = batcher
         self.settings = settings
@@ -89,6 +109,16 @@ class ServedModel:
     def ready(self) -> bool:
         """Whether it can answer."""
         return self.batcher.alive > 0
+
+    def required_embedding(self) -> Embedding:
+        """Where the embedding is.
+
+        Raises:
+            NotFoundError: If there is none; says why.
+        """
+        if isinstance(self.embedding, str):
+            raise NotFoundError(f"Model '{self.name}' has no embedding here: {self.embedding}")
+        return self.embedding
 
     def submit(self, call: InferCall) -> Future[Outcome]:
         """Check a request and queue it.
@@ -124,6 +154,7 @@ class ServedModel:
             now,
             deadline=min(deadlines, default=None),
             priority=call.priority or DEFAULT_PRIORITY,
+            client=call.client,
         )
         self.batcher.submit(job)
         return job.future
@@ -172,79 +203,10 @@ class ServedModel:
         return rows
 
 
-def load_model(
-    path: Path,
-    settings: ModelSettings,
-    *,
-    name: str = "",
-    on_change: Callable[[], None] = lambda: None,
-) -> ServedModel:
-    """Load a bundle, check its hashes, and warm it up with batch 1 and the maximum.
-
-    Args:
-        path: The bundle's folder.
-        settings: How it is run and queued.
-        name: Name that clients ask for; the network's own if empty.
-        on_change: Called when the number of its live instances has changed.
-
-    Raises:
-        LrnDeployError: If the bundle is damaged, or cannot run on this machine.
-    """
-    check_device(settings.device)
-    bundle = Bundle.open(path)
-    artifact = bundle.manifest.default
-    backend = OnnxRuntimeBackend(settings.device, threads=settings.threads)
-    if bundle.manifest.artifact(artifact).format not in backend.formats:
-        raise BadInputError(
-            f"The default artifact '{artifact}' of '{path}' is no ONNX graph, which is all that "
-            "can be served.",
-            "Choose another default artifact.",
-        )
-    max_batch = 0
-
-    def make() -> Session:
-        nonlocal max_batch
-        session = backend.load(bundle.load(artifact))
-        max_batch = fixed_batch(session.inputs) or settings.max_batch_size
-        for rows in sorted({fixed_batch(session.inputs) or 1, max_batch}):
-            session.run(
-                {spec.name: np.zeros(spec.at_batch(rows), spec.dtype) for spec in session.inputs}
-            )
-        return session
-
-    sessions = [make() for _ in range(settings.instances)]
-    runners: list[Runner] = list(sessions)
-    batcher = Batcher(
-        make,
-        runners,
-        _policy(settings, max_batch),
-        PendingQueue(settings.max_queue_requests, settings.max_queue_bytes),
-        Statistics(),
-        hang_seconds=settings.hang_seconds,
-        on_change=on_change,
-    )
-    return ServedModel(
-        name or bundle.manifest.model.name,
-        bundle,
-        artifact,
-        sessions[0].inputs,
-        sessions[0].outputs,
-        max_batch,
-        batcher,
-        settings,
-    )
-
-
 def fixed_batch(inputs: tuple[TensorSpec, ...]) -> int | None:
     """The batch that a network was made for, or None if it takes any."""
     batch = inputs[0].shape[0]
     return batch if isinstance(batch, int) else None
-
-
-def _policy(settings: ModelSettings, max_rows: int) -> Policy:
-    if settings.batching == "fixed":
-        return Fixed(max_rows, settings.max_queue_delay_us * 1000, settings.preferred_batch_sizes)
-    return Adaptive(max_rows, int(settings.slo_ms * 1e6) or None)
 
 
 def _finite(array: Array) -> bool:

@@ -23,8 +23,9 @@ from lrn_deploy.serving.errors import (
     NotFoundError,
     UnavailableError,
 )
-from lrn_deploy.serving.model import InferCall, ServedModel, load_model
-from lrn_deploy.serving.pending import Outcome
+from lrn_deploy.serving.jobs import Outcome
+from lrn_deploy.serving.loading import load_model
+from lrn_deploy.serving.model import InferCall, ServedModel
 from lrn_deploy.serving.settings import ModelSettings
 
 

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from lrn_deploy.serving.pending import Job
+from lrn_deploy.serving.jobs import Job
 
 Array = NDArray[Any]
 

@@ -99,7 +99,11 @@ def _load(repository: Repository, bundles: Sequence[tuple[str, Path]], say: Say)
             say(f"Error: {error.message}")
             continue
         model = repository.get(name)
-        say(f"Serving '{name}' from {path} ({model.artifact}, batches up to {model.max_batch}).")
+        source = model.source
+        say(
+            f"Serving '{name}' from {path}: {model.artifact} on {source.backend}, {source.device} "
+            f"({source.reason}), batches up to {model.max_batch}."
+        )
     if len(failures) == len(bundles):
         raise BadInputError("No bundle could be loaded.", "The reasons stand above.")
 
@@ -148,7 +152,7 @@ async def _drain(app: App, settings: ServerSettings, listening: list[HttpFront])
     await asyncio.sleep(settings.pre_drain_seconds)
     await asyncio.gather(*(front.stop_listening() for front in listening))
     await asyncio.sleep(_FLUSH_SECONDS)  # who has connected already may still ask
-    app.draining = True
+    app.drained.set()
     loop = asyncio.get_running_loop()
     limit = loop.time() + settings.drain_seconds
     while app.in_flight and loop.time() < limit:

@@ -45,6 +45,7 @@ class ModelSettings:
         0, "Microseconds after which a waiting request is refused; 0: never."
     )
     hang_seconds: float = _setting(60.0, "Seconds after which a run is given up; 0: never.")
+    embed: bool = _setting(False, "Answer /v1/embed with the last hidden layer.")
     allow_nonfinite: bool = _setting(False, "Take NaN and infinity in inputs.")
 
 
@@ -64,6 +65,13 @@ class ServerSettings:
         0.0, "After SIGTERM: seconds in which requests are still taken while ready says 503."
     )
     drain_seconds: float = _setting(30.0, "After that: seconds that requests may take to finish.")
+    rate_limit: float = _setting(0.0, "Requests that one client may send a second; 0: any number.")
+    client_header: str = _setting(
+        "", "Header that names the client, behind a gateway; else it is the peer's address."
+    )
+    trace_sample: float = _setting(
+        0.0, "Part of the requests without a traceparent that begin a trace.", 0, 1
+    )
     max_images: int = _setting(32, "Images in one request to /v1/classify.", 1)
     max_pixels: int = _setting(64_000_000, "Pixels of one image.", 1, 178_956_970)
     grpc_threads: int = _setting(64, "gRPC requests that are answered at the same time.", 1, 1024)

@@ -8,14 +8,15 @@ from __future__ import annotations
 
 import threading
 import time
-from collections import Counter
+from collections import Counter, deque
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any, get_args
 
 from lrn_deploy.serving.errors import Reason
-from lrn_deploy.serving.pending import Timing
+from lrn_deploy.serving.jobs import Timing
 
+_RECENT = 8192  # requests whose durations are kept
 REASONS: tuple[str, ...] = get_args(Reason)
 
 
@@ -59,6 +60,7 @@ class Statistics:
         self.executions = 0
         self.last_inference_ms = 0
         self._batches: dict[int, _BatchSize] = {}
+        self._recent: deque[tuple[int, int]] = deque(maxlen=_RECENT)
 
     def record_batch(self, timings: Sequence[Timing], totals: Sequence[int]) -> None:
         """Count one batch: a timing and a total in nanoseconds for each of its requests."""
@@ -67,6 +69,7 @@ class Statistics:
             for timing, total in zip(timings, totals, strict=True):
                 self.success.add(total)
                 self.queue.add(timing.queue)
+                self._recent.append((timing.arrived + total, total))
             self.compute_input.add(first.compute_input, many)
             self.compute_infer.add(first.compute_infer, many)
             self.compute_output.add(first.compute_output, many)
@@ -83,6 +86,15 @@ class Statistics:
         with self._lock:
             self.fail.add(nanoseconds)
             self.failures[reason] += 1
+
+    def durations_since(self, moment: int) -> list[int]:
+        """Nanoseconds that each request took that was answered after ``moment``.
+
+        Args:
+            moment: On the monotonic clock, in nanoseconds. At most the latest 8192 are known.
+        """
+        with self._lock:
+            return [total for done, total in self._recent if done > moment]
 
     def batch_sizes(self) -> dict[int, int]:
         """How many batches there were of each number of rows."""

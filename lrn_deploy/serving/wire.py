@@ -10,7 +10,7 @@ from __future__ import annotations
 import json
 import math
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -65,10 +65,6 @@ class InferMessage:
     outputs: tuple[OutputForm, ...] = ()
     binary: bool = False
     id: str = ""
-
-    def before(self, deadline: int) -> InferMessage:
-        """The same, with a deadline of the transport, in nanoseconds of the monotonic clock."""
-        return replace(self, call=replace(self.call, deadline=deadline))
 
 
 def decode(body: bytes, header_length: str | None, inputs: tuple[TensorSpec, ...]) -> InferMessage:

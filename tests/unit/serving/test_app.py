@@ -211,12 +211,12 @@ def test_before_the_body_is_read(app: App) -> None:
         app.admit(Request("POST", INFER, {"content-length": "100001"}))
     with pytest.raises(NotFoundError):
         app.admit(Request("POST", "/v2/models/other/infer", {"content-length": "9"}))
-    app.draining = True
+    app.drained.set()
     try:
         with pytest.raises(UnavailableError, match="stopping"):
             app.admit(Request("POST", INFER))
     finally:
-        app.draining = False
+        app.drained.clear()
 
 
 def test_ready_turns_away_while_stopping_and_live_does_not(app: App) -> None:

@@ -20,7 +20,8 @@ from lrn_deploy.serving.errors import (
     InferenceError,
     UnavailableError,
 )
-from lrn_deploy.serving.pending import Job, Outcome, PendingQueue
+from lrn_deploy.serving.jobs import Job, Outcome
+from lrn_deploy.serving.pending import PendingQueue
 from lrn_deploy.serving.policy import Adaptive, Fixed, Policy
 from lrn_deploy.serving.statistics import Statistics
 

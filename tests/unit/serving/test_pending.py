@@ -8,14 +8,21 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from lrn_deploy.serving.errors import UnavailableError
-from lrn_deploy.serving.pending import Job, PendingQueue
+from lrn_deploy.serving.jobs import Job
+from lrn_deploy.serving.pending import PendingQueue
 
 
-def job(rows: int, *, width: int = 2, priority: int = 2, deadline: int | None = None) -> Job:
+def job(
+    rows: int,
+    *,
+    width: int = 2,
+    priority: int = 2,
+    deadline: int | None = None,
+    client: str = "",
+) -> Job:
     """A request of ``rows`` rows of ``width`` bytes."""
-    return Job(
-        {"x": np.zeros((rows, width), np.uint8)}, rows, 0, deadline=deadline, priority=priority
-    )
+    array = np.zeros((rows, width), np.uint8)
+    return Job({"x": array}, rows, 0, deadline=deadline, priority=priority, client=client)
 
 
 def filled(*jobs: Job) -> PendingQueue:
@@ -97,6 +104,7 @@ def test_front_says_what_could_run_and_whether_more_could_join() -> None:
             st.integers(1, 2),  # width
             st.integers(1, 3),  # priority
             st.one_of(st.none(), st.integers(0, 4)),  # deadline
+            st.sampled_from("abc"),  # client
             st.booleans(),  # cancelled
         ),
         max_size=40,
@@ -104,11 +112,11 @@ def test_front_says_what_could_run_and_whether_more_could_join() -> None:
     st.integers(8, 12),
 )
 def test_every_job_leaves_once_in_order_and_no_batch_is_too_large(
-    specs: list[tuple[int, int, int, int | None, bool]], max_rows: int
+    specs: list[tuple[int, int, int, int | None, str, bool]], max_rows: int
 ) -> None:
     jobs = [
-        job(rows, width=width, priority=priority, deadline=deadline)
-        for rows, width, priority, deadline, _ in specs
+        job(rows, width=width, priority=priority, deadline=deadline, client=client)
+        for rows, width, priority, deadline, client, _ in specs
     ]
     queue = filled(*jobs)
     for one, spec in zip(jobs, specs, strict=True):
@@ -125,7 +133,118 @@ def test_every_job_leaves_once_in_order_and_no_batch_is_too_large(
     wanted = [one for one, spec in zip(jobs, specs, strict=True) if not spec[-1]]
     assert sorted(map(id, left)) == sorted(map(id, wanted))
     ran = [one for one in left if not one.late(2)]
-    assert ran == sorted(
-        (one for one in wanted if not one.late(2)), key=lambda one: one.priority
-    )  # sorted is stable: arrival within a priority
+    assert [one.priority for one in ran] == sorted(one.priority for one in ran)
+    for client in "abc":
+        assert [one for one in ran if one.client == client] == sorted(
+            (one for one in wanted if not one.late(2) and one.client == client),
+            key=lambda one: one.priority,
+        )  # sorted is stable: arrival within a priority
     assert (queue.requests, queue.rows, queue.bytes) == (0, 0, 0)
+
+
+def clients(batch: list[Job]) -> str:
+    return "".join(one.client for one in batch)
+
+
+def test_a_flood_of_one_client_does_not_starve_another() -> None:
+    queue = filled(*(job(1, client="f") for _ in range(100)))
+    assert clients(queue.take(8, 0)[0]) == "ffffffff"
+    for _ in range(3):
+        queue.put(job(1, client="a"))
+    queue.put(job(1, client="b"))
+    assert clients(queue.take(8, 0)[0]) == "abfafaff"
+
+
+def test_turns_are_counted_in_rows() -> None:
+    queue = filled(*(job(4, client="f") for _ in range(9)), *(job(1, client="a") for _ in range(9)))
+    assert clients(queue.take(16, 0)[0]) == "faaaafaaaa"
+
+
+def test_a_single_client_has_a_plain_queue() -> None:
+    jobs = [job(rows, client="a") for rows in (3, 1, 4, 1, 5)]
+    assert filled(*jobs).take(100, 0)[0] == jobs
+
+
+@given(
+    st.lists(st.tuples(st.sampled_from("ab"), st.integers(1, 8)), min_size=2, max_size=80),
+    st.lists(st.tuples(st.sampled_from("c"), st.integers(1, 8)), max_size=10),
+    st.integers(8, 16),
+)
+def test_clients_that_always_wait_get_equally_many_rows(
+    steady: list[tuple[str, int]], others: list[tuple[str, int]], max_rows: int
+) -> None:
+    jobs = [job(rows, client=client) for client, rows in (*steady, *others)]
+    queue = filled(*jobs)
+    waiting = {client: sum(one.client == client for one in jobs) for client in "ab"}
+    served = {"a": 0, "b": 0, "c": 0}
+    while queue and all(waiting.values()):
+        for one in queue.take(max_rows, 0)[0]:
+            assert abs(served["a"] - served["b"]) <= 2 * 8  # Goyal's bound: a request of each
+            served[one.client] += one.rows
+            if one.client in waiting:
+                waiting[one.client] -= 1
+            if not all(waiting.values()):
+                break
+
+
+def test_the_client_with_most_in_a_full_queue_makes_room_for_one_with_less() -> None:
+    flood = [job(1, client="f") for _ in range(4)]
+    queue = PendingQueue(max_requests=4)
+    for one in flood:
+        assert queue.put(one) == []
+    assert queue.admits("a")
+    assert not queue.admits("f")
+    assert queue.put(job(1, client="a")) == [flood[3]]
+    assert queue.put(job(1, client="a")) == [flood[2]]
+    assert not queue.admits("a")  # two of four are its share
+    with pytest.raises(UnavailableError):
+        queue.put(job(1, client="a"))
+    assert len(queue.put(job(1, client="b"))) == 1
+    assert (queue.requests, queue.rows) == (4, 4)
+
+
+def test_room_is_never_made_at_the_cost_of_a_higher_priority() -> None:
+    urgent, usual = job(1, client="f", priority=1), job(1, client="f", priority=2)
+    queue = PendingQueue(max_requests=2)
+    queue.put(usual)
+    queue.put(urgent)
+    with pytest.raises(UnavailableError):
+        queue.put(job(1, client="a", priority=3))
+    assert queue.put(job(1, client="a", priority=2)) == [usual]
+
+
+def test_room_in_bytes_is_made_by_as_many_as_it_takes() -> None:
+    flood = [job(1, width=2, client="f") for _ in range(5)]
+    queue = PendingQueue(max_bytes=10)
+    for one in flood:
+        queue.put(one)
+    assert queue.put(job(1, width=4, client="a")) == [flood[4], flood[3]]
+    with pytest.raises(UnavailableError):
+        queue.put(job(1, width=6, client="b"))  # more than a fair share
+    assert (queue.bytes, queue.requests) == (10, 4)
+
+
+@given(
+    st.lists(st.tuples(st.sampled_from("abcd"), st.integers(1, 3), st.integers(1, 6)), max_size=60),
+    st.integers(1, 6),
+)
+def test_a_full_queue_loses_nobody_and_keeps_its_limit(
+    specs: list[tuple[str, int, int]], limit: int
+) -> None:
+    queue = PendingQueue(max_requests=limit, max_bytes=20)
+    entered: list[Job] = []
+    out: list[Job] = []
+    for client, priority, width in specs:
+        one = job(1, width=width, priority=priority, client=client)
+        might = queue.admits(client)
+        try:
+            out += queue.put(one)
+        except UnavailableError:
+            continue
+        assert might
+        entered.append(one)
+        assert queue.requests <= limit
+        assert queue.bytes <= 20
+    while queue:
+        out += queue.take(2, 0)[0]
+    assert sorted(map(id, out)) == sorted(map(id, entered))
