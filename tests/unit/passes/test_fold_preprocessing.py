@@ -1,0 +1,208 @@
+"""What scales an image goes into the first convolution, and the network stays the same."""
+
+from __future__ import annotations
+
+from typing import Literal
+
+import numpy as np
+import onnx
+import onnx_ir as ir
+import pytest
+import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from torch import nn
+
+from lrn_deploy.bundle import Preprocessing
+from lrn_deploy.export import to_onnx
+from lrn_deploy.network import load_network
+from lrn_deploy.passes.fold_preprocessing import fold_preprocessing
+from tests.precision_graphs import Array, Chain, checked, distance, run, run_all
+
+SIDE = 6
+
+
+def pixels(channels: int = 3, side: int = SIDE) -> Array:
+    return np.random.default_rng(0).integers(0, 256, (2, side, side, channels), np.uint8)
+
+
+def operators(model: ir.Model) -> list[str]:
+    return [node.op_type for node in model.graph]
+
+
+def constant(model: ir.Model, name: str) -> Array:
+    value = model.graph.initializers[name].const_value
+    assert value is not None
+    return value.numpy()
+
+
+class Images(Chain):
+    """A chain that begins with uint8 images (batch, side, side, channels)."""
+
+    def __init__(self, channels: int = 3, seed: int = 0) -> None:
+        super().__init__(channels, SIDE, seed)
+        self.input.dtype = ir.DataType.UINT8
+        self.input.shape = ir.Shape(["batch", SIDE, SIDE, channels])
+        self.shape = [SIDE, SIDE, channels]
+        self.add("Cast", to=ir.DataType.FLOAT)
+        self.add("Transpose", shape=[channels, SIDE, SIDE], perm=[0, 3, 1, 2])
+
+    def by(self, op_type: str, numbers: list[float]) -> Images:
+        values = np.array(numbers, np.float32).reshape(-1, 1, 1)
+        self.add(op_type, (self.weight(values),))
+        return self
+
+    def in_order(self, order: list[int]) -> Images:
+        self.add("Gather", (self.weight(np.array(order, np.int64)),), axis=1)
+        return self
+
+    def convolved(
+        self, weight: Array, bias: Array | None = None, pad: int = 0, group: int = 1
+    ) -> Images:
+        weights = [self.weight(item) for item in (weight, bias) if item is not None]
+        side = self.shape[1] + 2 * pad - weight.shape[2] + 1
+        shape = [len(weight), side, side]
+        self.add("Conv", tuple(weights), shape, pads=[pad] * 4, group=group)
+        return self
+
+
+def test_worked_out_by_hand() -> None:
+    weight = np.array([[[[1.0]], [[10.0]]]], np.float32)
+    chain = Images(2).in_order([1, 0]).by("Mul", [2, 3]).by("Add", [4, 5])
+    model, _ = chain.convolved(weight, np.array([7.0], np.float32)).build()
+    (done,) = fold_preprocessing(model)
+    assert (done.input, done.node, done.shift, done.reason) == ("input", "conv_5", "bias", "")
+    assert done.nodes == ("gather_2", "mul_3", "add_4")
+    assert operators(model) == ["Cast", "Transpose", "Conv"]
+    # The first weight is for the second channel: 1 * 2 there, 10 * 3 for the first;
+    # the bias gains 1 * 4 + 10 * 5.
+    np.testing.assert_array_equal(constant(model, "weight_3_folded"), [[[[30]], [[2]]]])
+    np.testing.assert_array_equal(constant(model, "weight_4_folded"), [61])
+    assert set(model.graph.initializers) == {"weight_3_folded", "weight_4_folded"}
+    assert model.graph.outputs[0].name == "conv_5"
+
+
+def test_padding_stays_zero() -> None:
+    chain = Images(1).by("Mul", [2]).by("Add", [6])
+    model, _ = chain.convolved(np.ones((1, 1, 3, 3), np.float32), pad=1).build()
+    (done,) = fold_preprocessing(model)
+    assert done.shift == "added"
+    assert operators(model) == ["Cast", "Transpose", "Add", "Conv"]
+    # A corner of a black image: four pixels of 0 * 2 + 6 and five that are padding.
+    black = np.zeros((1, SIDE, SIDE, 1), np.uint8)
+    assert run(model, black)[0, 0, 0, 0] == 24
+
+
+@settings(max_examples=30, deadline=None)
+@given(st.data())
+def test_the_network_computes_the_same(data: st.DataObject) -> None:
+    channels = data.draw(st.sampled_from([1, 3, 4]))
+    numbers = st.lists(
+        st.floats(0.01, 200).flatmap(lambda n: st.sampled_from([n, -n])),
+        min_size=channels,
+        max_size=channels,
+    )
+    chain = Images(channels, data.draw(st.integers(0, 99)))
+    for _ in range(data.draw(st.integers(0, 3))):
+        if data.draw(st.booleans()):
+            chain.in_order(data.draw(st.permutations(range(channels))))
+        chain.by(data.draw(st.sampled_from(["Mul", "Div", "Add", "Sub"])), data.draw(numbers))
+    group = data.draw(st.sampled_from([1, channels]))
+    weight = chain._normal((2 * channels, channels // group, 3, 3), 1.0)
+    bias = chain._normal((2 * channels,), 1.0) if data.draw(st.booleans()) else None
+    padded = data.draw(st.booleans())
+    model, _ = chain.convolved(weight, bias, int(padded), group).build()
+    data_before, x = checked(model), pixels(channels)
+    (truth,) = run_all(data_before, x).values()
+    # Rounding is as large as what the sums are made of, however much of it cancels.
+    absolute = ir.from_proto(onnx.load_model_from_string(data_before))
+    done = fold_preprocessing(model)
+    y = run(model, x)
+    for item in done:
+        if group == 1 and not padded:
+            assert item.reason == ""
+    assert np.abs(y - truth).max() <= 1e-5 * magnitude(absolute, x)
+
+
+def magnitude(model: ir.Model, x: Array) -> float:
+    """The largest sum of absolute values that the convolution at a graph's end can add up."""
+    *before, convolution = list(model.graph)
+    weight = convolution.inputs[1]
+    assert weight is not None
+    assert weight.const_value is not None
+    model.graph.outputs.clear()
+    model.graph.outputs.extend(node.outputs[0] for node in before)
+    largest = max(float(np.abs(value).max()) for value in run_all(checked(model), x).values())
+    return largest * float(np.abs(weight.const_value.numpy()).sum(axis=(1, 2, 3)).max())
+
+
+@pytest.mark.parametrize("mode", ["RGB", "BGR"])
+def test_an_exported_network(mode: Literal["RGB", "BGR"]) -> None:
+    """The exporter writes the reversal of channels as Transpose, GatherND, Transpose."""
+    network = load_network("tests.unit.passes.test_fold_preprocessing:tiny")
+    recipe = Preprocessing(
+        resize=None,
+        crop=(9, 9),
+        mean=(0.4, 0.5, 0.6),
+        std=(0.2, 0.3, 0.4),
+        mode=mode,
+        in_graph=True,
+    )
+    data = to_onnx(network, recipe).data
+    model = ir.from_proto(onnx.load_model_from_string(data))
+    (done,) = fold_preprocessing(model)
+    assert done.reason == ""
+    assert operators(model)[:3] == ["Cast", "Transpose", "Conv"]
+    x = pixels(side=9)
+    (truth,) = run_all(data, x).values()
+    assert distance(run(model, x), truth) < 1e-5
+
+
+class Tiny(nn.Sequential):
+    input_shape = (3, 9, 9)
+
+
+def tiny() -> nn.Module:
+    torch.manual_seed(0)
+    return Tiny(nn.Conv2d(3, 4, 3, stride=2), nn.ReLU())
+
+
+def test_what_is_left_alone_is_said() -> None:
+    pooled = Images().by("Mul", [1, 2, 3]).pool()
+    padded = Images().by("Add", [1, 2, 3]).convolved(np.ones((1, 3, 3, 3), np.float32), pad=1)
+    grouped = Images().by("Mul", [1, 2, 3]).in_order([2, 1, 0])
+    grouped.convolved(np.ones((3, 1, 3, 3), np.float32), group=3)
+    by_pixel = Images()
+    by_pixel.add("Mul", (by_pixel.weight(np.ones((SIDE, SIDE), np.float32)),))
+    by_pixel.convolved(np.ones((1, 3, 3, 3), np.float32))
+    for chain, reason in (
+        (pooled, "MaxPool takes the scaled image"),
+        (grouped, "grouped, so the order of its channels stays"),
+        (by_pixel, "not scaled channel by channel"),
+        (padded, "padded, so the addition stays"),
+    ):
+        model, _ = chain.build()
+        before = checked(model)
+        (done,) = fold_preprocessing(model)
+        assert reason in done.reason
+        assert done.nodes == ()
+        assert checked(model) == before
+
+
+def test_nothing_to_fold() -> None:
+    model, _ = Images().convolved(np.ones((1, 3, 3, 3), np.float32)).build()
+    assert fold_preprocessing(model) == []
+
+
+def test_what_another_node_takes_stays() -> None:
+    chain = Images().by("Mul", [1, 2, 3])
+    scaled = chain.end
+    weight = chain.weight(np.ones((3, 3, 1, 1), np.float32))
+    model, _ = chain.add("Conv", (weight,)).add("Add", (scaled,)).build()
+    x = pixels()
+    truth = run(model, x)
+    convolved, added = fold_preprocessing(model)
+    assert convolved.nodes == ("mul_2",)
+    assert "Add takes the scaled image" in added.reason
+    assert "Mul" in operators(model)
+    np.testing.assert_allclose(run(model, x), truth, rtol=1e-5)
