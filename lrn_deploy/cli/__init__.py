@@ -32,6 +32,7 @@ COMMANDS = {
     "validate": "Compare every artifact of a bundle with the reference.",
     "profile": "Measure latency, throughput and memory of every artifact.",
     "optimize": "Make a variant of the graph for a target and a precision.",
+    "tune": "Find the fastest way to run a bundle that is accurate enough.",
     "classify": "Classify images with a bundle's network.",
     "deploy": "Export, build an engine and validate, in one go.",
     "serve": "Answer requests with the networks of bundles: HTTP and gRPC.",

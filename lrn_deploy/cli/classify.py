@@ -38,7 +38,9 @@ if TYPE_CHECKING:
 )
 @click.option("--device", default="cpu", show_default=True, help="cpu, cuda or cuda:N.")
 @gpu_memory_option
-@click.option("--artifact", metavar="NAME", help="Run this artifact, not the bundle's default.")
+@click.option(
+    "--artifact", metavar="NAME", help="Run this artifact, not what the bundle was tuned to."
+)
 @click.option("--jsonl", is_flag=True, help="Print one JSON object for each image, as they come.")
 @click.option(
     "--max-pixels",
@@ -79,11 +81,12 @@ def command(
       lrn-deploy classify alexnet photo.jpg
       lrn-deploy classify alexnet photos 'more/**/*.png' --top 3 --jsonl > labels.jsonl
     """
-    from lrn_deploy.backends.registry import artifact_backends
+    from lrn_deploy.backends.registry import artifact_backends, runs
     from lrn_deploy.bundle import Bundle
     from lrn_deploy.errors import BadInputError
     from lrn_deploy.images.collect import collect
     from lrn_deploy.images.decode import ImageLimits
+    from lrn_deploy.workflows.choice import pick
     from lrn_deploy.workflows.classify import classify, weights_note
 
     if jsonl and as_json:
@@ -92,10 +95,20 @@ def command(
     manifest = opened.manifest
     limits = ImageLimits(max_bytes=max_bytes, max_pixels=max_pixels)
     sources = collect(images, stdin=sys.stdin.buffer, limits=limits)
-    name = artifact or manifest.default
-    kind = manifest.artifact(name).format
-    backends = artifact_backends([device], gpu_memory=gpu_memory)
-    backend = next((one for one in backends if kind in one.formats), backends[0])
+    if artifact is None:
+        picked = pick(
+            opened,
+            [device],
+            backends=lambda threads: artifact_backends(
+                [device], threads=threads, gpu_memory=gpu_memory
+            ),
+        )
+        name, backend = picked.artifact, picked.backend
+    else:
+        name = artifact
+        backends = artifact_backends([device], gpu_memory=gpu_memory)
+        fitting = (one for one in backends if runs(one, manifest.artifact(name)))
+        backend = next(fitting, backends[0])
 
     results = []
     stdout = sys.stdout  # before the bar puts its own in that place

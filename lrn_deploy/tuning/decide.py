@@ -18,7 +18,7 @@ class Decision:
     """A choice among candidates.
 
     Attributes:
-        ranking: Indices of the candidates within the demand and measured, the choice first.
+        ranking: Indices of the candidates within the demand and raced, the choice first.
         batch: Items in a run of the choice.
     """
 
@@ -41,7 +41,7 @@ def refusal(metrics: Metrics, demand: Demand) -> str:
 
 
 def decide(candidates: Sequence[Candidate], demand: Demand) -> Decision | None:
-    """Choose the fastest candidate within the demand.
+    """Choose the fastest of the raced candidates within the demand.
 
     For the objective ``latency`` that is the shortest median at the demand's batch; for
     ``throughput`` the least time for an item at whatever batch, among runs no longer than
@@ -57,7 +57,7 @@ def decide(candidates: Sequence[Candidate], demand: Demand) -> Decision | None:
     points = {
         at: point
         for at, item in enumerate(candidates)
-        if item.within and (point := best_point(item, demand)) is not None
+        if item.within and item.raced and (point := best_point(item, demand)) is not None
     }
     if not points:
         return None
@@ -80,12 +80,15 @@ def best_point(candidate: Candidate, demand: Demand) -> Point | None:
 def front(candidates: Sequence[Candidate], demand: Demand) -> set[int]:
     """Indices of the Pareto front: none other is at least as fast and as accurate, and better once.
 
-    Candidates beyond the demand's errors are on it, too: it shows what accuracy costs.
+    Candidates beyond the demand's errors can be on it, too: it shows what accuracy costs. Times
+    that were not measured in turns do not compare, so who was not raced is not on it.
     """
     places = {
         at: (point.seconds / point.batch, _error(item))
         for at, item in enumerate(candidates)
-        if item.metrics is not None and (point := best_point(item, demand)) is not None
+        if item.raced
+        and item.metrics is not None
+        and (point := best_point(item, demand)) is not None
     }
     return {
         at

@@ -74,9 +74,10 @@ class Candidate(Record):
         precision: What it computes in.
         metrics: Its distance from the fp32 graph on the images; None if it could not run.
         within: Whether it is within the demand's errors.
-        points: What was measured; empty if it could not run or was not worth measuring.
+        points: What was measured; empty if it could not run.
+        raced: Whether that was in turns with others; else it was timed alone for a moment.
         front: Whether no other candidate is both faster and more accurate.
-        reason: Why it is out, or was not measured; empty if neither.
+        reason: Why it is out, or was not raced; empty if neither.
     """
 
     artifact: str
@@ -87,12 +88,15 @@ class Candidate(Record):
     metrics: Metrics | None = None
     within: bool = False
     points: tuple[Point, ...] = ()
+    raced: bool = False
     front: bool = False
     reason: str = ""
 
     @property
     def name(self) -> str:
         """Artifact, backend and threads in words that tell candidates apart."""
+        if not self.backend:
+            return self.artifact
         threads = f", {self.threads} thread{'' if self.threads == 1 else 's'}"
         return f"{self.artifact} on {self.backend}{threads if self.threads else ''}"
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -21,9 +21,9 @@ MIN_IMAGES = 8
 MAX_IMAGES = 128
 """A folder of more is sampled evenly; AlexNet's error is the same from 8 to 32 photographs."""
 
-_DIGITS = frozenset({"digits", "digits_no_lrn"})
+DIGITS = frozenset({"digits", "digits_no_lrn"})
+"""Networks that were trained on a part of scikit-learn's digits."""
 _CROPS = ((1.0, 4, 1), (0.75, 3, 2), (0.5, 3, 2))
-"""Sides of square crops as shares of the shorter side; how many across and how many down."""
 
 _HINT = f"Give a folder of at least {MIN_IMAGES} images like those to come, with --calibration DIR."
 
@@ -96,28 +96,40 @@ def _from_folder(folder: Path, recipe: Preprocessing) -> Calibration:
     count = min(len(sources), MAX_IMAGES)
     chosen = [sources[at * len(sources) // count] for at in range(count)]
     images = [decode(source.content, name=source.name).image for source in chosen]
-    return Calibration(_prepare(images, recipe), f"{count} of {len(sources)} images of the user's")
+    return Calibration(
+        prepare_images(images, recipe), f"{count} of {len(sources)} images of the user's"
+    )
 
 
 def _own(manifest: Manifest, recipe: Preprocessing) -> Calibration:
-    if manifest.model.origin == "zoo" and manifest.model.factory in _DIGITS:
+    if manifest.model.origin == "zoo" and manifest.model.factory in DIGITS:
         from lrn_deploy.models.digits_data import load_split
 
         images = [Image.fromarray(image) for image in load_split()[0].images[:MAX_IMAGES]]
-        return Calibration(_prepare(images, recipe), f"{MAX_IMAGES} training images of digits")
-    crops = [crop for photograph in photographs() for crop in _crops(photograph.image)]
-    return Calibration(_prepare(crops, recipe), f"{len(crops)} crops of two photographs")
+        return Calibration(
+            prepare_images(images, recipe), f"{MAX_IMAGES} training images of digits"
+        )
+    taken = [crop for photograph in photographs() for crop in crops(photograph.image, _CROPS)]
+    return Calibration(prepare_images(taken, recipe), f"{len(taken)} crops of two photographs")
 
 
-def _crops(image: Image.Image) -> Iterator[Image.Image]:
-    for share, columns, rows in _CROPS:
+def crops(image: Image.Image, places: Sequence[tuple[float, int, int]]) -> Iterator[Image.Image]:
+    """Square crops of an image.
+
+    Args:
+        image: What to crop.
+        places: Sides of the crops as shares of the image's shorter side, how many across and how
+            many down.
+    """
+    for share, columns, rows in places:
         side = round(min(image.size) * share)
         for top in np.linspace(0, image.height - side, rows).astype(int):
             for left in np.linspace(0, image.width - side, columns).astype(int):
                 yield image.crop((int(left), int(top), int(left) + side, int(top) + side))
 
 
-def _prepare(images: list[Image.Image], recipe: Preprocessing) -> Array:
+def prepare_images(images: Sequence[Image.Image], recipe: Preprocessing) -> Array:
+    """Images as inputs of a network, of its dtype and shape (N, *)."""
     return np.stack([preprocess(image, recipe) for image in images])
 
 

@@ -55,6 +55,7 @@ def candidate(
         metrics=metrics(error),
         within=within,
         points=points,
+        raced=True,
     )
 
 
@@ -104,6 +105,14 @@ def test_throughput_takes_the_best_batch_within_the_latency() -> None:
     found = decide(candidates, free)
     assert found is not None
     assert (candidates[found.ranking[0]].artifact, found.batch) == ("b", 32)
+
+
+def test_who_was_timed_alone_is_not_chosen() -> None:
+    alone = candidate("alone", 0, point(1, 1.0)).model_copy(update={"raced": False})
+    candidates = [alone, candidate("raced", 0, point(1, 4.0))]
+    found = decide(candidates, LATENCY)
+    assert found is not None
+    assert found.ranking == (1,)
 
 
 def test_nothing_within_the_budget_is_said_with_the_nearest() -> None:

@@ -1,0 +1,149 @@
+"""Tuning the trained digits network: what is chosen is accurate, fast, recorded and explained."""
+
+import shutil
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import onnx
+import pytest
+from click.testing import CliRunner
+
+from lrn_deploy.bundle import Artifact, Bundle
+from lrn_deploy.cli import cli
+from lrn_deploy.errors import BadInputError
+from lrn_deploy.export import ExportRequest, export_bundle
+from lrn_deploy.latency.sampling import Effort
+from lrn_deploy.tuning.report import TuneReport
+from lrn_deploy.workflows import tune_contenders
+from lrn_deploy.workflows.choice import pick
+from lrn_deploy.workflows.tune import REPORT, tune
+from lrn_deploy.workflows.tune_options import TuneOptions
+
+QUICK = Effort(rounds=5, seconds=0.2)
+
+
+@pytest.fixture(scope="module")
+def exported(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    path = tmp_path_factory.mktemp("tune") / "digits"
+    export_bundle(ExportRequest(factory="digits"), path, force=False)
+    return path
+
+
+@pytest.fixture
+def digits(exported: Path, tmp_path: Path) -> Bundle:
+    return Bundle.open(Path(shutil.copytree(exported, tmp_path / "digits")))
+
+
+def options(**changes: Any) -> TuneOptions:
+    plain: dict[str, Any] = {"threads": (1,), "devices": ("cpu",), "max_batch": 2, "effort": QUICK}
+    return TuneOptions(**(plain | changes))
+
+
+def faulty(bundle: Bundle) -> Bundle:
+    """Adds ``wrong``: the lowered graph's fp32 twin whose last bias is off by a hair."""
+    model = onnx.load_model_from_string(bundle.read(bundle.manifest.artifact("model")))
+    bias = next(item for item in model.graph.initializer if list(item.dims) == [10])
+    values = onnx.numpy_helper.to_array(bias).copy()
+    values += np.float32(1e-3)
+    bias.CopyFrom(onnx.numpy_helper.from_array(values, bias.name))
+    record = bundle.add_file("variants/wrong.onnx", model.SerializeToString())
+    artifact = Artifact(**record.model_dump(), format="onnx", source="model", target="cpu")
+    return bundle.add_artifact("wrong", artifact)
+
+
+@pytest.mark.slow
+def test_reduced_precision_is_tried_judged_and_the_choice_recorded(digits: Bundle) -> None:
+    report = tune(digits, options(min_agreement=0.99))
+    choice = report.choice
+    assert choice is not None
+    assert choice.within
+    assert choice.raced
+    assert choice.metrics is not None
+    assert choice.metrics.top1_agreement is not None
+    assert choice.metrics.top1_agreement >= 0.99
+    assert choice.metrics.inputs == 599
+    tried = {item.artifact for item in report.candidates if item.metrics}
+    assert {"model", "cpu-fp32", "cpu-int8", "openvino-int8", "cpu-int8-nncf"} <= tried
+    raced = [item for item in report.candidates if item.raced and item.within]
+    at_one = {item.name: item.at(1) for item in raced}
+    times = {name: point.seconds for name, point in at_one.items() if point}
+    assert times[choice.name] <= 1.02 * min(times.values())
+
+    after = Bundle.open(digits.path)
+    assert after.manifest.default == choice.artifact
+    first = after.manifest.choices[0]
+    assert (first.artifact, first.backend) == (choice.artifact, choice.backend)
+    assert pick(after).reason == "tune chose it"
+    stored = TuneReport.model_validate_json((digits.path / REPORT).read_bytes())
+    assert stored == report
+    assert choice.name in report.explanation
+
+
+def test_without_a_demand_the_numbers_stay_and_what_rounds_is_not_even_made(
+    digits: Bundle,
+) -> None:
+    report = tune(digits, options())
+    assert report.choice is not None
+    assert report.choice.precision == "fp32"
+    assert report.choice.metrics is not None
+    assert report.choice.metrics.relative_l2 <= 2e-6
+    reasons = {item.artifact: item.reason for item in report.candidates}
+    assert "rounds by more than the 2e-06 asked for" in reasons["cpu-int8"]
+    assert "cpu-int8" not in Bundle.open(digits.path).manifest.artifacts
+
+
+def test_a_faulty_variant_is_not_chosen_however_loose_the_demand(digits: Bundle) -> None:
+    """Its error of 1e-4 is within the demand; validate fails it, since fp32 has no such errors."""
+    bundle = faulty(digits)
+    report = tune(bundle, options(max_error=9e-5, batch=1, max_batch=1))
+    wrong = [item for item in report.candidates if item.artifact == "wrong"]
+    assert wrong
+    assert all(not item.within for item in wrong)
+    assert all(item.artifact != "wrong" for item in Bundle.open(digits.path).manifest.choices)
+
+
+def test_a_demand_that_nothing_meets_exits_1_and_changes_no_choice(digits: Bundle) -> None:
+    arguments = ["tune", str(digits.path), "--threads", "1", "--device", "cpu", "--max-batch", "1"]
+    impossible = ["--objective", "throughput", "--max-latency", "1e-5", "--seconds", "0.2"]
+    result = CliRunner().invoke(cli, [*arguments, *impossible])
+    assert result.exit_code == 1, result.output
+    assert "No candidate is within a relative L2 error of at most 2e-06 and runs" in result.output
+    after = Bundle.open(digits.path).manifest
+    assert (after.default, after.choices) == ("model", ())
+
+
+def test_an_interrupt_keeps_what_was_measured_and_chooses_nothing(
+    digits: Bundle, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    real = tune_contenders.interleave
+
+    def interrupted(candidates: Any, effort: Any, **rest: Any) -> Any:
+        run = real(candidates, effort, **rest)
+        run.complete = len(candidates) == 1  # the race, not the screening
+        return run
+
+    monkeypatch.setattr(tune_contenders, "interleave", interrupted)
+    report = tune(digits, options(max_batch=1))
+    assert not report.complete
+    assert report.choice is None
+    assert any(item.points for item in report.candidates)
+    after = Bundle.open(digits.path)
+    assert after.manifest.choices == ()
+    assert not TuneReport.model_validate_json((digits.path / REPORT).read_bytes()).complete
+
+
+@pytest.mark.parametrize(
+    ("arguments", "sentence"),
+    [
+        (["--max-error", "-1"], "must be a positive number"),
+        (["--min-agreement", "1.5"], "at most 1"),
+        (["--max-latency", "5"], "goes with the objective throughput"),
+        (["--batch", "0"], "must be 1 or more"),
+        (["--device", "tpu"], "no device 'tpu'"),
+    ],
+)
+def test_bad_demands_are_one_sentence(exported: Path, arguments: list[str], sentence: str) -> None:
+    result = CliRunner().invoke(cli, ["tune", str(exported), *arguments])
+    assert isinstance(result.exception, BadInputError), result.output
+    assert sentence in str(result.exception)
