@@ -40,6 +40,40 @@ def functional() -> nn.Module:
     return Functional()
 
 
+class HandWrittenLrn(nn.Module):
+    """LRN as networks wrote it before PyTorch had one: by an average pool over the channels."""
+
+    def __init__(self, local_size: int, alpha: float, beta: float, k: float) -> None:
+        super().__init__()
+        self.average = nn.AvgPool3d(
+            kernel_size=(local_size, 1, 1), stride=1, padding=((local_size - 1) // 2, 0, 0)
+        )
+        self.alpha, self.beta, self.k = alpha, beta, k
+
+    def forward(self, x: Tensor) -> Tensor:
+        div = self.average(x.pow(2).unsqueeze(1)).squeeze(1)
+        return x.div(div.mul(self.alpha).add(self.k).pow(self.beta))
+
+
+class HandWritten(nn.Module):
+    """conv-relu-LRN-pool, LRN by hand, then one by PyTorch's own function."""
+
+    input_shape = (3, 9, 9)
+
+    def __init__(self, local_size: int = 5) -> None:
+        super().__init__()
+        self.conv = nn.Conv2d(3, 8, kernel_size=3)
+        self.norm = HandWrittenLrn(local_size, 2e-4, 0.75, 2.0)
+
+    def forward(self, x: Tensor) -> Tensor:
+        x = F.max_pool2d(self.norm(torch.relu(self.conv(x))), 2)
+        return F.local_response_norm(x, 3)
+
+
+def hand_written() -> nn.Module:
+    return HandWritten()
+
+
 def no_lrn() -> nn.Module:
     """A network without LRN, 16 inputs."""
     return nn.Sequential(nn.Flatten(), nn.Linear(16, 3))

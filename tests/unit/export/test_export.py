@@ -19,7 +19,7 @@ from lrn_deploy.export import ExportRequest, OnnxExport, current_bundle, export_
 from lrn_deploy.lrn import LrnSpec, reference
 from lrn_deploy.network import Network, load_network
 from lrn_deploy.network.weights import initialize_he
-from tests.networks import Functional, OneLrn
+from tests.networks import Functional, HandWritten, OneLrn
 
 NETWORKS = Path(__file__).parents[2] / "networks.py"
 
@@ -85,6 +85,20 @@ def test_every_way_to_call_lrn_is_kept_whole() -> None:
     assert [layer.name for layer in export.lrn_layers] == ["(top)", "(top)", "norm", "norm"]
     assert [layer.output for layer in export.lrn_layers] == [node.output[0] for node in nodes]
     assert [layer.input for layer in export.lrn_layers] == [node.input[0] for node in nodes]
+
+
+def test_an_lrn_written_by_hand_becomes_one_node() -> None:
+    module = HandWritten()
+    export = to_onnx(network(module))
+    operators = [node.op_type for node in onnx.load_from_string(export.data).graph.node]
+    assert operators == ["Conv", "Relu", "LRN", "MaxPool", "LRN"]
+    assert [(layer.name, layer.spec, layer.form) for layer in export.lrn_layers] == [
+        ("norm", LrnSpec(5, 2e-4, 0.75, 2.0), "kept"),
+        ("(top)", LrnSpec(3), "kept"),
+    ]
+    assert "norm.average" not in [layer.module for layer in export.layers]
+    x = torch.from_numpy(np.random.default_rng(0).normal(0, 300, (3, 3, 9, 9)).astype(np.float32))
+    torch.testing.assert_close(torch.from_numpy(run(export, x.numpy())), module(x))
 
 
 @pytest.fixture(scope="module")
