@@ -10,8 +10,8 @@ from lrn_deploy.report.scales import Linear
 
 NETWORK = "alexnet"
 BATCHES = (1, 8)
-WIDTH = 860.0
-LEFT, RIGHT = 310.0, 190.0
+WIDTH = 940.0
+LEFT, RIGHT = 410.0, 165.0
 ROW, BAR = 22.0, 14.0
 HEAD, GROUP = 64.0, 40.0
 
@@ -20,7 +20,7 @@ STYLE = """
 .card { fill: #ffffff; stroke: #d0d7de; }
 text { fill: #1f2328; font: 13px system-ui, -apple-system, "Segoe UI", Roboto, sans-serif; }
 .title { font-weight: 600; font-size: 15px; }
-.soft { fill: #59636e; font-size: 12px; }
+.soft { fill: #59636e; font-size: 12px; font-weight: 400; }
 .ours { font-weight: 600; }
 rect.peer { fill: #b3bcc6; }
 rect.ours { fill: #0b6bcb; }
@@ -115,8 +115,14 @@ def _bar(row: Mapping[str, Any], scale: Linear, top: float) -> Markup:
             height=BAR,
             rx=2,
         ),
-        el("text", note, class_=row["class"], x=end + 6, y=middle),
-        el("text", error, class_="soft", x=end + 70, y=middle),
+        el(
+            "text",
+            note,
+            el("tspan", error, class_="soft", dx=10),
+            class_=row["class"],
+            x=end + 6,
+            y=middle,
+        ),
     )
 
 

@@ -21,7 +21,7 @@ Choices = dict[tuple[Class, int], str | None]
 def tuned(
     bundle: Bundle, network: str, batches: Sequence[int], tell: Callable[[str], None]
 ) -> Choices:
-    """Run ``tune`` for each class of error at each batch size; it never sees the held-out images.
+    """Run ``tune`` for each class of error at each batch size.
 
     Args:
         bundle: The bundle; it gains what tune makes.

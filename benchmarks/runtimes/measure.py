@@ -20,7 +20,6 @@ import torch
 
 from benchmarks.runtimes.candidates import THREADS, Candidate, Run, ours, peers
 from benchmarks.runtimes.choices import Choices, tuned
-from benchmarks.runtimes.inputs import held_out
 from benchmarks.runtimes.verdicts import CLASSES, Class, Measured, allowed, fastest, judge_class
 from lrn_deploy.backends.protocol import Array
 from lrn_deploy.errors import LrnDeployError
@@ -31,9 +30,10 @@ from lrn_deploy.latency.statistics import MIN_ROUNDS, summarize
 from lrn_deploy.network import load_network
 from lrn_deploy.parity.metrics import Metrics, compare
 from lrn_deploy.workflows.calibration import calibration_inputs
+from lrn_deploy.workflows.evaluation import evaluation_inputs
 
 ERROR_BATCH = 8
-"""Rows that the held-out inputs are run in."""
+"""Rows that the images are run in to measure errors."""
 BURST_S = 0.5
 """Seconds over which the share of other programs is told; the kernel counts in hundredths."""
 REST_S = 0.003
@@ -144,17 +144,18 @@ def measure(name: str, plan: Plan, tell: Tell) -> dict[str, Any]:
         network = load_network(name)
         bundle = export_bundle(ExportRequest(name), Path(folder) / "bundle")
         calibration = calibration_inputs(bundle.manifest)
-        images = held_out(bundle.manifest)
+        evaluation = evaluation_inputs(bundle.manifest)
+        (images,) = evaluation.feeds.values()
         made = [
             *peers(network, calibration.inputs, Path(folder), plan.without),
             *ours(bundle),
         ]
         with torch.inference_mode():
-            truth = network.module(torch.from_numpy(images.inputs)).numpy()
-        tell(f"{name}: errors on {images.detail}")
+            truth = network.module(torch.from_numpy(images)).numpy()
+        tell(f"{name}: errors on {evaluation.detail}")
         rows, subjects = [], []
         for candidate in made:
-            row, subject = _check(candidate, images.inputs, truth)
+            row, subject = _check(candidate, images, truth)
             rows.append(row)
             subjects += [subject] if subject else []
         choices = None
@@ -169,13 +170,13 @@ def measure(name: str, plan: Plan, tell: Tell) -> dict[str, Any]:
         batches = []
         for batch, effort in plan.efforts.items():
             tell(f"{name}: batch {batch}, {len(subjects)} candidates in turns")
-            batches.append(_batch(name, subjects, images.inputs, batch, effort, choices))
+            batches.append(_batch(name, subjects, images, batch, effort, choices))
     torch.compiler.reset()
     return {
         "network": name,
         "weights": network.source.weights.note,
         "calibration": calibration.detail,
-        "held_out": images.detail,
+        "judged_on": evaluation.detail,
         "candidates": rows,
         "batches": batches,
     }
@@ -233,7 +234,8 @@ def _batch(
         raise KeyboardInterrupt
     watch.close(max(len(samples.rounds) for samples in run.samples.values()))
     quiet = watch.quiet()
-    enough = len(quiet) >= CHOOSING + MIN_ROUNDS
+    choosing = CHOOSING if choices is None else 0
+    enough = len(quiet) >= choosing + MIN_ROUNDS
     kept = quiet if enough else list(range(len(watch.foreign)))
     ran = [item for item in subjects if not run.samples[item.candidate.name].error]
 
@@ -250,7 +252,7 @@ def _batch(
             for item in ran
         ]
 
-    first, rest = measured(kept[:CHOOSING]), measured(kept[CHOOSING:])
+    first, rest = measured(kept[:choosing]), measured(kept[choosing:])
     chosen = {
         class_: _choice(first, name, class_) if choices is None else choices[class_, batch]
         for class_ in CLASSES
@@ -259,8 +261,8 @@ def _batch(
         "batch": batch,
         "quiet": enough,
         "foreign_cores": watch.foreign,
-        "choosing_rounds": kept[:CHOOSING],
-        "judging_rounds": kept[CHOOSING:],
+        "choosing_rounds": kept[:choosing],
+        "judging_rounds": kept[choosing:],
         "timings": [_timing(item, batch, run.samples[item.name]) for item in rest],
         "failed": {key: item.error for key, item in run.samples.items() if item.error},
         "chosen_by": "the first quiet rounds" if choices is None else "tune",

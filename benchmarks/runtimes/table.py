@@ -53,7 +53,7 @@ def details(result: Cell | None) -> str:
     for network in result["networks"]:
         parts.append(f"### {network['network']}")
         parts.append(
-            f"Weights: {network['weights']}. Errors on {network['held_out']}; int8 calibrated on "
+            f"Weights: {network['weights']}. Errors on {network['judged_on']}; int8 calibrated on "
             f"{network['calibration']}."
         )
         names: tuple[str, ...] = (

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-from pathlib import Path
 
 import numpy as np
 import pytest
@@ -11,12 +10,10 @@ import pytest
 import benchmarks.runtimes.__main__ as program
 from benchmarks.runtimes.candidates import COMPILED, EAGER, NNCF, NNCF_BF16, OPENVINO_BF16
 from benchmarks.runtimes.draw import redraw
-from benchmarks.runtimes.inputs import held_out
 from benchmarks.runtimes.measure import CHOOSING, QUICK, Plan
-from lrn_deploy.export import ExportRequest, export_bundle
 from lrn_deploy.latency.sampling import Effort
-from lrn_deploy.models import ZOO
-from lrn_deploy.workflows.calibration import calibration_inputs
+
+pytestmark = pytest.mark.slow
 
 ROUNDS = 9
 SMOKE = Plan(
@@ -88,16 +85,3 @@ def test_quick_needs_to_be_told_where_to_write(capsys: pytest.CaptureFixture[str
     with pytest.raises(SystemExit):
         program.main(["--quick"])
     assert "add --output" in capsys.readouterr().err
-
-
-def test_held_out_images_are_none_of_the_calibration(tmp_path: Path) -> None:
-    digits = export_bundle(ExportRequest("digits"), tmp_path / "digits").manifest
-    source = digits.model.model_copy(update={"name": "alexnet", "factory": "alexnet"})
-    photographs = digits.model_copy(
-        update={"model": source, "preprocessing": ZOO["alexnet"].preprocessing}
-    )
-    for manifest, count in ((digits, 599), (photographs, 30)):
-        seen = {row.tobytes() for row in calibration_inputs(manifest).inputs}
-        inputs = held_out(manifest).inputs
-        assert len(inputs) == count
-        assert not seen & {row.tobytes() for row in inputs}

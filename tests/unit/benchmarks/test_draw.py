@@ -44,7 +44,7 @@ def network() -> dict[str, Any]:
         "network": "alexnet",
         "weights": "random",
         "calibration": "some",
-        "held_out": "others",
+        "judged_on": "others",
         "candidates": [
             {
                 "name": item.name,
@@ -126,7 +126,7 @@ def test_bars_are_as_long_as_their_times_and_ours_stand_out() -> None:
     )
     assert eager == pytest.approx(2 * own, rel=1e-3)
     assert bf16 == pytest.approx(own / 2, rel=1e-3)
-    assert "error 4.0e-03" in [item.text for item in root.iter(f"{SVG}text")]
+    assert "error 4.0e-03" in [item.text for item in root.iter(f"{SVG}tspan")]
 
 
 def test_the_documentation_is_what_the_recorded_result_gives() -> None:
