@@ -150,8 +150,12 @@ def optimize(
         }
     source = bundle.manifest.artifact(SOURCE)
     tools = _tools(precision, quantizer)
-    facts = {"source": source.sha256, "options": options, "tools": tools}
-    key = sha256(json.dumps(facts, sort_keys=True).encode())
+
+    def key_of(wanted: str) -> str:
+        facts = {"source": source.sha256, "options": options | {"precision": wanted}}
+        return sha256(json.dumps(facts | {"tools": tools}, sort_keys=True).encode())
+
+    key = key_of(precision)
     if is_current(bundle, name, key):
         return bundle
 
@@ -175,7 +179,10 @@ def optimize(
         return add(FileRecord(file=source.file, sha256=source.sha256, size=source.size))
     model = ir.from_proto(onnx.load_model_from_string(bundle.read(source)))
     lrn_layers = [(layer.input, layer.output) for layer in bundle.manifest.lrn_layers]
-    if images is not None and quantizer == "nncf":
+    twin = variant_name(target, "int8", quantizer) if precision == "int8-bf16" else ""
+    if twin and is_current(bundle, twin, key_of("int8")):  # the same graph, computed otherwise
+        model = ir.from_proto(onnx.load_model_from_string(bundle.load(twin).data))
+    elif images is not None and quantizer == "nncf":
         model = quantize_nncf(model, _nncf_inputs(bundle, images, tell), lrn_layers=lrn_layers)
     elif images is not None:
         quantize(

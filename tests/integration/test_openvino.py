@@ -163,6 +163,18 @@ def test_other_images_for_int8_leave_int8_bf16_whole(digits: Bundle, tmp_path: P
     again.load("openvino-int8-bf16")
 
 
+def test_int8_bf16_is_the_graph_of_int8(digits: Bundle) -> None:
+    def graph(name: str) -> onnx.GraphProto:
+        return onnx.load_model_from_string(digits.load(name).data).graph
+
+    assert graph("openvino-int8-bf16") == graph("openvino-int8")
+    alone = digits.update(artifacts={"model": digits.manifest.artifact("model")})
+    again = make(alone, "openvino-int8-bf16")
+    assert set(again.manifest.artifacts) == {"model", "openvino-int8-bf16"}
+    expected = digits.manifest.artifact("openvino-int8-bf16").sha256
+    assert again.manifest.artifact("openvino-int8-bf16").sha256 == expected
+
+
 @pytest.mark.parametrize("name", ["cpu-int8-nncf", "openvino-int8-nncf"])
 def test_nncf_comes_out_the_same_again(digits: Bundle, name: str) -> None:
     artifact = digits.manifest.artifact(name)
