@@ -13,7 +13,7 @@ from lrn_deploy.bundle import LayerTensor, LrnLayer, Preprocessing, TensorSpec
 from lrn_deploy.errors import BadInputError
 from lrn_deploy.export.serialize import serialize
 from lrn_deploy.network import Network
-from lrn_deploy.passes.legalize_lrn import DOMAIN, OP_TYPE, legalize_lrn
+from lrn_deploy.passes.legalize_lrn import legalize_lrn
 from lrn_deploy.passes.raise_lrn import raise_lrn
 
 if TYPE_CHECKING:
@@ -66,7 +66,7 @@ def to_onnx(
 
     module, example = _module_and_example(network, preprocessing)
     model = capture.capture(module, example, opset=opset)
-    _recognize_lrn(model)
+    raise_lrn(model)  # those written out by hand; lrn_layers lists what torch was called with
     paths = capture.lrn_paths(model)
     layers = capture.layer_values(model, module)
     done = legalize_lrn(model)
@@ -107,19 +107,6 @@ def to_onnx(
             LayerTensor(module=_own_path(path), tensor=str(value.name)) for path, value in layers
         ),
     )
-
-
-def _recognize_lrn(model: ir.Model) -> None:
-    """Make an LRN that the network writes out by hand the operator that a call of LRN becomes."""
-    raised = {item.output: item.spec for item in raise_lrn(model) if item.spec is not None}
-    for node in model.graph:
-        spec = raised.get(str(node.outputs[0].name))
-        if spec is not None:
-            node.domain, node.op_type = DOMAIN, OP_TYPE
-            node.attributes.clear()
-            values = {"size": spec.size, "alpha": spec.alpha, "beta": spec.beta, "k": spec.k}
-            for name, value in values.items():
-                node.attributes.add(ir.convenience.convert_attribute(name, value))
 
 
 def check_graph(skeleton: onnx.ModelProto, weights: dict[str, ir.TensorProtocol]) -> None:
