@@ -143,11 +143,12 @@ def measure(name: str, plan: Plan, tell: Tell) -> dict[str, Any]:
         tell(f"{name}: making the candidates")
         network = load_network(name)
         bundle = export_bundle(ExportRequest(name), Path(folder) / "bundle")
+        model = bundle.path / bundle.manifest.artifact("model").file
         calibration = calibration_inputs(bundle.manifest)
         evaluation = evaluation_inputs(bundle.manifest)
         (images,) = evaluation.feeds.values()
         made = [
-            *peers(network, calibration.inputs, Path(folder), plan.without),
+            *peers(network, model, calibration.inputs, Path(folder), plan.without),
             *ours(bundle),
         ]
         with torch.inference_mode():

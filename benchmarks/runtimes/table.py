@@ -38,7 +38,13 @@ def summary(result: Cell | None, chart: str) -> str:
         "",
     )
     picture = f"![Milliseconds per image of AlexNet, ours and every peer]({chart})"
-    parts = [_where(result), _table(titles, rows), picture, _losses(result["losses"])]
+    parts = [
+        _where(result),
+        _table(titles, rows),
+        picture,
+        _close(result),
+        _losses(result["losses"]),
+    ]
     return "\n\n".join(parts)
 
 
@@ -123,6 +129,28 @@ def _where(result: Cell) -> str:
         f"used, 2 threads; {named}; {result['date']}. Medians of one interleaved run, of which "
         f"{load['quiet_runs']} of {load['runs']} parts were quiet; the last columns are the peer's "
         "time over ours with its 95 % interval."
+    )
+
+
+def _close(result: Cell) -> str:
+    """How many choices are as fast as every peer, and whose runtime won."""
+    judged = [
+        class_
+        for network in result["networks"]
+        for batch in network["batches"]
+        for class_ in batch["classes"]
+        if "verdicts" in class_
+    ]
+    close = sum(class_["is_within_5_percent_of_all"] for class_ in judged)
+    own = sum(class_["winner_side"] == "ours" for class_ in judged)
+    runtimes = sorted({class_["winner_runtime"] for class_ in judged if class_["winner_runtime"]})
+    won = ", ".join(
+        f"{name} in {sum(class_['winner_runtime'] == name for class_ in judged)}"
+        for name in runtimes
+    )
+    return (
+        f"{close} of {len(judged)} choices are, with all of the interval, within 5 % of every peer "
+        f"at the same error; {own} are the fastest of all. Whose kernels were fastest: {won}."
     )
 
 

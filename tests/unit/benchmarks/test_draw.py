@@ -95,6 +95,8 @@ def test_losses_and_what_did_not_run_are_listed() -> None:
     assert loss in text
     assert "did not run: no compiler" in text
     assert ", not quiet |" in text
+    assert "2 of 4 choices are" in text
+    assert "2 are the fastest of all" in text
 
 
 def test_what_stands_around_the_comments_stays_and_drawing_twice_changes_nothing() -> None:
