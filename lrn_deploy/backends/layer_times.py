@@ -7,7 +7,7 @@ session whose latency is measured.
 from __future__ import annotations
 
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Protocol, runtime_checkable
 
@@ -69,17 +69,35 @@ class TimesLayers(Protocol):
         ...
 
 
-def timed_runs(session: Session, feeds: Mapping[str, Array], runs: int) -> tuple[float, ...]:
-    """Seconds of each of ``runs`` runs; :data:`WARMUP` runs come before."""
+def timed_runs(
+    session: Session,
+    feeds: Mapping[str, Array],
+    runs: int,
+    after_run: Callable[[], None] = lambda: None,
+) -> tuple[float, ...]:
+    """Seconds of each of ``runs`` runs.
+
+    Args:
+        session: What runs.
+        feeds: Its inputs.
+        runs: How often, after :data:`WARMUP` runs that are not kept.
+        after_run: Called after each run, those not kept included.
+    """
     taken = []
     for _ in range(WARMUP + runs):
         before = time.perf_counter()
         session.run(feeds)
         taken.append(time.perf_counter() - before)
+        after_run()
     return tuple(taken[WARMUP:])
 
 
 def by_kernel(runs: list[dict[tuple[str, str], float]]) -> tuple[KernelTimes, ...]:
-    """Times by name and kind of each run, turned into times of each kernel."""
+    """Times by name and kind of each run, turned into times of each kernel.
+
+    Args:
+        runs: Of all runs; the first :data:`WARMUP` are not kept.
+    """
+    runs = runs[WARMUP:]
     keys = dict.fromkeys(key for run in runs for key in run)
     return tuple(KernelTimes(*key, tuple(run.get(key, 0.0) for run in runs)) for key in keys)

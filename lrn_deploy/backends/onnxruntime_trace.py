@@ -9,7 +9,7 @@ from collections import defaultdict
 from collections.abc import Iterable
 from typing import Any
 
-from lrn_deploy.backends.layer_times import WARMUP, KernelTimes, by_kernel
+from lrn_deploy.backends.layer_times import KernelTimes, by_kernel
 
 _KERNEL = "_kernel_time"
 _RUN = "model_run"
@@ -27,4 +27,4 @@ def kernel_times(events: Iterable[dict[str, Any]]) -> tuple[KernelTimes, ...]:
         elif name == _RUN:
             runs.append(dict(current))
             current.clear()
-    return by_kernel(runs[WARMUP:])
+    return by_kernel(runs)

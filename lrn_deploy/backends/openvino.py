@@ -14,6 +14,8 @@ from typing import Any
 
 import numpy as np
 
+from lrn_deploy.backends.layer_times import LayerTrace, by_kernel, timed_runs
+from lrn_deploy.backends.openvino_layers import COUNTING, last_run
 from lrn_deploy.backends.protocol import Array, Probe, SessionBase, check_feeds
 from lrn_deploy.bundle import ArtifactData, TensorSpec
 from lrn_deploy.errors import DamagedError, MissingError
@@ -51,6 +53,18 @@ class OpenVinoBackend:
 
     def load(self, artifact: ArtifactData) -> OpenVinoSession:
         """Compile an ONNX graph; see :class:`lrn_deploy.backends.protocol.Backend`."""
+        return self._load(artifact, {})
+
+    def layer_times(
+        self, artifact: ArtifactData, feeds: Mapping[str, Array], runs: int
+    ) -> LayerTrace | None:
+        """Where the time goes; see :class:`lrn_deploy.backends.layer_times.TimesLayers`."""
+        kernels: list[dict[tuple[str, str], float]] = []
+        with self._load(artifact, COUNTING) as session:
+            whole = timed_runs(session, feeds, runs, lambda: kernels.append(session.last_kernels()))
+        return LayerTrace(whole, by_kernel(kernels))
+
+    def _load(self, artifact: ArtifactData, more: Mapping[str, Any]) -> OpenVinoSession:
         probe = self.probe()
         if not probe.available:
             raise MissingError(f"OpenVINO cannot run here: {probe.detail}", probe.hint)
@@ -61,18 +75,28 @@ class OpenVinoBackend:
                 "slower than float32.",
                 "Use the precision fp32 or int8 here.",
             )
-        return OpenVinoSession(artifact, self.threads, "bf16" if bf16 else "f32")
+        return OpenVinoSession(artifact, self.threads, "bf16" if bf16 else "f32", more)
 
 
 class OpenVinoSession(SessionBase):
-    """One ONNX graph compiled by OpenVINO for the CPU."""
+    """One ONNX graph compiled by OpenVINO for the CPU.
 
-    def __init__(self, artifact: ArtifactData, threads: int, hint: str) -> None:
+    Args:
+        artifact: The graph.
+        threads: Threads of one run; 0 lets OpenVINO choose.
+        hint: What float layers compute in, ``f32`` or ``bf16``.
+        more: Further options of the compiled graph.
+    """
+
+    def __init__(
+        self, artifact: ArtifactData, threads: int, hint: str, more: Mapping[str, Any]
+    ) -> None:
         import openvino
 
         options: dict[str, Any] = {
             "PERFORMANCE_HINT": "LATENCY",
             "INFERENCE_PRECISION_HINT": hint,
+            **more,
         }
         if threads:
             options["INFERENCE_NUM_THREADS"] = threads
@@ -102,6 +126,10 @@ class OpenVinoSession(SessionBase):
                 "An operator of it does not take these shapes or types; see 'lrn-deploy inspect'.",
             ) from error
         return {spec.name: results[at] for at, spec in enumerate(self.outputs)}
+
+    def last_kernels(self) -> dict[tuple[str, str], float]:
+        """Seconds of each kernel in the last run, if it was compiled to count them."""
+        return last_run(self._request)
 
     def close(self) -> None:
         """Release the compiled graph."""

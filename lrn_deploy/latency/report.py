@@ -140,6 +140,8 @@ class Layers(Record):
         batch: Items in a run.
         runs: Number of runs that count: the quicker half of those that were made.
         whole: Median of these runs, which timing the layers makes slower.
+        rest: Median of what no layer explains: dispatching, copies, and waiting in between. Medians
+            of parts do not add up to that of the whole exactly.
         layers: In the order in which they ran.
     """
 
@@ -149,12 +151,8 @@ class Layers(Record):
     batch: int
     runs: int
     whole: float
+    rest: float
     layers: tuple[LayerTime, ...]
-
-    @property
-    def rest(self) -> float:
-        """What the layers do not explain: dispatching, copies, and waiting in between."""
-        return self.whole - sum(layer.seconds for layer in self.layers)
 
 
 class Comparison(Record):

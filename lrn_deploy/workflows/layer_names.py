@@ -19,7 +19,7 @@ from lrn_deploy.bundle import Manifest
 from lrn_deploy.errors import BadInputError
 from lrn_deploy.passes.lrn_blocks import find_lrn_nodes
 
-_ADDED = re.compile(r"^fused |_nchwc$|_token_\d+$|/.*$")
+_ADDED = re.compile(r"^fused |_nchwc$|_token_\d+$|/[^/]*$")
 """What runtimes put before or behind the name of a node or a value."""
 _LAYOUTS = frozenset({"Reorder", "ReorderInput", "ReorderOutput", "Transpose"})
 _QUANTIZERS = frozenset({"QuantizeLinear", "DequantizeLinear", "FakeQuantize"})
@@ -69,10 +69,10 @@ class LayerNames:
             name: The runtime's name of it.
             kind: The runtime's operator.
         """
-        node = self._nodes.get(name)
-        while node is None and (match := _ADDED.search(name)):
-            name = name[: match.start()] + name[match.end() :]
-            node = self._nodes.get(name)
+        node, inner = self._nodes.get(name), name
+        while node is None and (match := _ADDED.search(inner)):
+            inner = inner[: match.start()] + inner[match.end() :]
+            node = self._nodes.get(inner)
         if node is not None and node in self._lrn:
             return Layer(self._lrn[node], "LRN")
         if kind in _QUANTIZERS:

@@ -18,7 +18,7 @@ from lrn_deploy.workflows.profile_subjects import Subject
 
 SECONDS = 0.6
 """What the timed runs of one subject may take, about."""
-MIN_RUNS, MAX_RUNS = 6, 30
+MIN_RUNS, MAX_RUNS = 12, 30
 
 
 def measure_layers(
@@ -59,11 +59,12 @@ def measure_layers(
             continue
         if trace is not None:
             names = LayerNames(data.data, bundle.manifest)
-            found.append(_layers(subject, batch, trace, names))
+            found.append(summarize_layers(subject, batch, trace, names))
     return found, failed
 
 
-def _layers(subject: Subject, batch: int, trace: LayerTrace, names: LayerNames) -> Layers:
+def summarize_layers(subject: Subject, batch: int, trace: LayerTrace, names: LayerNames) -> Layers:
+    """What the layers took, of the quicker half of the runs."""
     order = sorted(range(len(trace.whole)), key=lambda at: trace.whole[at])
     quick = order[: (len(order) + 1) // 2]
     times: dict[Layer, list[list[float]]] = {}
@@ -84,5 +85,8 @@ def _layers(subject: Subject, batch: int, trace: LayerTrace, names: LayerNames) 
         batch=batch,
         runs=len(quick),
         whole=whole,
+        rest=median(
+            trace.whole[at] - sum(kernel.seconds[at] for kernel in trace.kernels) for at in quick
+        ),
         layers=tuple(layers),
     )

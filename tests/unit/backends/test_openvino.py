@@ -120,3 +120,19 @@ def test_absent_it_says_which_extra_to_install(monkeypatch: pytest.MonkeyPatch) 
     assert "lrn-deploy[openvino]" in probe.hint
     with pytest.raises(MissingError, match="not installed"):
         OpenVinoBackend().load(model(LRN))
+
+
+@installed
+def test_where_the_time_goes() -> None:
+    conv = helper.make_node("Conv", ["x", "w"], ["c"], name="conv")
+    relu = helper.make_node("Relu", ["c"], ["r"], name="relu")
+    lrn = helper.make_node("LRN", ["r"], ["y"], size=3, alpha=0.3, beta=0.75, name="lrn")
+    feeds = {"x": np.ones((64, 4, 5, 5), np.float32)}
+    trace = OpenVinoBackend(threads=1).layer_times(model(conv, relu, lrn), feeds, 7)
+    assert trace is not None
+    kinds = {kernel.kind for kernel in trace.kernels}
+    assert {"Convolution", "LRN"} <= kinds
+    assert "Relu" not in kinds  # it was fused, and has no time of its own
+    assert len(trace.whole) == 7
+    for at, whole in enumerate(trace.whole):
+        assert 0 < sum(kernel.seconds[at] for kernel in trace.kernels) < whole

@@ -174,6 +174,7 @@ def latency() -> LatencyReport:
                 batch=1,
                 runs=6,
                 whole=0.004,
+                rest=0.00025,
                 layers=(
                     LayerTime(name=HOSTILE, kind="Conv", seconds=0.00225, share=0.5625),
                     LayerTime(name="norm1", kind="LRN", seconds=0.001, share=0.25),

@@ -87,6 +87,8 @@ def graph(*, lowered: bool) -> bytes:
         ("x_abcd_acdb_node_Conv_5", "Reorder", LAYOUTS),
         ("Transpose_token_10", "Transpose", LAYOUTS),
         ("something", "New", Layer("something", "New")),
+        ("/a/b/new_token_3", "New", Layer("/a/b/new_token_3", "New")),
+        ("node_Gemm_1/WithoutBiases/Multiply", "FullyConnected", Layer("head", "Gemm")),
     ],
 )
 def test_the_layer_of_a_kernel(name: str, kind: str, layer: Layer, *, lowered: bool) -> None:
