@@ -167,7 +167,13 @@ def _spec(port: Any) -> TensorSpec:
         for at, axis in enumerate(port.partial_shape)
     )
     dtype = np.dtype(port.element_type.to_dtype()).name
-    return TensorSpec(name=port.get_any_name(), dtype=dtype, shape=shape)
+    return TensorSpec(name=_name(port), dtype=dtype, shape=shape)
+
+
+def _name(port: Any) -> str:
+    """The graph's own name; a value that several names were given to has them all on its port."""
+    friendly = str(port.get_node().get_friendly_name()).removesuffix("/sink_port_0")
+    return friendly if friendly in port.get_names() else str(port.get_any_name())
 
 
 def _reason(error: Exception) -> str:

@@ -10,7 +10,7 @@ import numpy as np
 from lrn_deploy.backends.protocol import Backend, Session
 from lrn_deploy.backends.registry import artifact_backends, check_device
 from lrn_deploy.bundle import ArtifactData, Bundle
-from lrn_deploy.errors import MissingError
+from lrn_deploy.errors import DamagedError, LrnDeployError, MissingError
 from lrn_deploy.serving.batcher import Batcher
 from lrn_deploy.serving.embedding import Embedding, expose
 from lrn_deploy.serving.errors import NotFoundError
@@ -20,9 +20,6 @@ from lrn_deploy.serving.policy import Adaptive, Fixed, Policy
 from lrn_deploy.serving.settings import ModelSettings
 from lrn_deploy.serving.statistics import Statistics
 from lrn_deploy.workflows.choice import Pick, pick
-
-_GRAPH_RUNS = 2
-"""Runs of one size after which a GPU session replays it: a run that warms up, one to capture."""
 
 
 def load_model(
@@ -47,52 +44,25 @@ def load_model(
     """
     check_device(settings.device)
     bundle = Bundle.open(path)
-    make_backends = backends or (
-        lambda threads: artifact_backends((settings.device,), threads=threads)
-    )
-    refused: dict[str, MissingError] = {}
-    while True:
-        try:
-            picked = pick(
-                bundle,
-                (settings.device,),
-                threads=settings.threads,
-                backends=lambda threads: [
-                    item for item in make_backends(threads) if item.name not in refused
-                ],
-            )
-        except MissingError as error:
-            raise next(iter(refused.values()), error) from None
-        try:
-            return _loaded(bundle, picked, refused, settings, name, on_change)
-        except MissingError as error:  # this machine lacks what the artifact needs: the next one
-            refused[picked.backend.name] = error
-
-
-def _loaded(
-    bundle: Bundle,
-    picked: Pick,
-    refused: dict[str, MissingError],
-    settings: ModelSettings,
-    name: str,
-    on_change: Callable[[], None],
-) -> ServedModel:
+    picked, sessions, embedding, why = _sessions(bundle, settings, backends)
+    first = sessions[0]
     engine = bundle.manifest.artifact(picked.artifact).engine
-    largest = min(settings.max_batch_size, engine.batch[2]) if engine else settings.max_batch_size
-
-    def start(content: ArtifactData) -> Session:
-        session = picked.backend.load(content)
-        _warm(session, largest, every=engine is not None)
-        return session
+    smallest, largest = (
+        (engine.batch[0], engine.batch[2]) if engine else (1, settings.max_batch_size)
+    )
+    max_batch = fixed_batch(first.inputs) or min(settings.max_batch_size, largest)
+    sizes = {fixed_batch(first.inputs) or smallest, max_batch}
+    if engine:  # each has a CUDA graph of its own, which the second run captures
+        sizes = set(range(min(sizes), max_batch + 1))
+    runs = 2 if engine else 1
 
     def restart() -> Session:  # the bytes are not kept
-        return start(_read(bundle, picked.artifact, settings)[0])
+        session = picked.backend.load(_read(bundle, picked.artifact, settings)[0])
+        _warm(session, sizes, runs)
+        return session
 
-    data, embedding = _read(bundle, picked.artifact, settings)
-    sessions = [start(data) for _ in range(settings.instances)]
-    del data
-    first = sessions[0]
-    max_batch = fixed_batch(first.inputs) or largest
+    for session in sessions:
+        _warm(session, sizes, runs)
     batcher = Batcher(
         restart,
         list(sessions),
@@ -102,21 +72,44 @@ def _loaded(
         hang_seconds=settings.hang_seconds,
         on_change=on_change,
     )
-    why = "; ".join(
-        [picked.reason, *(f"not {at}: {error.message}" for at, error in refused.items())]
-    )
-    backend = picked.backend
-    source = Source(bundle, picked.artifact, backend.name, backend.device, why)
+    source = Source(bundle, picked.artifact, picked.backend.name, picked.backend.device, why)
+    name = name or bundle.manifest.model.name
     return ServedModel(
-        name or bundle.manifest.model.name,
-        source,
-        first.inputs,
-        first.outputs,
-        max_batch,
-        batcher,
-        settings,
-        embedding,
+        name, source, first.inputs, first.outputs, max_batch, batcher, settings, embedding
     )
+
+
+def _sessions(
+    bundle: Bundle,
+    settings: ModelSettings,
+    backends: Callable[[int], Sequence[Backend]] | None,
+) -> tuple[Pick, list[Session], Embedding | str, str]:
+    """What was picked, a session for each instance, where the embedding is, and why these.
+
+    Where this machine lacks what the pick needs, the next best is taken.
+    """
+    make = backends or (lambda threads: artifact_backends((settings.device,), threads=threads))
+    refused: dict[str, LrnDeployError] = {}
+    while True:
+        try:
+            picked = pick(
+                bundle,
+                (settings.device,),
+                threads=settings.threads,
+                backends=lambda threads: [one for one in make(threads) if one.name not in refused],
+            )
+        except MissingError as error:
+            raise next(iter(refused.values()), error) from None
+        data, embedding = _read(bundle, picked.artifact, settings)
+        try:
+            sessions = [picked.backend.load(data) for _ in range(settings.instances)]
+        except (MissingError, DamagedError) as error:
+            if isinstance(error, DamagedError) and data.engine is None:
+                raise
+            refused[picked.backend.name] = error  # an engine that was built for another machine too
+            continue
+        why = [picked.reason, *(f"not {at}: {error.message}" for at, error in refused.items())]
+        return picked, sessions, embedding, "; ".join(why)
 
 
 def _read(
@@ -134,13 +127,11 @@ def _read(
         return data, error.message
 
 
-def _warm(session: Session, largest: int, *, every: bool) -> None:
-    """Run batch 1 and the largest; with ``every``, each size until its CUDA graph is captured."""
-    fixed = fixed_batch(session.inputs)
-    sizes = {fixed} if fixed else set(range(1, largest + 1)) if every else {1, largest}
+def _warm(session: Session, sizes: set[int], runs: int) -> None:
+    """Run each batch size so many times."""
     for rows in sorted(sizes):
         feeds = {spec.name: np.zeros(spec.at_batch(rows), spec.dtype) for spec in session.inputs}
-        for _ in range(_GRAPH_RUNS if every else 1):
+        for _ in range(runs):
             session.run(feeds)
 
 
