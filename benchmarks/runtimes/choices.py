@@ -39,7 +39,6 @@ def tuned(
                 batch=batch,
                 max_batch=batch,
                 threads=(THREADS,),
-                devices=("cpu",),
                 effort=EFFORT,
             )
             report = tune(Bundle.open(bundle.path), options)

@@ -7,10 +7,13 @@ import time
 from collections.abc import Callable, Sequence
 from datetime import UTC, datetime
 
+from pydantic import ValidationError
+
 from lrn_deploy.bundle import Bundle, Choice
 from lrn_deploy.environment import machine, versions
 from lrn_deploy.errors import MissingError
 from lrn_deploy.latency.machine import MAX_FOREIGN_CORES, conditions, foreign_cores, usage
+from lrn_deploy.parity.report import ParityReport
 from lrn_deploy.parity.samples import regime_of
 from lrn_deploy.tuning.decide import best_point, decide, explain, front
 from lrn_deploy.tuning.report import Candidate, TuneReport
@@ -26,6 +29,7 @@ from lrn_deploy.workflows.tune_contenders import (
 )
 from lrn_deploy.workflows.tune_options import TuneOptions
 from lrn_deploy.workflows.tune_variants import make_variants
+from lrn_deploy.workflows.validate import REPORT as PARITY
 from lrn_deploy.workflows.validate import validate
 
 REPORT = "reports/tune.json"
@@ -76,8 +80,8 @@ class _Tune:
         self.demand = options.demand
         self.tell = on_progress
         self.warnings: list[str] = []
-        largest = max(options.max_batch, options.batch)
-        self.batches = tuple(sorted({*powers_up_to(largest), options.batch}))
+        wanted = {options.batch} if options.objective == "latency" else set()
+        self.batches = tuple(sorted({*powers_up_to(options.max_batch), *wanted}))
         cores = os.cpu_count() or 1
         self.threads = options.threads or tuple(sorted({cores, 1}, reverse=True))
 
@@ -157,6 +161,17 @@ class _Tune:
             candidate = item.candidate.model_copy(update=changes) if out else item.candidate
             kept.append(Contender(candidate, item.backend))
         return kept
+
+    def _checked(self) -> ParityReport | None:
+        """The report of an earlier ``validate`` of these very artifacts with these tools."""
+        try:
+            text = (self.bundle.path / PARITY).read_bytes()
+            report = ParityReport.model_validate_json(text)
+        except (OSError, ValidationError):
+            return None
+        now = {name: item.sha256 for name, item in self.bundle.manifest.artifacts.items()}
+        same = report.artifacts == now and report.versions == versions()
+        return report if same and self.options.devices is None else None
 
     def _split(self, judged: Sequence[Contender]) -> tuple[list[Contender], list[Contender]]:
         """Who is raced: the fastest, the canonical graph to compare with, and a few beyond."""

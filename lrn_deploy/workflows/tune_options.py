@@ -25,7 +25,7 @@ class TuneOptions:
         min_agreement: Smallest share of inputs whose best class stays; None does not bind.
         objective: ``latency`` at ``batch``, or ``throughput`` at any batch up to ``max_batch``.
         batch: Items in a run for ``latency``.
-        max_batch: Largest batch that is measured.
+        max_batch: Largest of the batches 1, 2, 4, … that are measured beside ``batch``.
         max_latency: Longest median of a run in seconds, for ``throughput``.
         threads: Numbers of threads to try on the CPU; empty for 1 and every core.
         devices: Where to run; None takes every device that is there.
