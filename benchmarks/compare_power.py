@@ -16,6 +16,7 @@ from contextlib import ExitStack, contextmanager
 from dataclasses import asdict, dataclass
 from functools import partial
 from pathlib import Path
+from statistics import median
 from typing import Any
 
 from benchmarks.harness import write_result
@@ -83,6 +84,7 @@ def repeat(new: Run, base: Run, effort: Effort, repetitions: int, by: float) -> 
     for seed in range(repetitions):
         found["slowed"].append(compare(slower, base, effort, seed))
         found["unchanged"].append(compare(new, base, effort, seed))
+    others = [item["cores_of_others"] or 0.0 for items in found.values() for item in items]
     answers = {name: Counter(item["answer"] for item in items) for name, items in found.items()}
     return {
         "repetitions": repetitions,
@@ -90,6 +92,7 @@ def repeat(new: Run, base: Run, effort: Effort, repetitions: int, by: float) -> 
             "slowed": answers["slowed"]["regression"],
             "unchanged": repetitions - answers["unchanged"]["regression"],
         },
+        "median_cores_of_others": median(others),
         "answers": {name: dict(counted) for name, counted in answers.items()},
         "comparisons": found,
     }
@@ -120,7 +123,8 @@ def main() -> None:
         print(
             f"{case.network}, batch {case.batch}, {case.threads} thread(s): of {REPETITIONS} each, "
             f"{found['right']['slowed']} slowdowns caught, "
-            f"{found['right']['unchanged']} unchanged ones not",
+            f"{found['right']['unchanged']} unchanged ones not; "
+            f"other programs kept {found['median_cores_of_others']:.2f} cores busy",
             flush=True,
         )
     what = f"answers of --compare to a slowdown of {SLOWDOWN:.0%} and to none, {LIMIT:.0%} let pass"

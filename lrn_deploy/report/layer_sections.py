@@ -16,10 +16,10 @@ def layer_times(report: LatencyReport | None) -> Markup:
         return Markup()
     found = sorted(report.layers, key=lambda item: item.whole)
     note = (
-        "Measured in a session that times its own kernels, which makes a run longer; the quicker "
-        "half of its runs counts. What a runtime fused is told under the layer that does the "
-        "work; an LRN layer is everything it was lowered to. In the order in which they ran, "
-        "orange: LRN."
+        "Measured in a session that times its own kernels, which makes a run longer than the p50 "
+        "of one that does not, of a short network many times; the quicker half of its runs "
+        "counts. What a runtime fused is told under the layer that does the work; an LRN layer "
+        "is everything it was lowered to. In the order in which they ran, orange: LRN."
     )
     charts = [
         el(
@@ -32,13 +32,18 @@ def layer_times(report: LatencyReport | None) -> Markup:
     return section(
         "Time by layer",
         el("p", note, class_="soft"),
-        _summary(found),
+        _summary(found, report),
         el("div", *charts, class_="charts"),
         id_="layers",
     )
 
 
-def _summary(found: list[Layers]) -> Markup:
+def _summary(found: list[Layers], report: LatencyReport) -> Markup:
+    timed = {
+        (row.artifact, row.backend, row.batch): row.summary.p50
+        for row in report.rows
+        if row.bundle == "this" and row.summary is not None
+    }
     rows: list[tuple[Child, ...]] = []
     for item in found:
         lrn = sum(layer.seconds for layer in item.layers if layer.kind == "LRN")
@@ -47,6 +52,7 @@ def _summary(found: list[Layers]) -> Markup:
                 item.artifact,
                 item.backend,
                 str(item.batch),
+                milliseconds(timed.get((item.artifact, item.backend, item.batch))),
                 milliseconds(item.whole),
                 milliseconds(lrn),
                 _percent(lrn / item.whole),
@@ -54,8 +60,18 @@ def _summary(found: list[Layers]) -> Markup:
                 str(item.runs),
             )
         )
-    titles = ("artifact", "backend", "batch", "run ms", "LRN ms", "LRN", "outside ms", "runs")
-    return table(titles, rows, right=tuple(range(2, 8)))
+    titles = (
+        "artifact",
+        "backend",
+        "batch",
+        "p50 ms",
+        "run ms",
+        "LRN ms",
+        "LRN",
+        "outside ms",
+        "runs",
+    )
+    return table(titles, rows, right=tuple(range(2, 9)))
 
 
 def _bars(item: Layers) -> list[Bar]:

@@ -13,6 +13,8 @@ from lrn_deploy.report.svg import BOTTOM, LEFT, RIGHT, TOP, WIDTH, chart, x_axis
 HEIGHT = 250.0
 _LETTER, _LINE = 7.0, 12.0
 """Size of a digit of a label."""
+_CROWDED = 15.0
+"""Area that a label may cover of others, and of points."""
 _SIDES = ((9.0, 4.0, "start"), (-9.0, 4.0, "end"), (0.0, -9.0, "middle"), (0.0, 18.0, "middle"))
 """Where a label may stand by its point, the best first: right, left, above, below."""
 
@@ -47,7 +49,7 @@ def scatter_chart(
     """Points over two logarithmic axes.
 
     Args:
-        spots: The points, at least one.
+        spots: The points, at least one; where they crowd, the first keep their labels.
         x_title: Title of the horizontal axis.
         y_title: Title of the vertical axis.
         limit: Where to draw a dashed line upwards; None draws none.
@@ -77,14 +79,16 @@ def scatter_chart(
 
 
 def _label(text: str, x: float, y: float, taken: list[Box]) -> Markup:
-    """The label on the first side where it covers nothing, which it then takes."""
+    """The label on the side where it covers least, which it then takes; none in a crowd."""
     width = _LETTER * len(text)
     options = []
     for dx, dy, anchor in _SIDES:
         left = x + dx - {"start": 0.0, "middle": width / 2, "end": width}[anchor]
         box = (left, y + dy - _LINE + 2, left + width, y + dy)
         options.append((sum(_overlap(box, other) for other in taken), dx, dy, anchor, box))
-    _, dx, dy, anchor, box = min(options, key=lambda option: option[0])
+    covered, dx, dy, anchor, box = min(options, key=lambda option: option[0])
+    if covered > _CROWDED:
+        return Markup()
     taken.append(box)
     return el("text", text, class_="name", x=x + dx, y=y + dy, text_anchor=anchor)
 

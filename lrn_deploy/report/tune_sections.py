@@ -2,7 +2,17 @@
 
 from __future__ import annotations
 
-from lrn_deploy.report.markup import Child, Markup, el, join, milliseconds, number, section, table
+from lrn_deploy.report.markup import (
+    Child,
+    Markup,
+    bullets,
+    el,
+    join,
+    milliseconds,
+    number,
+    section,
+    table,
+)
 from lrn_deploy.report.scatter import Spot, scatter_chart
 from lrn_deploy.tuning.decide import best_point
 from lrn_deploy.tuning.report import Candidate, Demand, TuneReport
@@ -36,7 +46,7 @@ def tuning(report: TuneReport | None) -> Markup:
             note += " An error of 0 stands at the left edge."
         charts = el("div", el("div", figure), class_="charts")
         parts += [el("p", note, class_="soft"), charts]
-    return section("Choice", *parts, _table(report), id_="tune")
+    return section("Choice", *parts, _table(report), _reasons(report), id_="tune")
 
 
 def chosen(report: TuneReport) -> str:
@@ -80,8 +90,17 @@ def _table(report: TuneReport) -> Markup:
         for at, item in enumerate(report.candidates)
     ]
     titles = ("#", "artifact", "backend", "threads", "relative L2", "agreement")
-    more = ("batch", "run ms", "items/s", "verdict", "why")
+    more = ("batch", "run ms", "items/s", "verdict")
     return table((*titles, *more), rows, right=(0, 3, 4, 5, 6, 7, 8))
+
+
+def _reasons(report: TuneReport) -> Markup:
+    """Why candidates are out or were not measured, each reason once."""
+    found: dict[str, list[str]] = {}
+    for at, item in enumerate(report.candidates):
+        if item.reason:
+            found.setdefault(item.reason, []).append(str(at + 1))
+    return bullets([f"{', '.join(numbers)}: {reason}" for reason, numbers in found.items()])
 
 
 def _row(at: int, item: Candidate, demand: Demand, *, is_chosen: bool) -> tuple[Child, ...]:
@@ -108,5 +127,4 @@ def _row(at: int, item: Candidate, demand: Demand, *, is_chosen: bool) -> tuple[
         join(milliseconds(point.seconds if point else None), " (noisy)" if noisy else None),
         number(rate, None if rate is None else f"{rate:.3g}" if rate < 100 else f"{rate:.0f}"),
         el("span", word, class_=f"state {look}"),
-        item.reason or "-",
     )

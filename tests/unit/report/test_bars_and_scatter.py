@@ -57,3 +57,12 @@ def test_labels_of_neighbours_stand_on_different_sides() -> None:
         assert not any(
             abs(float(text.attrib["x"]) - x) < 4 and abs(middle - y) < 4 for x, y in dots
         )
+
+
+def test_in_a_crowd_the_first_points_keep_their_labels() -> None:
+    crowd = spots(*((1e-3 * 1.01**at, 10.0) for at in range(20)))
+    figure = ElementTree.fromstring(scatter_chart(crowd, "x", "y", limit=None, label="points"))
+    labels = [text.text for text in figure.iter("text") if text.attrib["class"] == "name"]
+    assert labels[0] == "0"
+    assert 1 < len(labels) < 20
+    assert len(list(figure.iter("circle"))) == 20

@@ -133,7 +133,7 @@ def test_the_choice_of_tune_is_told_with_what_was_out(source: Source) -> None:
     text = read(render(source)).text
     assert "Tuned: The first is fastest." in text[: text.index("Artifacts")]
     assert "the shortest run of batch 2, relative L2 error at most 0.01" in text
-    assert "error too large" in text
+    assert "3: error too large" in text  # by its number in the table
     assert "2 ms an item, error 0.0014" in text
 
 
