@@ -14,8 +14,8 @@ from typing import Any
 
 import numpy as np
 
-from lrn_deploy.backends.layer_times import LayerTrace, by_kernel, timed_runs
-from lrn_deploy.backends.openvino_layers import COUNTING, last_run
+from lrn_deploy.backends.layer_times import LayerTrace, timed_runs
+from lrn_deploy.backends.openvino_layers import COUNTING, Averages, averages, trace
 from lrn_deploy.backends.protocol import Array, Probe, SessionBase, check_feeds
 from lrn_deploy.bundle import ArtifactData, TensorSpec
 from lrn_deploy.errors import DamagedError, MissingError
@@ -59,10 +59,10 @@ class OpenVinoBackend:
         self, artifact: ArtifactData, feeds: Mapping[str, Array], runs: int
     ) -> LayerTrace | None:
         """Where the time goes; see :class:`lrn_deploy.backends.layer_times.TimesLayers`."""
-        kernels: list[dict[tuple[str, str], float]] = []
+        seen: list[Averages] = []
         with self._load(artifact, COUNTING) as session:
-            whole = timed_runs(session, feeds, runs, lambda: kernels.append(session.last_kernels()))
-        return LayerTrace(whole, by_kernel(kernels))
+            whole = timed_runs(session, feeds, runs, lambda: seen.append(session.averages()))
+        return trace(whole, seen)
 
     def _load(self, artifact: ArtifactData, more: Mapping[str, Any]) -> OpenVinoSession:
         probe = self.probe()
@@ -127,9 +127,9 @@ class OpenVinoSession(SessionBase):
             ) from error
         return {spec.name: results[at] for at, spec in enumerate(self.outputs)}
 
-    def last_kernels(self) -> dict[tuple[str, str], float]:
-        """Seconds of each kernel in the last run, if it was compiled to count them."""
-        return last_run(self._request)
+    def averages(self) -> Averages:
+        """Average seconds of each kernel so far, if it was compiled to count them."""
+        return averages(self._request)
 
     def close(self) -> None:
         """Release the compiled graph."""

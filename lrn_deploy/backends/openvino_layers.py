@@ -1,21 +1,54 @@
-"""Reading what OpenVINO counts when it is told to: the time of each kernel in the last run."""
+"""Reading what OpenVINO counts when it is told to: the time of each kernel.
+
+It tells no single run, but the average over all runs since the graph was compiled, the first and
+slow ones included, in whole microseconds. The difference of two such averages, each times its
+number of runs, is what the runs in between took; over a few of them it is exact enough.
+"""
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
+
+from lrn_deploy.backends.layer_times import WARMUP, KernelTimes, LayerTrace
 
 COUNTING = {"PERF_COUNT": True}
 """The option of a compiled graph that counts."""
+TOGETHER = 5
+"""Runs whose average is told as one run."""
+
+Averages = dict[tuple[str, str], float]
+"""Seconds by a kernel's name and operator."""
 
 
-def last_run(request: Any) -> dict[tuple[str, str], float]:
-    """Seconds of each kernel in the last run of an infer request, by name and operator.
+def averages(request: Any) -> Averages:
+    """Average seconds of each kernel in all runs of a graph so far.
 
     What was fused into another kernel did not run by itself and is left out.
     """
-    times: dict[tuple[str, str], float] = {}
-    for item in request.get_profiling_info():
-        if item.status == item.EXECUTED:
-            key = (str(item.node_name), str(item.node_type))
-            times[key] = times.get(key, 0.0) + item.real_time.total_seconds()
-    return times
+    return {
+        (str(item.node_name), str(item.node_type)): item.real_time.total_seconds()
+        for item in request.get_profiling_info()
+        if item.status == item.EXECUTED
+    }
+
+
+def trace(whole: Sequence[float], seen: Sequence[Averages]) -> LayerTrace:
+    """Times of groups of :data:`TOGETHER` runs, each told as one run.
+
+    Args:
+        whole: Seconds of each run after warm-up; what is left over by the groups is not used.
+        seen: Averages after each run, those of warm-up included.
+    """
+    together = min(TOGETHER, len(whole))
+    starts = range(0, len(whole) - together + 1, together)
+    kernels = []
+    for key in seen[-1]:
+        taken = []
+        for start in starts:
+            before, after = WARMUP + start, WARMUP + start + together  # numbers of runs
+            total = after * seen[after - 1][key] - before * seen[before - 1].get(key, 0.0)
+            taken.append(max(total, 0.0) / together)
+        kernels.append(KernelTimes(*key, tuple(taken)))
+    runs = tuple(sum(whole[start : start + together]) / together for start in starts)
+    return LayerTrace(runs, tuple(kernels))

@@ -7,7 +7,7 @@ import onnx
 import pytest
 from onnx import TensorProto, helper, numpy_helper
 
-from lrn_deploy.backends import openvino
+from lrn_deploy.backends import openvino, openvino_layers
 from lrn_deploy.backends.openvino import OpenVinoBackend
 from lrn_deploy.bundle import ArtifactData
 from lrn_deploy.errors import BadInputError, DamagedError, MissingError
@@ -128,11 +128,21 @@ def test_where_the_time_goes() -> None:
     relu = helper.make_node("Relu", ["c"], ["r"], name="relu")
     lrn = helper.make_node("LRN", ["r"], ["y"], size=3, alpha=0.3, beta=0.75, name="lrn")
     feeds = {"x": np.ones((64, 4, 5, 5), np.float32)}
-    trace = OpenVinoBackend(threads=1).layer_times(model(conv, relu, lrn), feeds, 7)
+    trace = OpenVinoBackend(threads=1).layer_times(model(conv, relu, lrn), feeds, 12)
     assert trace is not None
     kinds = {kernel.kind for kernel in trace.kernels}
     assert {"Convolution", "LRN"} <= kinds
     assert "Relu" not in kinds  # it was fused, and has no time of its own
-    assert len(trace.whole) == 7
+    assert len(trace.whole) == 2  # averages of five runs
     for at, whole in enumerate(trace.whole):
         assert 0 < sum(kernel.seconds[at] for kernel in trace.kernels) < whole
+
+
+def test_averages_over_all_runs_are_taken_apart() -> None:
+    first = [1.0, 9.0, 9.0, *[2.0] * 5, *[4.0] * 5]  # seconds of each run; three of warm-up
+    seen = [{("conv", "Convolution"): sum(first[:n]) / n} for n in range(1, len(first) + 1)]
+    found = openvino_layers.trace([3.0] * 5 + [5.0] * 5, seen)
+    assert found.whole == (3.0, 5.0)
+    (kernel,) = found.kernels
+    assert (kernel.name, kernel.kind) == ("conv", "Convolution")
+    assert kernel.seconds == pytest.approx((2.0, 4.0))
