@@ -26,9 +26,10 @@ from lrn_deploy.serving.protocol import ProtocolRoutes
 from lrn_deploy.serving.repository import Repository
 from lrn_deploy.serving.routes import Match, Route
 from lrn_deploy.serving.settings import ServerSettings
+from lrn_deploy.serving.shared_memory import SharedMemory
 from lrn_deploy.serving.trace import REQUEST_HEADER, trace_of
 
-_ABSENT = ("/v2/systemsharedmemory", "/v2/cudasharedmemory", "/v2/trace", "/v2/logging")
+_ABSENT = ("/v2/cudasharedmemory", "/v2/trace", "/v2/logging")
 
 
 class App:
@@ -50,6 +51,7 @@ class App:
         self.in_flight = 0
         self._counting = threading.Lock()
         self.log = AccessLog(settings.access_log)
+        self.memory = SharedMemory(enabled=settings.shared_memory)
         self.limiter = RateLimiter(settings.rate_limit)
         self.workers = ThreadPoolExecutor(4, thread_name_prefix="app")
         self._routes = [Route("GET", "/metrics", self._metrics)]

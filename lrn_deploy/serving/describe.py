@@ -24,7 +24,7 @@ EXTENSIONS = (
     "parameters",
     "statistics",
 )
-"""The extensions that this server really has."""
+"""The extensions that this server always has."""
 
 _PLATFORMS = {
     "onnxruntime": "onnxruntime_onnx",
@@ -34,9 +34,10 @@ _PLATFORMS = {
 """Triton's names of platforms, by backend."""
 
 
-def server() -> dict[str, Any]:
-    """The protocol's server metadata."""
-    return {"name": "lrn-server", "version": __version__, "extensions": list(EXTENSIONS)}
+def server(*, shared_memory: bool = False) -> dict[str, Any]:
+    """The protocol's server metadata, with the extensions that are switched on."""
+    extensions = [*EXTENSIONS, *(["system_shared_memory"] if shared_memory else [])]
+    return {"name": "lrn-server", "version": __version__, "extensions": extensions}
 
 
 def metadata(model: ServedModel) -> dict[str, Any]:

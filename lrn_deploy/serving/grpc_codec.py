@@ -25,8 +25,10 @@ from lrn_deploy.serving.datatypes import (
 )
 from lrn_deploy.serving.describe import VERSION
 from lrn_deploy.serving.errors import InvalidRequestError
+from lrn_deploy.serving.fields import whole
+from lrn_deploy.serving.forms import InferMessage, OutputForm, check_distinct, output_form
 from lrn_deploy.serving.model import InferCall, ServedModel
-from lrn_deploy.serving.wire import MAX_CLASSES, InferMessage, OutputForm
+from lrn_deploy.serving.shared_memory import OFF, SharedMemory, place_of
 
 Array = NDArray[Any]
 
@@ -46,37 +48,61 @@ _CONTENTS = {
 """Where a typed tensor stands; FP16 has no such place and must be raw."""
 
 
-def decode(request: Any) -> InferMessage:
+def decode(request: Any, memory: SharedMemory = OFF) -> InferMessage:
     """Decode a ``ModelInferRequest``.
+
+    Args:
+        request: The message.
+        memory: Where tensors may lie that are not in the message.
 
     Raises:
         InvalidRequestError: If it is not what the protocol says.
     """
-    raw = request.raw_input_contents
-    if raw and len(raw) != len(request.inputs):
+    places = [place_of(_plain(tensor.parameters)) for tensor in request.inputs]
+    raw = list(request.raw_input_contents)
+    within = places.count(None)
+    if raw and len(raw) != within:
         raise InvalidRequestError(
-            f"There are {len(raw)} raw_input_contents for {len(request.inputs)} inputs; send one "
+            f"There are {len(raw)} raw_input_contents for {within} inputs; send one "
             "for each, or none."
         )
+    contents = iter(raw or [None] * within)
     arrays: dict[str, Array] = {}
-    for index, tensor in enumerate(request.inputs):
+    for tensor, place in zip(request.inputs, places, strict=True):
         if tensor.name in arrays:
             raise InvalidRequestError(f"Input '{tensor.name}' is there twice.")
-        arrays[tensor.name] = _array(tensor, raw[index] if raw else None)
-    outputs = tuple(_output(item) for item in request.outputs)
-    if len({form.name for form in outputs}) < len(outputs):
-        raise InvalidRequestError("An output is requested twice.")
+        dtype, shape = _form(tensor)
+        if place is not None:
+            content = memory.read(place, math.prod(shape) * dtype.itemsize, tensor.name)
+            arrays[tensor.name] = np.frombuffer(content, dtype).reshape(shape)
+        else:
+            arrays[tensor.name] = _array(tensor, next(contents), dtype, shape)
+    outputs = tuple(
+        output_form(item.name, _plain(item.parameters), memory, binary=True)
+        for item in request.outputs
+    )
+    check_distinct(outputs)
+    parameters = _plain(request.parameters)
     call = InferCall(
         arrays,
         tuple(form.name for form in outputs),
-        timeout_us=_whole(request.parameters, "timeout"),
-        priority=_whole(request.parameters, "priority"),
+        timeout_us=whole(parameters, "timeout"),
+        priority=whole(parameters, "priority"),
     )
     return InferMessage(call, outputs, binary=True, id=request.id)
 
 
-def encode(message: InferMessage, model: ServedModel, outputs: Mapping[str, Array]) -> Any:
-    """The ``ModelInferResponse`` to ``message``."""
+def encode(
+    message: InferMessage,
+    model: ServedModel,
+    outputs: Mapping[str, Array],
+    memory: SharedMemory = OFF,
+) -> Any:
+    """The ``ModelInferResponse`` to ``message``; puts into shared memory what belongs there.
+
+    Raises:
+        InvalidRequestError: If an output does not fit into its shared memory.
+    """
     response = service_pb2.ModelInferResponse(
         model_name=model.name, model_version=VERSION, id=message.id
     )
@@ -91,7 +117,14 @@ def encode(message: InferMessage, model: ServedModel, outputs: Mapping[str, Arra
                 name=form.name, datatype=protocol_name(array.dtype), shape=array.shape
             )
             content = array.tobytes()
-        response.raw_output_contents.append(content)
+        if form.place is None:
+            response.raw_output_contents.append(content)
+            continue
+        memory.write(form.place, content, form.name)
+        response.raw_output_contents.append(b"")  # so that those of other outputs keep their place
+        for key, value in form.place.parameters().items():
+            kind = "string_param" if isinstance(value, str) else "int64_param"
+            setattr(response.outputs[-1].parameters[key], kind, value)
     return response
 
 
@@ -107,15 +140,18 @@ def from_json(value: dict[str, Any], message: Any) -> Any:
     return json_format.ParseDict(value, message)
 
 
-def _array(tensor: Any, raw: bytes | None) -> Array:
+def _form(tensor: Any) -> tuple[np.dtype[Any], tuple[int, ...]]:
+    """The dtype and shape that an input claims."""
     dtype = numpy_type(tensor.datatype, tensor.name)
     shape = tuple(tensor.shape)
     if any(axis < 0 for axis in shape):
         raise InvalidRequestError(
             f"The shape of input '{tensor.name}' has a negative axis: {list(shape)}."
         )
-    if "shared_memory_region" in tensor.parameters:
-        raise InvalidRequestError("Shared memory is not supported by this server.")
+    return dtype, shape
+
+
+def _array(tensor: Any, raw: bytes | None, dtype: np.dtype[Any], shape: tuple[int, ...]) -> Array:
     count = math.prod(shape)
     if raw is not None:
         if tensor.HasField("contents"):
@@ -147,24 +183,7 @@ def _array(tensor: Any, raw: bytes | None) -> Array:
     return narrow.reshape(shape)
 
 
-def _output(item: Any) -> OutputForm:
-    if "shared_memory_region" in item.parameters:
-        raise InvalidRequestError("Shared memory is not supported by this server.")
-    classes = _whole(item.parameters, "classification")
-    if classes > MAX_CLASSES:
-        raise InvalidRequestError(
-            f"classification may be {MAX_CLASSES:,} at most, got {classes:,}."
-        )
-    return OutputForm(item.name, binary=True, classes=classes)
-
-
-def _whole(parameters: Any, key: str) -> int:
-    if key not in parameters:
-        return 0
-    parameter = parameters[key]
-    value = getattr(parameter, parameter.WhichOneof("parameter_choice") or "", None)
-    if isinstance(value, str) and value.isascii() and value.isdecimal():
-        value = int(value)
-    if type(value) is not int or value < 0:
-        raise InvalidRequestError(f"The parameter '{key}' must be a whole number, got {value!r}.")
-    return value
+def _plain(parameters: Any) -> dict[str, Any]:
+    """Parameters as JSON would have them."""
+    kinds = {key: value.WhichOneof("parameter_choice") for key, value in parameters.items()}
+    return {key: getattr(parameters[key], kind) if kind else None for key, kind in kinds.items()}

@@ -117,7 +117,9 @@ class GrpcFront:
         return {
             "ServerLive": lambda _r, _c: pb.ServerLiveResponse(live=self.app.live),
             "ServerReady": lambda _r, _c: pb.ServerReadyResponse(ready=self.app.ready),
-            "ServerMetadata": lambda _r, _c: pb.ServerMetadataResponse(**describe.server()),
+            "ServerMetadata": lambda _r, _c: pb.ServerMetadataResponse(
+                **describe.server(shared_memory=self.app.memory.enabled)
+            ),
             "ModelReady": self._model_ready,
             "ModelMetadata": lambda request, _c: grpc_codec.from_json(
                 describe.metadata(repository.get(request.name, request.version)),
@@ -133,6 +135,9 @@ class GrpcFront:
             ),
             "RepositoryModelLoad": self._load,
             "RepositoryModelUnload": self._unload,
+            "SystemSharedMemoryStatus": self._regions,
+            "SystemSharedMemoryRegister": self._register,
+            "SystemSharedMemoryUnregister": self._unregister,
         }
 
     def _guarded(
@@ -183,7 +188,7 @@ class GrpcFront:
 
     def _infer(self, request: Any, call: _Call) -> Any:
         self.app.limiter.take(call.request.caller, time.monotonic())
-        message = grpc_codec.decode(request)
+        message = grpc_codec.decode(request, self.app.memory)
         remaining = call.context.time_remaining()
         deadline = None
         if remaining is not None and remaining < _FOREVER_SECONDS:
@@ -200,7 +205,7 @@ class GrpcFront:
         except futures.CancelledError as error:
             raise CanceledError("The client cancelled the request.") from error
         call.request.timings.append(outcome.timing)
-        return grpc_codec.encode(message, model, outcome.outputs)
+        return grpc_codec.encode(message, model, outcome.outputs, self.app.memory)
 
     def _model_ready(self, request: Any, _call: _Call) -> Any:
         """A model that is unknown or not loaded is not ready; that is an answer, no error."""
@@ -227,6 +232,23 @@ class GrpcFront:
         check_control((), allowed=self.app.settings.model_control)
         self.app.repository.unload(request.model_name)
         return pb.RepositoryModelUnloadResponse()
+
+    def _regions(self, request: Any, _call: _Call) -> Any:
+        regions = self.app.memory.status(request.name)
+        return pb.SystemSharedMemoryStatusResponse(
+            regions={
+                one["name"]: pb.SystemSharedMemoryStatusResponse.RegionStatus(**one)
+                for one in regions
+            }
+        )
+
+    def _register(self, request: Any, _call: _Call) -> Any:
+        self.app.memory.register(request.name, request.key, request.offset, request.byte_size)
+        return pb.SystemSharedMemoryRegisterResponse()
+
+    def _unregister(self, request: Any, _call: _Call) -> Any:
+        self.app.memory.unregister(request.name)
+        return pb.SystemSharedMemoryUnregisterResponse()
 
 
 def _parse(name: str, content: bytes) -> Any:

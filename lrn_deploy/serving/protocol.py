@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 from lrn_deploy.serving import describe, wire
 from lrn_deploy.serving.describe import VERSION
 from lrn_deploy.serving.errors import InvalidRequestError, UnsupportedError
+from lrn_deploy.serving.fields import field, whole
 from lrn_deploy.serving.jobs import Outcome
 from lrn_deploy.serving.message import Request, Response, decompress, json_response, parse_json
 from lrn_deploy.serving.model import ServedModel
@@ -18,6 +19,7 @@ if TYPE_CHECKING:
     from lrn_deploy.serving.app import App
 
 _MODEL = r"/v2/models/(?P<model>[^/]+)(?:/versions/(?P<version>[0-9]+))?"
+_SHARED = r"/v2/systemsharedmemory(?:/region/(?P<region>[^/]+))?"
 
 
 class ProtocolRoutes:
@@ -43,6 +45,8 @@ class ProtocolRoutes:
             Route("GET", _MODEL + "/stats", self._stats),
             Route("POST", "/v2/repository/index", self._index),
             Route("POST", control, self._control),
+            Route("GET", _SHARED + "/status", self._regions),
+            Route("POST", _SHARED + "/(?P<what>register|unregister)", self._region),
         ]
 
     async def _infer(self, request: Request, match: Match) -> Response:
@@ -53,12 +57,12 @@ class ProtocolRoutes:
             body = decompress(body, encoding, self.app.settings.max_body_bytes)
         name, version = match["model"], match["version"] or ""
         model = self.repository.get(name, version)
-        message = wire.decode(body, headers.get(wire.HEADER_LENGTH), model.inputs)
+        message = wire.decode(body, headers.get(wire.HEADER_LENGTH), model.inputs, self.app.memory)
         call = message.call.sent_by(request.caller)
         model, future = self.repository.submit(name, version, call)
         outcome: Outcome = await asyncio.wrap_future(future)
         request.timings.append(outcome.timing)
-        return wire.encode(message, model, outcome.outputs)
+        return wire.encode(message, model, outcome.outputs, self.app.memory)
 
     def _named(self, match: Match) -> ServedModel:
         return self.repository.get(match["model"], match["version"] or "")
@@ -70,7 +74,7 @@ class ProtocolRoutes:
         return Response(200 if self.app.ready else 503)
 
     async def _server(self, _request: Request, _match: Match) -> Response:
-        return json_response(describe.server())
+        return json_response(describe.server(shared_memory=self.app.memory.enabled))
 
     async def _model(self, _request: Request, match: Match) -> Response:
         return json_response(describe.metadata(self._named(match)))
@@ -96,6 +100,26 @@ class ProtocolRoutes:
         check_control(content.get("parameters") or (), allowed=self.app.settings.model_control)
         act = self.repository.load if match["what"] == "load" else self.repository.unload
         await asyncio.get_running_loop().run_in_executor(self.app.workers, act, match["model"])
+        return Response()
+
+    async def _regions(self, _request: Request, match: Match) -> Response:
+        return json_response(self.app.memory.status(match["region"] or ""))
+
+    async def _region(self, request: Request, match: Match) -> Response:
+        name = match["region"] or ""
+        if match["what"] == "unregister":
+            self.app.memory.unregister(name)
+            return Response()
+        self.app.memory.require()
+        if not name:
+            raise InvalidRequestError("Say which: /v2/systemsharedmemory/region/NAME/register.")
+        content = parse_json(request.body)
+        self.app.memory.register(
+            name,
+            field(content, "key", str, None),
+            whole(content, "offset"),
+            whole(content, "byte_size"),
+        )
         return Response()
 
 

@@ -76,6 +76,9 @@ class ServerSettings:
     max_pixels: int = _setting(64_000_000, "Pixels of one image.", 1, 178_956_970)
     grpc_threads: int = _setting(64, "gRPC requests that are answered at the same time.", 1, 1024)
     model_control: bool = _setting(True, "Let clients load and unload models.")
+    shared_memory: bool = _setting(
+        False, "Let clients on this machine send tensors in its shared memory."
+    )
     access_log: Literal["none", "errors", "all"] = _setting(
         "errors", "Requests that are written to stderr, each as a line of JSON."
     )

@@ -10,7 +10,6 @@ from __future__ import annotations
 import json
 import math
 from collections.abc import Mapping
-from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -26,54 +25,29 @@ from lrn_deploy.serving.datatypes import (
 from lrn_deploy.serving.describe import VERSION
 from lrn_deploy.serving.errors import InferenceError, InvalidRequestError
 from lrn_deploy.serving.fields import field, flag, whole
+from lrn_deploy.serving.forms import InferMessage, OutputForm, check_distinct, output_form
 from lrn_deploy.serving.message import BINARY, JSON, Response, parse_json
 from lrn_deploy.serving.model import InferCall, ServedModel
+from lrn_deploy.serving.shared_memory import OFF, SharedMemory, place_of
 
 Array = NDArray[Any]
 HEADER_LENGTH = "inference-header-content-length"
-MAX_CLASSES = 1_000_000
 _MAX_ELEMENTS = 2**40
 
 
-@dataclass(frozen=True)
-class OutputForm:
-    """How one output is to be returned.
-
-    Attributes:
-        name: The output.
-        binary: As raw bytes rather than as JSON.
-        classes: For the classification extension: how many; 0: the output itself.
-    """
-
-    name: str
-    binary: bool = False
-    classes: int = 0
-
-
-@dataclass(frozen=True)
-class InferMessage:
-    """A decoded request: what to run, and in what form to answer.
-
-    Attributes:
-        call: For the model.
-        outputs: The outputs to return; empty for all, as ``binary`` says.
-        binary: The form of outputs that ``outputs`` does not list.
-        id: The client's own id of the request.
-    """
-
-    call: InferCall
-    outputs: tuple[OutputForm, ...] = ()
-    binary: bool = False
-    id: str = ""
-
-
-def decode(body: bytes, header_length: str | None, inputs: tuple[TensorSpec, ...]) -> InferMessage:
+def decode(
+    body: bytes,
+    header_length: str | None,
+    inputs: tuple[TensorSpec, ...],
+    memory: SharedMemory = OFF,
+) -> InferMessage:
     """Decode the body of an inference request.
 
     Args:
         body: Already decompressed.
         header_length: Value of ``Inference-Header-Content-Length``; None if it is missing.
         inputs: What the network takes, for raw requests.
+        memory: Where tensors may lie that are not in the body.
 
     Raises:
         InvalidRequestError: If it is not what the protocol says.
@@ -88,7 +62,7 @@ def decode(body: bytes, header_length: str | None, inputs: tuple[TensorSpec, ...
     arrays: dict[str, Array] = {}
     position = length
     for tensor in tensors:
-        name, array, position = _input(tensor, body, position)
+        name, array, position = _input(tensor, body, position, memory)
         if name in arrays:
             raise InvalidRequestError(f"Input '{name}' is there twice.")
         arrays[name] = array
@@ -99,9 +73,8 @@ def decode(body: bytes, header_length: str | None, inputs: tuple[TensorSpec, ...
         )
     parameters = field(content, "parameters", dict, {})
     binary = flag(parameters, "binary_data_output")
-    outputs = tuple(_output(item, binary) for item in field(content, "outputs", list, []))
-    if len({form.name for form in outputs}) < len(outputs):
-        raise InvalidRequestError("An output is requested twice.")
+    outputs = tuple(_output(item, memory, binary) for item in field(content, "outputs", list, []))
+    check_distinct(outputs)
     call = InferCall(
         arrays,
         tuple(form.name for form in outputs),
@@ -111,10 +84,16 @@ def decode(body: bytes, header_length: str | None, inputs: tuple[TensorSpec, ...
     return InferMessage(call, outputs, binary, str(content.get("id", "")))
 
 
-def encode(message: InferMessage, model: ServedModel, outputs: Mapping[str, Array]) -> Response:
-    """Encode the answer to ``message``.
+def encode(
+    message: InferMessage,
+    model: ServedModel,
+    outputs: Mapping[str, Array],
+    memory: SharedMemory = OFF,
+) -> Response:
+    """Encode the answer to ``message``, and put into shared memory what belongs there.
 
     Raises:
+        InvalidRequestError: If an output does not fit into its shared memory.
         InferenceError: If an output that is to be JSON has NaN or infinity.
     """
     forms = message.outputs or tuple(
@@ -125,7 +104,10 @@ def encode(message: InferMessage, model: ServedModel, outputs: Mapping[str, Arra
     for form in forms:
         entry, tail = _encode_output(form, outputs[form.name], model.labels)
         described.append(entry)
-        if tail is not None:
+        if tail is not None and form.place is not None:
+            memory.write(form.place, tail, form.name)
+            entry["parameters"] = form.place.parameters()
+        elif tail is not None:
             entry["parameters"] = {"binary_data_size": len(tail)}
             tails.append(tail)
     content: dict[str, Any] = {"id": message.id} if message.id else {}
@@ -153,7 +135,7 @@ def _encode_output(
         rows = classification(array, form.classes, labels)
         entry = {"name": form.name, "datatype": "BYTES", "shape": [len(rows), len(rows[0])]}
         strings = [text for row in rows for text in row]
-        if form.binary:
+        if form.binary or form.place:
             return entry, pack_strings([text.encode() for text in strings])
         return entry | {"data": strings}, None
     entry = {
@@ -161,12 +143,12 @@ def _encode_output(
         "datatype": protocol_name(array.dtype),
         "shape": list(array.shape),
     }
-    if form.binary:
+    if form.binary or form.place:
         return entry, array.tobytes()
     return entry | {"data": array.ravel().tolist()}, None
 
 
-def _input(tensor: Any, body: bytes, position: int) -> tuple[str, Array, int]:
+def _input(tensor: Any, body: bytes, position: int, memory: SharedMemory) -> tuple[str, Array, int]:
     """One input's name and array, and where the next binary tensor starts."""
     if not isinstance(tensor, dict):
         raise InvalidRequestError("Each of 'inputs' must be a JSON object.")
@@ -176,7 +158,14 @@ def _input(tensor: Any, body: bytes, position: int) -> tuple[str, Array, int]:
     count = math.prod(shape)
     if count > _MAX_ELEMENTS:
         raise InvalidRequestError(f"Input '{name}' claims {count:,} elements.")
-    size = field(tensor, "parameters", dict, {}).get("binary_data_size")
+    parameters = field(tensor, "parameters", dict, {})
+    size = parameters.get("binary_data_size")
+    place = place_of(parameters)
+    if place is not None:
+        if size is not None or "data" in tensor:
+            raise InvalidRequestError(f"Input '{name}' is in shared memory and in the body.")
+        content = memory.read(place, count * dtype.itemsize, name)
+        return name, np.frombuffer(content, dtype).reshape(shape), position
     if size is None:
         return name, _from_json(tensor, dtype, shape, count, name), position
     if "data" in tensor:
@@ -263,21 +252,11 @@ def _raw(body: bytes, inputs: tuple[TensorSpec, ...]) -> Array:
     )
 
 
-def _output(item: Any, binary: bool) -> OutputForm:
+def _output(item: Any, memory: SharedMemory, binary: bool) -> OutputForm:
     if not isinstance(item, dict):
         raise InvalidRequestError("Each of 'outputs' must be a JSON object.")
     parameters = field(item, "parameters", dict, {})
-    for name in parameters:
-        if name.startswith("shared_memory"):
-            raise InvalidRequestError("Shared memory is not supported by this server.")
-    classes = whole(parameters, "classification")
-    if classes > MAX_CLASSES:
-        raise InvalidRequestError(
-            f"classification may be {MAX_CLASSES:,} at most, got {classes:,}."
-        )
-    if "binary_data" in parameters:
-        binary = flag(parameters, "binary_data")
-    return OutputForm(field(item, "name", str, None), binary, classes)
+    return output_form(field(item, "name", str, None), parameters, memory, binary=binary)
 
 
 def _length(text: str, body: int) -> int:
