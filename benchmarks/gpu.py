@@ -40,8 +40,9 @@ from lrn_deploy.parity import graph
 from lrn_deploy.parity.budgets import Budgets
 from lrn_deploy.parity.probe import Runner, probe_layer
 from lrn_deploy.workflows.build_engine import EngineRequest, Precision, build_bundle_engine
-from lrn_deploy.workflows.optimize import PRECISIONS, optimize
+from lrn_deploy.workflows.optimize import optimize
 from lrn_deploy.workflows.options import ValidateOptions
+from lrn_deploy.workflows.precisions import PRECISIONS
 from lrn_deploy.workflows.validate import validate
 
 ENGINE_PRECISIONS: tuple[Precision, ...] = ("fp32", "tf32", "fp16", "bf16", "int8")

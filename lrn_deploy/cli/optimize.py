@@ -20,7 +20,9 @@ from lrn_deploy.cli.output import emit, json_option, people, progress
 )
 @click.option(
     "--precision",
-    type=click.Choice(["fp32", "fp16", "bf16", "int8", "int8-bf16"]),
+    type=click.Choice(
+        ["fp32", "fp16", "bf16", "int8", "int8-bf16", "w8", "w4", "int8-w8", "int8-w4"]
+    ),
     required=True,
     help="What it computes in. Its inputs and outputs stay as they are.",
 )
@@ -62,7 +64,8 @@ def command(
       lrn-deploy optimize alexnet --target tensorrt --precision int8 --calibration photos
     """
     from lrn_deploy.bundle import Bundle
-    from lrn_deploy.workflows.optimize import SOURCE, optimize, variant_name
+    from lrn_deploy.workflows.optimize import optimize
+    from lrn_deploy.workflows.precisions import SOURCE, variant_name
 
     before = Bundle.open(bundle)
     with progress() as bar:

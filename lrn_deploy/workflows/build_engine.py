@@ -195,7 +195,8 @@ def _source(
                 "Leave --calibration out, or use --precision int8.",
             )
         return bundle, "model"
-    from lrn_deploy.workflows.optimize import optimize, variant_name
+    from lrn_deploy.workflows.optimize import optimize
+    from lrn_deploy.workflows.precisions import variant_name
 
     bundle = optimize(
         bundle,

@@ -28,7 +28,7 @@ from lrn_deploy.workflows.tune_contenders import (
     screen,
 )
 from lrn_deploy.workflows.tune_options import TuneOptions
-from lrn_deploy.workflows.tune_variants import make_variants
+from lrn_deploy.workflows.tune_variants import make_variants, too_coarse
 from lrn_deploy.workflows.validate import REPORT as PARITY
 from lrn_deploy.workflows.validate import validate
 
@@ -104,6 +104,10 @@ class _Tune:
         for done, item in enumerate(found):
             if isinstance(item, Candidate):
                 left_out.append(item)
+                continue
+            reason = too_coarse(item.candidate.precision, self.demand)
+            if reason:
+                left_out.append(item.candidate.model_copy(update={"reason": reason}))
                 continue
             self.tell(f"judging {item.candidate.name}", done, len(found))
             judged = screen(item, self.bundle, inputs, truth, self.demand, batch)

@@ -60,6 +60,8 @@ def contenders(
                 on_cpu = backend.device == "cpu"
                 if not runs(backend, artifact) or (not on_cpu and count != threads[0]):
                     continue
+                if artifact.target == "cpu" and backend.name != "onnxruntime":
+                    continue  # made for ONNX Runtime, as OpenVINO has variants of its own
                 candidate = Candidate(
                     artifact=name,
                     sha256=artifact.sha256,

@@ -12,7 +12,8 @@ from lrn_deploy.bundle import Bundle
 from lrn_deploy.errors import BadInputError, CannotWriteError, LrnDeployError
 from lrn_deploy.tuning.report import Candidate, Demand
 from lrn_deploy.workflows.build_engine import EngineRequest, Precision, build_bundle_engine
-from lrn_deploy.workflows.optimize import PRECISIONS, QUANTIZERS, optimize, variant_name
+from lrn_deploy.workflows.optimize import optimize
+from lrn_deploy.workflows.precisions import PRECISIONS, QUANTIZERS, variant_name
 
 LEAST_ERROR = {"tf32": 1e-5, "fp16": 1e-5}
 """Relative L2 error that a precision cannot get below; others than fp32: :data:`_COARSE`."""
@@ -61,7 +62,7 @@ def make_variants(
     for done, (target, precision, quantizer) in enumerate(plans):
         name = variant_name(target, precision, quantizer)
         tell(f"making {name}", done, len(plans))
-        reason = _too_coarse(precision, demand)
+        reason = too_coarse(precision, demand)
         if not reason:
             try:
                 bundle = _make(bundle, target, precision, quantizer, calibration)
@@ -111,7 +112,8 @@ def _make(
     )
 
 
-def _too_coarse(precision: str, demand: Demand) -> str:
+def too_coarse(precision: str, demand: Demand) -> str:
+    """Why a precision cannot be within a demand; empty if it could."""
     if precision == "fp32" or demand.max_error is None:
         return ""
     least = LEAST_ERROR.get(precision, _COARSE)

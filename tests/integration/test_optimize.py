@@ -27,7 +27,8 @@ from lrn_deploy.passes.half_precision import half_precision
 from lrn_deploy.passes.quantize import quantize
 from lrn_deploy.tensorrt.flavor import find_flavor
 from lrn_deploy.workflows.calibration import calibration_inputs
-from lrn_deploy.workflows.optimize import optimize, variant_name
+from lrn_deploy.workflows.optimize import optimize
+from lrn_deploy.workflows.precisions import variant_name
 from tests.precision_graphs import Array, checked, inputs, run_all, small_network
 
 VARIANTS = (("tensorrt", "fp16"), ("tensorrt", "bf16"), ("tensorrt", "int8"), ("cuda", "fp16"))
