@@ -14,7 +14,7 @@ REQUIREMENTS = {
     "triton": ("nvidia-pytriton==0.7.0", "numpy<2", "onnxruntime==1.32.0"),
     # The last one whose perf_analyzer runs on glibc 2.36.
     "perf": ("tritonclient==2.50.0",),
-    "litserve": ("litserve==0.2.19", "onnxruntime==1.32.0"),
+    "litserve": ("litserve==0.2.19", "python-multipart==0.0.34", "onnxruntime==1.32.0"),
     "bentoml": ("bentoml==1.4.39", "onnxruntime==1.32.0"),
 }
 

@@ -23,7 +23,7 @@ class Server:
     """A server that is ready.
 
     Attributes:
-        pid: Of the process that was started; it leads a process group of its own.
+        pid: Of the process that was started, whose descendants count, too.
         http_port: Where it answers HTTP.
         grpc_port: Where it answers gRPC, if it does.
         metrics_port: Where its metrics are, if it has any.
@@ -44,10 +44,18 @@ class Server:
         """Address of gRPC."""
         return f"127.0.0.1:{self.grpc_port}"
 
+    def pause(self) -> None:
+        """Stop all its processes where they are: some poll even when nobody asks."""
+        _signal(self.pid, signal.SIGSTOP)
+
+    def resume(self) -> None:
+        """Let them go on."""
+        _signal(self.pid, signal.SIGCONT)
+
     def cpu_seconds(self) -> float:
         """Processor time of all its processes so far, user and system."""
         ticks = 0
-        for process in self._processes():
+        for process in family(self.pid):
             with suppress(OSError):
                 fields = (process / "stat").read_text().rpartition(") ")[2].split()
                 ticks += int(fields[11]) + int(fields[12])
@@ -56,19 +64,11 @@ class Server:
     def memory_bytes(self) -> int:
         """Resident memory of all its processes, what they share counted once (PSS)."""
         kilobytes = 0
-        for process in self._processes():
+        for process in family(self.pid):
             with suppress(OSError):
                 lines = (process / "smaps_rollup").read_text().splitlines()
                 kilobytes += next(int(line.split()[1]) for line in lines if line[:4] == "Pss:")
         return kilobytes * 1024
-
-    def _processes(self) -> list[Path]:
-        """Those of its process group, as folders of /proc."""
-        return [
-            folder
-            for folder in Path("/proc").iterdir()
-            if folder.name.isdecimal() and _group(int(folder.name)) == self.pid
-        ]
 
 
 @contextmanager
@@ -125,14 +125,38 @@ def free_ports(count: int) -> list[int]:
             one.close()
 
 
-def _end(process: subprocess.Popen[bytes]) -> None:
-    for number, seconds in ((signal.SIGTERM, 10), (signal.SIGKILL, 10)):
+def family(pid: int) -> list[Path]:
+    """A process and all that descend from it, as folders of /proc."""
+    children: dict[int, list[int]] = {}
+    for folder in Path("/proc").iterdir():
+        if folder.name.isdecimal():
+            with suppress(OSError):
+                parent = int((folder / "stat").read_text().rpartition(") ")[2].split()[1])
+                children.setdefault(parent, []).append(int(folder.name))
+    found = [pid]
+    for one in found:  # grows while it is gone through
+        found += children.get(one, [])
+    return [Path("/proc", str(one)) for one in found]
+
+
+def _signal(pid: int, number: signal.Signals) -> None:
+    for process in family(pid):
         with suppress(ProcessLookupError):
-            os.killpg(process.pid, number)
-        with suppress(subprocess.TimeoutExpired):
-            process.wait(seconds)
-    with suppress(ProcessLookupError):  # children that outlived it
-        os.killpg(process.pid, signal.SIGKILL)
+            os.kill(int(process.name), number)
+
+
+def _end(process: subprocess.Popen[bytes]) -> None:
+    _signal(process.pid, signal.SIGCONT)
+    children = family(process.pid)[1:]
+    process.terminate()
+    try:
+        process.wait(10)
+    except subprocess.TimeoutExpired:
+        process.kill()
+        process.wait()
+    for child in children:  # those that outlived it
+        with suppress(ProcessLookupError):
+            os.kill(int(child.name), signal.SIGKILL)
 
 
 def _answers(url: str) -> bool:
@@ -141,10 +165,3 @@ def _answers(url: str) -> bool:
             return bool(reply.status == 200)
     except (urllib.error.URLError, OSError):
         return False
-
-
-def _group(pid: int) -> int:
-    try:
-        return os.getpgid(pid)
-    except OSError:
-        return 0

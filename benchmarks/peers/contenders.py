@@ -1,0 +1,123 @@
+"""lrn-server and its peers, each with the same ONNX file: how to start it, and how to ask it."""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager, contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from benchmarks.load import infer, post
+from benchmarks.peers.environments import environment
+from benchmarks.peers.ours import lrn_server
+from benchmarks.peers.processes import Server, free_ports, running
+from benchmarks.peers.triton import tritonserver
+from lrn_deploy.bundle import Bundle
+
+Array = NDArray[Any]
+_APPS = Path(__file__).parent
+
+
+@dataclass(frozen=True)
+class Contender:
+    """A server.
+
+    Attributes:
+        name: What it is called in the results.
+        start: Starts it with a bundle's network; a folder to work in, threads, rows at most.
+        request: A whole HTTP request for a bundle's network and one row, (1, ...).
+    """
+
+    name: str
+    start: Callable[[Bundle, Path, int, int], AbstractContextManager[Server]]
+    request: Callable[[Bundle, Array], bytes]
+
+    def right(self, expected: Array, body: bytes) -> bool:
+        """Whether an answer holds this row; all but BentoML send its bytes, and last."""
+        if self.name == "bentoml":
+            found = np.array(json.loads(body), expected.dtype).ravel()
+        else:
+            found = np.frombuffer(body[-expected.nbytes :], expected.dtype)
+        return bool(np.allclose(found, expected.ravel(), rtol=1e-2, atol=1e-2))
+
+
+@contextmanager
+def _ours(bundle: Bundle, _folder: Path, threads: int, rows: int) -> Iterator[Server]:
+    options = ("--threads", str(threads), "--max-batch-size", str(rows), "--access-log", "none")
+    with lrn_server(bundle.path, *options) as server:
+        yield server
+
+
+@contextmanager
+def _triton(bundle: Bundle, folder: Path, threads: int, rows: int) -> Iterator[Server]:
+    graphs = {bundle.manifest.model.name: bundle.path / "model.onnx"}
+    with tritonserver(folder / "triton", graphs, max_batch=rows, threads=threads) as server:
+        yield server
+
+
+@contextmanager
+def _litserve(bundle: Bundle, folder: Path, threads: int, rows: int) -> Iterator[Server]:
+    (port,) = free_ports(1)
+    command = [environment("litserve") / "bin" / "python", _APPS / "litserve_app.py"]
+    env = _told(bundle, port, threads, rows)
+    with running(command, "/health", [port], env=env, cwd=folder) as server:
+        yield server
+
+
+@contextmanager
+def _bentoml(bundle: Bundle, folder: Path, threads: int, rows: int) -> Iterator[Server]:
+    (port,) = free_ports(1)
+    binaries = environment("bentoml") / "bin"
+    command: list[str | Path] = [
+        binaries / "bentoml",
+        "serve",
+        "bentoml_app:Network",
+        "--port",
+        str(port),
+    ]
+    env = _told(bundle, port, threads, rows) | {
+        "BENTOML_HOME": str(folder / "bentoml"),
+        "BENTOML_DO_NOT_TRACK": "True",
+        "PATH": f"{binaries}:{os.environ['PATH']}",
+    }
+    with running([*command, "--host", "127.0.0.1"], "/readyz", [port], env=env, cwd=_APPS) as one:
+        yield one
+
+
+def _told(bundle: Bundle, port: int, threads: int, rows: int) -> dict[str, str]:
+    return {
+        "PEER_ONNX": str(bundle.path / "model.onnx"),
+        "PEER_PORT": str(port),
+        "PEER_THREADS": str(threads),
+        "PEER_MAX_BATCH": str(rows),
+    }
+
+
+def _v2(bundle: Bundle, row: Array) -> bytes:
+    return infer(bundle.manifest.model.name, bundle.manifest.inputs[0].name, row)
+
+
+def _form(field: str) -> Callable[[Bundle, Array], bytes]:
+    """A picture's bytes as a file of a form."""
+    head = f'--x\r\nContent-Disposition: form-data; name="{field}"; filename="i"\r\n'.encode()
+
+    def request(_bundle: Bundle, row: Array) -> bytes:
+        body = head + b"Content-Type: application/octet-stream\r\n\r\n" + row.tobytes()
+        kind = "multipart/form-data; boundary=x"
+        return post("/predict", body + b"\r\n--x--\r\n", Content_Type=kind)
+
+    return request
+
+
+CONTENDERS = (
+    Contender("lrn-server", _ours, _v2),
+    Contender("tritonserver", _triton, _v2),
+    Contender("litserve", _litserve, _form("input")),
+    Contender("bentoml", _bentoml, _form("files")),
+)
