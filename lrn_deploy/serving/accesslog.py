@@ -12,6 +12,7 @@ from typing import Any, Literal
 
 from lrn_deploy.serving.errors import RequestError
 from lrn_deploy.serving.message import Request
+from lrn_deploy.serving.spans import Spans
 
 _MAX_ID = 128
 _PREFIX = os.urandom(4).hex()
@@ -30,25 +31,36 @@ class AccessLog:
 
     Args:
         level: ``all``, ``errors`` (status 400 and above) or ``none``.
+        spans: Where traces go; None if nowhere.
     """
 
-    def __init__(self, level: Literal["none", "errors", "all"]) -> None:
+    def __init__(self, level: Literal["none", "errors", "all"], spans: Spans | None = None) -> None:
         self._level = level
+        self._spans = spans
 
     def done(self, request: Request, status: int, started: int) -> None:
-        """A request was answered, and was not refused."""
-        if self._level == "all" and status < 400:
+        """A request was answered; what was refused or failed is told by the others."""
+        if status >= 400:
+            return
+        if self._spans is not None:
+            self._spans.record(request, status, started)
+        if self._level == "all":
             self._write(request, status, started)
 
     def refused(self, request: Request, error: RequestError, started: int) -> None:
         """A request was refused, for the reason that ``error`` gives."""
+        if self._spans is not None:
+            self._spans.record(request, error.status, started, error.message)
         if self._level != "none":
             self._write(request, error.status, started, error=error.message)
 
     def bug(self, request: Request, error: Exception) -> None:
         """Something that we did not foresee: always written, with its traceback."""
+        now = time.monotonic_ns()
+        if self._spans is not None:
+            self._spans.record(request, 500, now, repr(error))
         trace = "".join(traceback.format_exception(error))
-        self._write(request, 500, time.monotonic_ns(), error=repr(error), traceback=trace)
+        self._write(request, 500, now, error=repr(error), traceback=trace)
 
     def _write(self, request: Request, status: int, started: int, **more: Any) -> None:
         line = {

@@ -27,6 +27,7 @@ from lrn_deploy.serving.repository import Repository
 from lrn_deploy.serving.routes import Match, Route
 from lrn_deploy.serving.settings import ServerSettings
 from lrn_deploy.serving.shared_memory import SharedMemory
+from lrn_deploy.serving.spans import Spans
 from lrn_deploy.serving.trace import REQUEST_HEADER, trace_of
 
 _ABSENT = ("/v2/cudasharedmemory", "/v2/trace", "/v2/logging")
@@ -39,10 +40,16 @@ class App:
         repository: The models.
         settings: Limits and permissions.
         metrics_only: Have nothing but ``/metrics``.
+        spans: Where traces go; None if nowhere.
     """
 
     def __init__(
-        self, repository: Repository, settings: ServerSettings, *, metrics_only: bool = False
+        self,
+        repository: Repository,
+        settings: ServerSettings,
+        *,
+        metrics_only: bool = False,
+        spans: Spans | None = None,
     ) -> None:
         self.repository = repository
         self.settings = settings
@@ -50,7 +57,7 @@ class App:
         self.drained = asyncio.Event()
         self.in_flight = 0
         self._counting = threading.Lock()
-        self.log = AccessLog(settings.access_log)
+        self.log = AccessLog(settings.access_log, spans)
         self.memory = SharedMemory(enabled=settings.shared_memory)
         self.limiter = RateLimiter(settings.rate_limit)
         self.workers = ThreadPoolExecutor(4, thread_name_prefix="app")

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from lrn_deploy.errors import BadInputError, MissingError
+from lrn_deploy.serving import spans
 from lrn_deploy.serving.app import App
 from lrn_deploy.serving.errors import RequestError
 from lrn_deploy.serving.repository import Repository
@@ -49,10 +50,15 @@ def serve(
         MissingError: If the packages for serving are not installed.
     """
     repository = Repository(model_settings, settings.drain_seconds)
-    app = App(repository, settings)
+    exported = spans.start(say)
+    app = App(repository, settings, spans=exported)
     fronts = _fronts(app, settings)  # a port in use is known before anything is loaded
     _load(repository, bundles, say)
-    return asyncio.run(_run(app, fronts, settings, say, on_ready))
+    try:
+        return asyncio.run(_run(app, fronts, settings, say, on_ready))
+    finally:
+        if exported is not None:
+            exported.close()
 
 
 @dataclass(frozen=True)
