@@ -69,18 +69,21 @@ def batcher(
         one.close(5)
 
 
-def job(*rows: int, timeout_ms: float | None = None) -> Job:
+def job(*rows: int, timeout_ms: float | None = None, client: str = "") -> Job:
     now = time.monotonic_ns()
     return Job(
         {"x": np.array([[row, -row] for row in rows], np.int64)},
         len(rows),
         now,
         deadline=None if timeout_ms is None else now + int(timeout_ms * 1e6),
+        client=client,
     )
 
 
-def submit(one: Batcher, *rows: int, timeout_ms: float | None = None) -> Future[Outcome]:
-    request = job(*rows, timeout_ms=timeout_ms)
+def submit(
+    one: Batcher, *rows: int, timeout_ms: float | None = None, client: str = ""
+) -> Future[Outcome]:
+    request = job(*rows, timeout_ms=timeout_ms, client=client)
     one.submit(request)
     return request.future
 
@@ -95,7 +98,8 @@ def test_tens_of_thousands_of_tagged_rows_come_back_to_their_callers() -> None:
 
         def caller(index: int) -> bool:
             tags = np.arange(starts[index], starts[index] + sizes[index])
-            outputs = submit(one, *tags.tolist()).result(30).outputs
+            client = str(index % 5)
+            outputs = submit(one, *tags.tolist(), client=client).result(30).outputs
             return bool(
                 np.array_equal(outputs["first"], tags)
                 and np.array_equal(outputs["double"], np.stack([tags, -tags], 1) * 2)
@@ -148,6 +152,25 @@ def test_a_full_queue_refuses_and_counts_it() -> None:
         assert one.statistics.failures == {"REJECTED": 2}
         gate.set()
         assert [future.result(5).outputs["first"].item() for future in accepted] == [2, 3]
+
+
+def test_in_a_full_queue_a_client_with_less_takes_the_place_of_one_with_more() -> None:
+    gate = threading.Event()
+    network = Network(lambda _rows: gate.wait(5) and None)
+    with batcher(network, queue=PendingQueue(max_requests=2)) as one:
+        submit(one, 1, client="flood")
+        while not network.batches:
+            time.sleep(0.001)
+        older, newer = (submit(one, row, client="flood") for row in (2, 3))
+        with pytest.raises(UnavailableError, match="Exceeds maximum queue size"):
+            one.refuse_if_full("flood")
+        one.refuse_if_full("calm")
+        calm = submit(one, 4, client="calm")
+        with pytest.raises(UnavailableError, match="another client's turn"):
+            newer.result(5)
+        gate.set()
+        assert [future.result(5).outputs["first"].item() for future in (older, calm)] == [2, 4]
+        assert one.statistics.failures == {"REJECTED": 2}
 
 
 def test_a_deadline_is_checked_at_the_door_in_the_queue_and_before_the_run() -> None:
