@@ -15,6 +15,7 @@ REQUIREMENTS = {
     # The last one whose perf_analyzer runs on glibc 2.36.
     "perf": ("tritonclient==2.50.0",),
     "litserve": ("litserve==0.2.19", "python-multipart==0.0.34", "onnxruntime==1.32.0"),
+    # 1.4.40 asks for a certifi that is newer than the newest.
     "bentoml": ("bentoml==1.4.39", "onnxruntime==1.32.0"),
 }
 
