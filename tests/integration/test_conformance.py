@@ -11,6 +11,8 @@ from benchmarks.conformance.compare import ACROSS_MACHINES
 from benchmarks.conformance.networks import make_networks
 from benchmarks.conformance.table import RECORD, Answers, ask_ours, compare, recorded, unused
 
+pytestmark = pytest.mark.slow
+
 
 @pytest.fixture(scope="module")
 def theirs() -> Answers:

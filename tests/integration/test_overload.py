@@ -11,6 +11,8 @@ from benchmarks.peers.ours import lrn_server
 from lrn_deploy.bundle import Bundle
 from lrn_deploy.cli import run
 
+pytestmark = pytest.mark.slow
+
 
 @pytest.fixture(scope="module")
 def digits(tmp_path_factory: pytest.TempPathFactory) -> Bundle:
