@@ -145,7 +145,7 @@ async def _run(
         await loop.run_in_executor(None, fronts.grpc.stop, _FLUSH_SECONDS)
     for front in listening:
         front.stop()
-    await asyncio.wait(serving, timeout=1)
+    await asyncio.wait(serving, timeout=_FLUSH_SECONDS)  # idle connections would keep it longer
     watch.cancel()
     finished &= await loop.run_in_executor(None, app.repository.close, 1.0)
     say("Stopped." if finished else "Stopped; some requests did not finish in time.")
