@@ -155,6 +155,8 @@ class OnnxRuntimeSession(SessionBase):
                 f"ONNX Runtime refuses the graph of '{artifact.name}': {_first_line(error)}",
                 "Check the graph with 'lrn-deploy inspect', or export it again.",
             ) from error
+        # It would keep the bytes for falling back to another provider, which is never wanted here.
+        self._session._model_bytes = None
         provider = providers[0][0] if isinstance(providers[0], tuple) else providers[0]
         if self._session.get_providers()[0] != provider:
             raise MissingError(

@@ -203,3 +203,19 @@ def test_a_trace_that_cannot_be_written(tmp_path: Path, monkeypatch: pytest.Monk
     feeds = {"x": np.ones(1, np.float32)}
     with pytest.raises(CannotWriteError, match="trace cannot be written: No such file"):
         OnnxRuntimeBackend("cpu").layer_times(artifact(NEGATION, [1]), feeds, 1)
+
+
+def test_a_session_does_not_keep_the_graphs_bytes() -> None:
+    """onnxruntime holds them as long as the session lives: 250 MB for an AlexNet."""
+    weight = numpy_helper.from_array(np.ones((1024, 512), np.float32), "w")
+    x = helper.make_tensor_value_info("x", TensorProto.FLOAT, ["batch", 1024])
+    y = helper.make_tensor_value_info("y", TensorProto.FLOAT, ["batch", 512])
+    product = helper.make_node("MatMul", ["x", "w"], ["y"])
+    graph = helper.make_graph([product], "graph", [x], [y], [weight])
+    model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 18)], ir_version=10)
+    data = bytearray(model.SerializeToString())
+    before = sys.getrefcount(held := bytes(data))
+    with OnnxRuntimeBackend("cpu").load(ArtifactData("model", "onnx", held)) as session:
+        assert sys.getrefcount(held) == before
+        answer = session.run({"x": np.ones((2, 1024), np.float32)})["y"]
+    assert (answer == 1024).all()
