@@ -71,10 +71,10 @@ endif
 
 $(DEMO): $(VENV)/.made $(REQUIREMENTS)
 	@echo "Installing lrn-deploy with what it needs to export and run; this takes a minute or two ..."
-	@$(PIP) --no-build-isolation -e '.[export,cpu,samples,serve,rtx]'
+	@$(PIP) --no-build-isolation -e '.[export,cpu,openvino,samples,serve,rtx]'
 	@touch $@
 
 $(DEV): $(VENV)/.made $(REQUIREMENTS)
 	@echo "Installing lrn-deploy with what its tests need; this takes a minute or two ..."
-	@$(PIP) --no-build-isolation -e '.[export,cpu,samples,serve,rtx,dev]'
+	@$(PIP) --no-build-isolation -e '.[export,cpu,openvino,samples,serve,rtx,dev]'
 	@touch $(DEMO) $@

@@ -17,6 +17,7 @@ from lrn_deploy.export import ExportRequest, current_bundle
 from lrn_deploy.images.samples import digit_images, photographs
 
 FOLDER = Path("demo")
+BRIEFLY = ("--seconds", "2")
 MAGNIFY = 16  # a digit is 8 x 8 pixels, too small to look at
 
 
@@ -27,6 +28,7 @@ def main() -> int:
     steps = (
         deploy("alexnet"),
         deploy("digits"),
+        ["tune", f"{FOLDER}/digits", "--min-agreement", "0.99", "--max-batch", "1", *BRIEFLY],
         ["classify", f"{FOLDER}/alexnet", str(photos), "--top", "3"],
         ["classify", f"{FOLDER}/digits", str(digits), "--top", "2"],
     )
@@ -65,12 +67,14 @@ WHAT_NEXT = """
 Done in {seconds:.0f} s. {folder}/ now holds:
   {folder}/alexnet   AlexNet with random weights: its graph, a TensorRT engine (built, not run),
                  samples and parity report
-  {folder}/digits    a small trained network with LRN, 8 x 8 digits to labels
+  {folder}/digits    a small trained network with LRN, 8 x 8 digits to labels, and the fastest way
+                 to run it here that keeps 99 % of its answers
   {folder}/images    the photographs and digits that were classified
 
 Try next:
   .venv/bin/lrn-deploy inspect {folder}/alexnet
   .venv/bin/lrn-deploy validate {folder}/alexnet --layerwise
+  .venv/bin/lrn-deploy tune {folder}/alexnet --max-error 3e-2
   .venv/bin/lrn-deploy report {folder}/digits
   .venv/bin/lrn-server {folder}/digits
   .venv/bin/lrn-deploy classify {folder}/alexnet YOUR_PHOTO.jpg
