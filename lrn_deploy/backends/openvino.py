@@ -7,6 +7,7 @@ that are quantized in the graph stay so in either.
 
 from __future__ import annotations
 
+import functools
 import importlib.util
 from collections.abc import Mapping
 from importlib.metadata import PackageNotFoundError, version
@@ -91,8 +92,6 @@ class OpenVinoSession(SessionBase):
     def __init__(
         self, artifact: ArtifactData, threads: int, hint: str, more: Mapping[str, Any]
     ) -> None:
-        import openvino
-
         options: dict[str, Any] = {
             "PERFORMANCE_HINT": "LATENCY",
             "INFERENCE_PRECISION_HINT": hint,
@@ -100,7 +99,7 @@ class OpenVinoSession(SessionBase):
         }
         if threads:
             options["INFERENCE_NUM_THREADS"] = threads
-        core = openvino.Core()
+        core = _core()
         try:
             compiled = core.compile_model(core.read_model(artifact.data), _DEVICE, options)
         except RuntimeError as error:
@@ -136,11 +135,22 @@ class OpenVinoSession(SessionBase):
         self._request = None
 
 
-def _capabilities() -> list[str]:
-    """What the processor has units for, ``BF16`` for instance."""
+@functools.cache
+def _core() -> Any:
+    """OpenVINO itself, once for the process and never unloaded.
+
+    Its CPU plugin gives the thread that first uses it a stack for signals, and frees it when the
+    last user is gone. If that happens in another thread, as when a server unloads a model, the
+    first thread's next signal, a Ctrl-C for instance, crashes the process.
+    """
     import openvino
 
-    return list(openvino.Core().get_property(_DEVICE, "OPTIMIZATION_CAPABILITIES"))
+    return openvino.Core()
+
+
+def _capabilities() -> list[str]:
+    """What the processor has units for, ``BF16`` for instance."""
+    return list(_core().get_property(_DEVICE, "OPTIMIZATION_CAPABILITIES"))
 
 
 def _check_realised(compiled: Any, hint: str) -> None:

@@ -1,6 +1,8 @@
 from __future__ import annotations
 
 import importlib.util
+import subprocess
+import sys
 
 import numpy as np
 import onnx
@@ -146,3 +148,32 @@ def test_averages_over_all_runs_are_taken_apart() -> None:
     (kernel,) = found.kernels
     assert (kernel.name, kernel.kind) == ("conv", "Convolution")
     assert kernel.seconds == pytest.approx((2.0, 4.0))
+
+
+CLOSED_ELSEWHERE = """
+import gc, os, signal, sys, threading
+from lrn_deploy.backends.openvino import OpenVinoBackend
+from lrn_deploy.bundle import ArtifactData
+
+data = ArtifactData("model", "onnx", sys.stdin.buffer.read())
+held = [OpenVinoBackend(threads=1).load(data)]
+thread = threading.Thread(target=lambda: (held.pop().close(), gc.collect()))
+thread.start()
+thread.join()
+try:
+    signal.raise_signal(signal.SIGINT)
+except KeyboardInterrupt:
+    print("interrupted")
+"""
+
+
+@installed
+def test_a_signal_is_survived_after_a_session_was_closed_in_another_thread() -> None:
+    """OpenVINO's plugin frees a stack that the first thread's signal handlers would run on."""
+    ended = subprocess.run(
+        [sys.executable, "-c", CLOSED_ELSEWHERE],
+        input=model(CONV).data,
+        capture_output=True,
+        check=False,
+    )
+    assert (ended.returncode, ended.stdout) == (0, b"interrupted\n"), ended.stderr.decode()
