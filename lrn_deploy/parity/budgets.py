@@ -83,7 +83,7 @@ TABLE: dict[str, dict[Regime, float | None]] = {
     },
     # Activations are rounded to int8 block by block, in steps that follow their size, but 4 bits of
     # weights are coarse: AlexNet reads 8e-3 and 5e-2.
-    "w8": _WEIGHTS_8,
+    "w8": _WEIGHTS_8 | {"synthetic": 3e-2, "active": 5e-2, "extreme": 5e-2},
     "w4": _WEIGHTS_4,
     "int8-w8": _WEIGHTS_8,
     "int8-w4": _WEIGHTS_4,

@@ -125,6 +125,11 @@ def section(title: str, *children: Child, id_: str | None = None) -> Markup:
     return el("section", el("h2", title), *children, id_=id_)
 
 
+def folded(title: str, *children: Child) -> Markup:
+    """Children that show when their title is clicked; printing shows the title only."""
+    return el("details", el("summary", title), *children)
+
+
 def plain_number(value: float) -> str:
     """A coordinate with no more digits than a screen shows."""
     return f"{value:.2f}".rstrip("0").rstrip(".")

@@ -5,20 +5,57 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 
 from lrn_deploy.parity.report import Check, ParityReport, grouped, worst
-from lrn_deploy.report.markup import Child, Markup, bullets, el, number, section, short, table
+from lrn_deploy.report.markup import (
+    Child,
+    Markup,
+    bullets,
+    el,
+    folded,
+    number,
+    section,
+    short,
+    table,
+)
 from lrn_deploy.report.svg import Line, budget_bar, line_chart
 
+MODEL = "model"
 MISSING = "Nothing was checked yet: run 'lrn-deploy validate BUNDLE' and draw this page again."
 
 
 def parity(report: ParityReport | None) -> Markup:
-    """The worst check of each artifact, backend and kind of inputs, against its budget."""
+    """The worst check of each artifact on each backend against its budget; all kinds, folded."""
     if report is None:
         return section("Parity", el("p", MISSING), id_="parity")
     ran = {check.artifact for check in report.checks if check.metrics is not None}
-    shown = [worst(group) for group in grouped(report.checks)]
+    kinds = [worst(group) for group in grouped(report.checks)]
     # One that ran on another backend need not say again where it did not.
-    shown = [item for item in shown if item.verdict != "skipped" or item.artifact not in ran]
+    kinds = [item for item in kinds if item.verdict != "skipped" or item.artifact not in ran]
+    places: dict[tuple[str, str], list[Check]] = {}
+    for item in kinds:
+        places.setdefault((item.artifact, item.backend), []).append(item)
+    shown = [worst(_judged(items) or items) for items in places.values()]
+    note = (
+        "The worst check of each artifact on each backend. A bar is the error over its budget, on "
+        "a scale of powers of ten; the line is the budget."
+    )
+    told = [_reason(item) for item in kinds if item.verdict not in ("pass", "unjudged")]
+    more = [_reason(item) for item in kinds if item.verdict == "unjudged"]
+    every = f"The worst check of every kind: {len(kinds)} rows"
+    return section(
+        "Parity",
+        el("p", note, class_="soft"),
+        _table(shown),
+        bullets(list(told)),
+        folded(every, _table(kinds), bullets(list(more))) if len(kinds) > len(shown) else None,
+        id_="parity",
+    )
+
+
+def _judged(checks: Sequence[Check]) -> list[Check]:
+    return [check for check in checks if check.verdict != "unjudged"]
+
+
+def _table(checks: Sequence[Check]) -> Markup:
     titles = ("artifact", "backend", "check", "relative L2", "over signal", "budget")
     rows: list[tuple[Child, ...]] = [
         (
@@ -31,26 +68,19 @@ def parity(report: ParityReport | None) -> Markup:
             _bar(item),
             _state(item),
         )
-        for item in shown
+        for item in checks
     ]
-    whole = table((*titles, "of the budget", "verdict"), rows, right=(3, 4, 5))
-    note = (
-        "The worst check of each kind. A bar is the error over its budget, on a scale of powers "
-        "of ten; the line is the budget."
-    )
-    return section(
-        "Parity",
-        el("p", note, class_="soft"),
-        whole,
-        bullets([_reason(item) for item in shown if item.verdict != "pass"]),
-        id_="parity",
-    )
+    return table((*titles, "of the budget", "verdict"), rows, right=(3, 4, 5))
 
 
 def probes(report: ParityReport | None) -> Markup:
-    """Error of each LRN layer alone against the amplitude of its input; one chart an artifact."""
+    """Error of each LRN layer alone against the amplitude of its input; one chart an artifact.
+
+    The canonical graph's charts and those with a point over budget are shown, the others folded.
+    """
     groups = _by_place(report.checks if report else (), "probe")
-    charts = []
+    charts: list[Child] = []
+    more: list[Child] = []
     for (artifact, backend), checks in groups.items():
         layers: dict[str, list[Check]] = {}
         for check in checks:
@@ -67,8 +97,10 @@ def probes(report: ParityReport | None) -> Markup:
             budget=limit,
             label=f"Error of each LRN layer alone against amplitude, {artifact} on {backend}",
         )
-        charts.append(el("div", el("h3", f"{artifact} on {backend}"), chart))
-    if not charts:
+        telling = artifact == MODEL or any(check.verdict in ("limited", "fail") for check in checks)
+        titled = el("div", el("h3", f"{artifact} on {backend}"), chart)
+        (charts if telling else more).append(titled)
+    if not charts and not more:
         return Markup()
     note = (
         "Each LRN layer of each artifact alone, against the definition in float64. A ringed point "
@@ -76,7 +108,10 @@ def probes(report: ParityReport | None) -> Markup:
         "fails."
     )
     shown = el("div", *charts, class_="charts")
-    return section("LRN alone", el("p", note, class_="soft"), shown, id_="probes")
+    others = folded(f"{len(more)} more, within budget", el("div", *more, class_="charts"))
+    return section(
+        "LRN alone", el("p", note, class_="soft"), shown, others if more else None, id_="probes"
+    )
 
 
 def drift(report: ParityReport | None) -> Markup:

@@ -96,6 +96,7 @@ figcaption { font-size: .82rem; color: var(--soft); overflow-wrap: anywhere; }
 .chart text.far { fill: var(--soft); font-size: 16px; }
 dl { display: grid; grid-template-columns: max-content 1fr; gap: 4px 16px; margin: .5rem 0; }
 dt { color: var(--soft); } dd { margin: 0; overflow-wrap: anywhere; min-width: 0; }
+details { margin: .8rem 0; } summary { cursor: pointer; color: var(--soft); padding: 4px 0; }
 footer { margin-top: 2.5rem; border-top: 1px solid var(--rule); padding-top: .8rem;
   color: var(--soft); font-size: .85rem; }
 @media (max-width: 520px) {
