@@ -16,6 +16,8 @@ from lrn_deploy.lrn import Convention, LrnSpec
 MAX_SIZE = 31
 MAX_BETA = 8.0
 MAX_POOL = 7
+_NO_BETA = 1e-12
+"""A part of beta that changes no fp32 value by as much as half of its last place."""
 _MAX_FLOAT = float(np.finfo(np.float32).max)
 
 NAMES = (
@@ -136,4 +138,5 @@ def why_not_covered(spec: LrnSpec, pool: Pool | None) -> str:
 def split_beta(beta: float) -> tuple[int, int, float]:
     """``abs(beta)`` as whole, fourths and the rest: 0.75 is (0, 3, 0.0), 0.6 is (0, 2, 0.1)."""
     quarters = math.floor(4 * abs(beta))
-    return quarters // 4, quarters % 4, abs(beta) - quarters / 4
+    rest = abs(beta) - quarters / 4
+    return quarters // 4, quarters % 4, rest if rest > _NO_BETA else 0.0

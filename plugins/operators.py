@@ -43,7 +43,7 @@ def arguments(fusion: Fusion) -> tuple[Any, ...]:
 
 def on_cpu(x: Tensor, fusion: Fusion) -> Tensor:
     """The fusion in PyTorch's own operators, in fp32; a value reaches its own windows only."""
-    channels_last = gpu.check_tensor(x, fusion)
+    y = gpu.empty_output(x, fusion, channels_last=gpu.check_tensor(x, fusion))
     value = x.float()
     if fusion.relu:
         value = F.relu(value)
@@ -52,7 +52,6 @@ def on_cpu(x: Tensor, fusion: Fusion) -> Tensor:
     value = _lrn(value, fusion)
     if not fusion.pool_first:
         value = _max_pool(value, fusion.pool)
-    y = gpu.empty_output(x, fusion, channels_last=channels_last)
     return y.copy_(value)
 
 

@@ -10,13 +10,14 @@ or in fp16 and bf16, where LRN stands between Casts::
 
 After::
 
-    x -> lrn_deploy::relu_lrn_maxpool(size, alpha, beta, bias, kernel_shape, ...) -> y
+    x -> lrn_deploy::relu_lrn_maxpool(size, alpha, beta, bias, kernel_h, kernel_w, ...) -> y
 
 The node's operator is defined in the file itself, as an ONNX function of standard operators. A
 runtime that has no plugin of that name, ONNX Runtime or TensorRT for RTX for example, computes
 those; so the file means the same everywhere. LRN's parameters come into the function as attributes.
-The pool's stand in it as numbers, since TensorRT's parser passes no lists on: so all fused pools of
-a kind in a file are alike, and another one stays a node of its own.
+The pool's stand in it as numbers, since TensorRT's parser passes no lists on, and are repeated one
+by one at the node, for the plugin. So all fused pools of a kind in a file are alike, and another
+one stays a node of its own.
 
 Requires: rank 4; a window of at most 31 in ONNX's convention; between the nodes only values that
 nothing else takes. An LRN that is not so is left alone, and the result says why; a Relu or MaxPool
@@ -117,7 +118,7 @@ def _fuse(model: ir.Model, norm: ir.Node, pools: dict[str, Pool]) -> Fused:
     if before is not None and relu:
         row = [before, *row]
     name = _name(stages, relu=relu)
-    attributes |= pool or {}
+    attributes |= _one_by_one(pool) if pool else {}
     x, y = _x(row[0]), row[-1].outputs[0]
     node = ir.node(
         name,
@@ -125,14 +126,13 @@ def _fuse(model: ir.Model, norm: ir.Node, pools: dict[str, Pool]) -> Fused:
         attributes | _FOR_TENSORRT,
         domain=DOMAIN,
         version=VERSION,
+        outputs=[ir.Value(type=y.type, shape=y.shape)],
         name=f"{y.name}_fused",
     )
-    result = node.outputs[0]
-    result.dtype, result.shape = y.dtype, y.shape
     node.metadata_props.update(norm.metadata_props)
     replaced = tuple(item.op_type for item in row)
     entered, left = str(x.name), str(y.name)
-    ir.convenience.replace_nodes_and_values(model.graph, row[0], row, [node], [y], [result])
+    ir.convenience.replace_nodes_and_values(model.graph, row[0], row, [node], [y], node.outputs)
     model.graph.opset_imports[DOMAIN] = VERSION
     function = ir.from_proto(function_of(name, opset, pool))
     model.functions[function.identifier()] = function
@@ -165,7 +165,7 @@ def function_of(name: str, opset: int, pool: Pool | None = None) -> onnx.Functio
     nodes[-1].output[0] = "y"
     function = helper.make_function(
         *(DOMAIN, name, ["x"], ["y"], nodes, [helper.make_opsetid("", opset)]),
-        attributes=[*_LRN, *(pool or {})],
+        attributes=[*_LRN, *(_one_by_one(pool) if pool else ())],
     )
     for key, default in _FOR_TENSORRT.items():
         function.attribute_proto.append(helper.make_attribute(key, default))
@@ -249,6 +249,13 @@ def _pool_attributes(node: ir.Node) -> Pool:
         "pads": list(given["pads"].as_ints()) if "pads" in given else [0, 0, 0, 0],
         "ceil_mode": given.get_int("ceil_mode", 0) or 0,
     }
+
+
+def _one_by_one(pool: Pool) -> dict[str, int]:
+    """A pool's attributes as single numbers."""
+    names = ("kernel_h", "kernel_w", "stride_h", "stride_w", "pad_h", "pad_w", "ceil_mode")
+    lists = (pool["kernel_shape"], pool["strides"], pool["pads"][:2], [pool["ceil_mode"]])
+    return dict(zip(names, (number for numbers in lists for number in numbers), strict=True))
 
 
 def _x(node: ir.Node) -> ir.Value:
