@@ -18,7 +18,7 @@ from typing import Any
 from lrn_deploy.errors import CHECK_FAILED, DONE, MISSING
 
 ROOT = Path(__file__).parent.parent
-BENCHMARKS = ("gpu",)
+BENCHMARKS = ("gpu", "plugins_gpu")
 """Modules of this package that measure on a GPU; those that are there are run."""
 
 # The options of pyproject.toml name plugins that this interpreter may lack.

@@ -16,6 +16,7 @@ from __future__ import annotations
 
 import importlib
 import inspect
+import types
 from collections.abc import Callable
 from typing import Any
 
@@ -34,7 +35,7 @@ _POOL = dict.fromkeys(
 _TACTICS = (1, 2, 3)
 """One for each of ``launch.tiles``."""
 _DTYPES: dict[str, DType] = {"FLOAT": "float32", "HALF": "float16", "BF16": "bfloat16"}
-"""Names of ``tensorrt.DataType``."""
+"""By the names in ``tensorrt.DataType``."""
 
 _registered: set[str] = set()
 
@@ -88,20 +89,24 @@ def register_one(plugin: Any, name: str, arch: str) -> None:
         return y
 
     def tune(*_: Any) -> Any:
-        types = "FP32|FP16|BF16"
-        return [plugin.AutoTuneCombination(f"{types}, {types}", "LINEAR", list(_TACTICS))]
+        kinds = "FP32|FP16|BF16"
+        return [plugin.AutoTuneCombination(f"{kinds}, {kinds}", "LINEAR", list(_TACTICS))]
 
     def implement(x: Any, *rest: Any) -> Any:
         *values, _outputs, tactic = rest
         return implementation(plugin, fusion_of(name, values), x, tactic, arch)
 
     tensor = plugin.TensorDesc
-    outputs: dict[str, Any] = {"outputs": tuple[tensor]}
+    outputs: dict[str, Any] = {"outputs": types.GenericAlias(tuple, (tensor,))}
     tactic = {"tactic": int}
     text = str | bytes
-    answer = tuple[text, text, plugin.KernelLaunchParams, plugin.SymExprs]
+    answer = types.GenericAlias(tuple, (text, text, plugin.KernelLaunchParams, plugin.SymExprs))
     _sign(describe, {"x": tensor} | attributes, tensor)
-    _sign(tune, {"x": tensor} | attributes | outputs, list[plugin.AutoTuneCombination])
+    _sign(
+        tune,
+        {"x": tensor} | attributes | outputs,
+        types.GenericAlias(list, (plugin.AutoTuneCombination,)),
+    )
     _sign(implement, {"x": tensor} | attributes | outputs | tactic, answer)
     plugin.register(identifier)(describe)
     plugin.autotune(identifier)(tune)
