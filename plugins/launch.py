@@ -13,8 +13,8 @@ from lrn_deploy.plugins.fusion import Fusion, split_beta
 Constant = int | float | bool
 
 _MAX_INT32 = 2**31 - 1
-_FEW_LANES = 1 << 15
-"""Below this, a launch is too small to fill a GPU, and smaller tiles give it more programs."""
+_ENOUGH = 1 << 16
+"""Lanes, over all chunks of channels, that keep a large GPU's memory busy."""
 
 
 @dataclass(frozen=True)
@@ -61,7 +61,7 @@ def tiles(fusion: Fusion, plane: Plane) -> tuple[Tile, ...]:
     More channels in a lane load less of the windows' overlap twice, and take more registers.
     """
     if plane.channels_last:
-        return Tile(channels=1), Tile(channels=1, lanes=256), Tile(channels=1, lanes=512)
+        return tuple(Tile(channels=1, lanes=n) for n in (256, 512, 128))
     most = 16 if fusion.spec.size <= 16 else 32
     return tuple(Tile(channels=n) for n in (most, 8, 4))
 
@@ -69,8 +69,9 @@ def tiles(fusion: Fusion, plane: Plane) -> tuple[Tile, ...]:
 def default_tile(fusion: Fusion, plane: Plane, batch: int) -> Tile:
     """The tile that is taken where none was measured."""
     choices = tiles(fusion, plane)
-    height, width = fusion.output_size(plane.height, plane.width)
-    return choices[-1 if batch * height * width < _FEW_LANES else 0]
+    lanes = lanes_of_image(fusion, plane) * batch
+    enough = (tile for tile in choices if lanes * chunks(plane, tile) >= _ENOUGH)
+    return next(enough, choices[-1])
 
 
 def constants(fusion: Fusion, plane: Plane, tile: Tile, batch: int) -> dict[str, Constant]:

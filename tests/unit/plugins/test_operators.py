@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import sys
 from typing import Any
 
@@ -11,7 +12,7 @@ import torch
 
 from lrn_deploy.errors import BadInputError, MissingError
 from lrn_deploy.lrn import LrnSpec
-from lrn_deploy.plugins import gpu
+from lrn_deploy.plugins import gpu, launch
 from lrn_deploy.plugins.compile import check_capability, import_triton
 from lrn_deploy.plugins.fusion import NAMES, Fusion, Pool, split_beta
 from lrn_deploy.plugins.launch import Plane
@@ -121,6 +122,20 @@ def test_it_says_that_it_has_no_gradient() -> None:
     y = ops.lrn(random(1, 4, 2, 2).requires_grad_(), 5)
     with pytest.raises(BadInputError, match="lrn_deploy::lrn is for inference"):
         y.sum().backward()
+
+
+def test_few_lanes_get_more_programs() -> None:
+    fusion, plane = Fusion(LrnSpec(5)), Plane(256, 1, 27 * 27)
+    assert [launch.default_tile(fusion, plane, n).channels for n in (1, 4, 8, 128)] == [
+        4,
+        8,
+        16,
+        16,
+    ]
+    last = dataclasses.replace(plane, channels_last=True)
+    assert [launch.default_tile(fusion, last, n).lanes for n in (1, 128)] == [256, 256]
+    tiny = Plane(8, 1, 4, channels_last=True)
+    assert launch.default_tile(fusion, tiny, 1).lanes == 128
 
 
 @pytest.mark.parametrize("beta", [0.0, 0.3, 0.5, 0.75, 1.0, 2.6, -0.75])
