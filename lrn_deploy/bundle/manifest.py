@@ -188,12 +188,12 @@ class EngineLrn(Record):
 
     Attributes:
         name: Path of the torch module, or the graph node's name if that is not known.
-        form: ``native`` for TensorRT's LRN layer, else ``written out``.
-        reason: Why it is not native; empty if it is.
+        form: ``native`` for TensorRT's LRN layer, ``plugin`` for ours, else ``written out``.
+        reason: Why it is not native, or which plugin it is; empty if it is native.
     """
 
     name: str
-    form: Literal["native", "written out"]
+    form: Literal["native", "written out", "plugin"]
     reason: str = ""
 
 

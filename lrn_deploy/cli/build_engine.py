@@ -77,6 +77,13 @@ def _parse_batch(_ctx: click.Context, _param: click.Parameter, value: str) -> tu
     is_flag=True,
     help="Keep an engine whose layers compute in other types than its graph's (known on a GPU).",
 )
+@click.option(
+    "--plugins",
+    type=click.Choice(["auto", "off"]),
+    default="off",
+    show_default=True,
+    help="auto: LRN with ReLU and pool in one kernel of ours (tensorrt only; not run yet).",
+)
 @json_option
 @click.pass_obj
 def command(
@@ -90,6 +97,7 @@ def command(
     timing_cache: Path | None,
     calibration: Path | None,
     allow_other_types: bool,
+    plugins: Any,
     as_json: bool,
 ) -> None:
     """Build a TensorRT engine of a bundle.
@@ -117,6 +125,7 @@ def command(
         timing_cache=timing_cache,
         calibration=calibration,
         allow_other_types=allow_other_types,
+        plugins=plugins,
     )
     with progress() as bar:
         task = bar.add_task("Building", total=None)

@@ -36,6 +36,7 @@ class BuildRequest:
         tf32: Let matrix products round their fp32 inputs to TF32.
         workspace: Limit of scratch GPU memory in bytes; None leaves the builder's own.
         timing_cache: Content of a timing cache to start from, may be empty; None for no cache.
+        plugins: Compute LRN with our plugins; full TensorRT only.
     """
 
     targets: tuple[str, ...]
@@ -43,6 +44,7 @@ class BuildRequest:
     tf32: bool = False
     workspace: int | None = None
     timing_cache: bytes | None = None
+    plugins: bool = False
 
 
 @dataclass(frozen=True)
@@ -106,7 +108,7 @@ def build_engine(
     flavor.check_targets(request.targets)
     builder = flavor.start_builder()
     start = time.perf_counter()
-    graph, lrn = fit_lrn(graph)
+    graph, lrn = _fit(graph, plugins=request.plugins)
     network = flavor.create_network(builder)
     parser = flavor.create_parser(network)
     if not parser.parse(graph) or parser.num_errors:
@@ -146,6 +148,17 @@ def realised_layers(flavor: Flavor, plan: bytes) -> tuple[NetworkLayer, ...]:
     if engine is None:
         raise DamagedError("TensorRT refuses the engine that it has just built.")
     return read_inspector(flavor.inspect(engine))
+
+
+def _fit(graph: bytes, *, plugins: bool) -> tuple[bytes, tuple[EngineLrn, ...]]:
+    """The graph with LRN as TensorRT can take it, and what became of each layer."""
+    if not plugins:
+        return fit_lrn(graph)
+    from lrn_deploy.tensorrt.plugins import merge, use_plugins
+
+    graph, fused = use_plugins(graph)
+    graph, others = fit_lrn(graph)
+    return graph, merge(fused, others)
 
 
 def _profile(network: Any, batch: Batch) -> dict[str, Shapes]:

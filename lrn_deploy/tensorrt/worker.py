@@ -72,6 +72,7 @@ def _work(source: BinaryIO, channel: BinaryIO, *, reproducible: bool) -> None:
         tf32=job["tf32"],
         workspace=job["workspace"],
         timing_cache=cache,
+        plugins=job.get("plugins", False),
     )
     try:
         built = build_engine(

@@ -51,6 +51,8 @@ class EngineRequest:
         timing_cache: File to start from and to write back.
         calibration: Folder of images for int8; None for the bundle's own samples.
         allow_other_types: Keep an engine whose layers compute in other types than the graph's.
+        plugins: ``auto`` computes LRN with our plugins where TensorRT takes them: full TensorRT
+            does, TensorRT for RTX never gets one.
     """
 
     flavor: Literal["auto", "tensorrt", "rtx"] = "auto"
@@ -61,6 +63,7 @@ class EngineRequest:
     timing_cache: Path | None = None
     calibration: Path | None = None
     allow_other_types: bool = False
+    plugins: Literal["auto", "off"] = "off"
 
 
 @dataclass(frozen=True)
@@ -119,6 +122,7 @@ def build_bundle_engine(
             tf32=request.precision == "tf32",
             workspace=request.workspace,
             timing_cache=timings,
+            plugins=_with_plugins(flavor, request),
         ),
         on_progress,
     )
@@ -227,7 +231,13 @@ def _key(
         "batch": request.batch,
         "workspace": request.workspace,
     }
+    if _with_plugins(flavor, request):
+        facts["plugins"] = True
     return sha256(json.dumps(facts, sort_keys=True).encode())
+
+
+def _with_plugins(flavor: Flavor, request: EngineRequest) -> bool:
+    return request.plugins == "auto" and flavor.name == "tensorrt"
 
 
 def _realised(
