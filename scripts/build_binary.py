@@ -19,8 +19,9 @@ HIDDEN = (
     "lrn_deploy.serving.run",
     "lrn_deploy.serving.http_front",
     "lrn_deploy.serving.grpc_front",
-    "granian._granian",
     "grpc._cython.cygrpc",
+    "httptools.parser.parser",
+    "httptools.parser.url_parser",
 )
 LEFT_OUT = (
     "IPython",

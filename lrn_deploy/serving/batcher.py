@@ -7,6 +7,7 @@ batch.
 
 from __future__ import annotations
 
+import asyncio
 import threading
 import time
 from collections.abc import Callable
@@ -37,6 +38,8 @@ class Batcher:
         queue: Where requests wait.
         statistics: What counts them.
         hang_seconds: After how long a run is given up; 0: never.
+        here_seconds: A batch that has taken less than this runs on the thread of the event loop
+            that its requests came from: to wake another, and be woken by it, takes longer.
         on_change: Called, from any thread, when the number of live instances has changed.
     """
 
@@ -49,6 +52,7 @@ class Batcher:
         statistics: Statistics,
         *,
         hang_seconds: float = 0,
+        here_seconds: float = 0,
         on_change: Callable[[], None] = lambda: None,
     ) -> None:
         self.statistics = statistics
@@ -57,9 +61,12 @@ class Batcher:
         self._policy = policy
         self._queue = queue
         self._hang_ns = int(hang_seconds * 1e9)
+        self._here_ns = int(here_seconds * 1e9)
+        self._least: dict[int, int] = {}  # nanoseconds of the quickest batch of so many rows
         self._on_change = on_change
         self._changed = threading.Condition()
         self._closing = False
+        self._called: asyncio.AbstractEventLoop | None = None
         self._instances = [_Instance(self, runner, index) for index, runner in enumerate(runners)]
         for instance in self._instances:
             instance.thread.start()
@@ -124,7 +131,7 @@ class Batcher:
                         )
                 displaced = self._queue.put(job)
                 job.future.add_done_callback(self._count_cancelled)
-                self._changed.notify()
+            self._wake()
             for one in displaced:
                 self._fail(one, UnavailableError("The queue is full; another client's turn came."))
         except ClosedError:
@@ -167,6 +174,55 @@ class Batcher:
                 instance.abandon(f"The network has not answered for {self._hang_ns / 1e9:g} s.")
                 self._lost()
 
+    def _wake(self) -> None:
+        """See to what was queued.
+
+        A thread that an event loop wakes can do nothing before the loop lets go of the interpreter.
+        So the loop does it last, once for all requests that have come together.
+        """
+        loop = asyncio._get_running_loop()
+        if loop is None:
+            with self._changed:
+                self._changed.notify()
+        elif loop is not self._called:
+            self._called = loop
+            loop.call_soon(self._run_here_or_notify)
+
+    def _run_here_or_notify(self) -> None:
+        """Run a batch on the event loop's thread if that takes less than waking another."""
+        self._called = None
+        with self._changed:
+            instance = next((one for one in self._instances if not one.taken and one.alive), None)
+            if instance is None:
+                return  # whoever has one looks at the queue again
+            rows = self._quick_rows(instance)
+            batch, late = self._queue.take(rows, time.monotonic_ns()) if rows else ([], [])
+            instance.taken = bool(batch)
+            if not rows:
+                self._changed.notify(max(1, self._queue.requests))
+        self._fail_late(late)
+        if batch:
+            instance.run(batch)
+            with self._changed:
+                instance.taken = False
+                if self._closing:
+                    self._changed.notify_all()
+        if rows and self._queue:
+            self._wake()
+
+    def _quick_rows(self, instance: _Instance) -> int:
+        """Rows that may run now and never took long where nothing disturbed them; else 0."""
+        front = self._queue.front(instance.max_rows)
+        if front is None:
+            return 0
+        decision = self._policy.decide(front, time.monotonic_ns(), self.latency)
+        quick = self._least.get(min(front.rows, decision.rows), self._here_ns) < self._here_ns
+        return decision.rows if quick and decision.wait <= 0 else 0
+
+    def _fail_late(self, late: list[Job]) -> None:
+        for job in late:
+            self._fail(job, UnavailableError("Request timeout expired in the queue."))
+
     def _count_cancelled(self, future: Future[Outcome]) -> None:
         if future.cancelled():
             self.statistics.record_failure("CANCELED")
@@ -190,9 +246,11 @@ class Batcher:
         """Wait for a batch; empty when closing and nothing is left, or the instance is given up."""
         while True:
             with self._changed:
+                while instance.taken:
+                    self._changed.wait()
                 batch, late = self._form(instance)
-            for job in late:
-                self._fail(job, UnavailableError("Request timeout expired in the queue."))
+                instance.taken = bool(batch)
+            self._fail_late(late)
             if batch or not instance.alive or (self._closing and not self._queue):
                 return batch
 
@@ -218,6 +276,8 @@ class _Instance:
         self.batcher = batcher
         self.runner = runner
         self.alive = True
+        self.taken = False
+        """Whether a thread, its own or an event loop's, has a batch for it."""
         self.batch: list[Job] = []
         self.busy_since: int | None = None
         self.max_rows: int = getattr(batcher._policy, "max_rows", 1)
@@ -234,11 +294,13 @@ class _Instance:
 
     def _work(self) -> None:
         while self.alive and (batch := self.batcher._next_batch(self)):
-            self._run(batch)
+            self.run(batch)
+            self.taken = False
         if self.alive:
             self.runner.close()
 
-    def _run(self, batch: list[Job]) -> None:
+    def run(self, batch: list[Job]) -> None:
+        """Run a batch and give each request its answer; the instance must be taken."""
         self.batch = batch
         started = self.busy_since = time.monotonic_ns()
         try:
@@ -265,6 +327,8 @@ class _Instance:
         rows = sum(job.rows for job in batch)
         done = time.monotonic_ns()
         self.batcher.latency.add(rows, done - started)
+        least = self.batcher._least
+        least[rows] = min(done - started, least.get(rows, done - started))
         timings = [
             Timing(
                 started - job.arrived, joined - started, ran - joined, done - ran, rows, job.arrived
@@ -290,6 +354,7 @@ class _Instance:
         if not batch:
             return
         try:
+            self.batcher._least.clear()
             self.runner.close()
             self.runner = self.batcher._make_runner()
         except Exception:  # it is gone for good, whatever the reason

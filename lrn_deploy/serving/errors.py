@@ -57,10 +57,22 @@ class TooLargeError(RequestError):
     status = 413
 
 
+class ExpectationError(RequestError):
+    """The client expects what this server does not do."""
+
+    status = 417
+
+
 class TooManyError(RequestError):
     """The client sends more requests than it may."""
 
     status = 429
+
+
+class HeadTooLargeError(RequestError):
+    """The head of the request is over the limit."""
+
+    status = 431
 
 
 class UnsupportedError(RequestError):

@@ -25,7 +25,7 @@ from lrn_deploy.serving.errors import (
     UnavailableError,
     UnsupportedError,
 )
-from lrn_deploy.serving.http_front import check_port
+from lrn_deploy.serving.listener import check_port
 from lrn_deploy.serving.message import Request
 from lrn_deploy.serving.protocol import check_control
 from lrn_deploy.serving.trace import RESPONSE_HEADER

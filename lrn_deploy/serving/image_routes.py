@@ -76,7 +76,9 @@ class ImageRoutes:
         """
         started = time.monotonic_ns()
         files = images.files(
-            request.headers.get("content-type", ""), request.body, self.app.settings.max_images
+            request.headers.get("content-type", ""),
+            bytes(request.body),
+            self.app.settings.max_images,
         )
         loop = asyncio.get_running_loop()
         prepared = await asyncio.gather(

@@ -24,7 +24,7 @@ _OTHERS = bytes(byte for byte in range(256) if byte not in _BRACKETS)
 _STEPS = bytes.maketrans(_BRACKETS, b"\x01\x01\xff\xff")  # as int8: up, up, down, down
 
 
-def check_json_limits(text: bytes) -> None:
+def check_json_limits(text: bytes | bytearray) -> None:
     """Refuse a text that is nested too deeply or has too many arrays and objects.
 
     Raises:

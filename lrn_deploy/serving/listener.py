@@ -9,10 +9,11 @@ knocks at the deaf socket tries again after a second, finds it closed, and is re
 from __future__ import annotations
 
 import ctypes
-import os
 import socket
 import struct
 from contextlib import suppress
+
+from lrn_deploy.errors import BadInputError
 
 _SO_ATTACH_FILTER = 26  # Linux, asm-generic/socket.h
 _NO_OPENING_PACKETS = b"".join(
@@ -27,23 +28,60 @@ _NO_OPENING_PACKETS = b"".join(
 """A classic BPF program (Linux, networking/filter.rst), four instructions."""
 
 
-def deafen(descriptor: int) -> None:
+def bind(host: str, port: int) -> socket.socket:
+    """A socket on an address, not listening yet.
+
+    Args:
+        host: Address or name.
+        port: The port; 0 for any that is free.
+
+    Raises:
+        BadInputError: If it cannot be bound.
+    """
+    try:
+        found = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE)
+        family, kind, protocol, _, address = found[0]
+        bound = socket.socket(family, kind, protocol)
+    except (OSError, OverflowError) as error:
+        raise _unusable(host, port, error) from error
+    try:
+        bound.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        bound.bind(address)
+    except (OSError, OverflowError) as error:
+        bound.close()
+        raise _unusable(host, port, error) from error
+    return bound
+
+
+def check_port(host: str, port: int) -> int:
+    """Make sure that a port is free, or find a free one.
+
+    Args:
+        host: Address or name.
+        port: The port; 0 for any.
+
+    Raises:
+        BadInputError: If it cannot be bound.
+    """
+    with bind(host, port) as probe:
+        return int(probe.getsockname()[1])
+
+
+def deafen(listening: socket.socket) -> None:
     """Let no further connection be opened on a listening socket; does nothing but on Linux."""
     program = ctypes.create_string_buffer(_NO_OPENING_PACKETS)
     count = len(_NO_OPENING_PACKETS) // 8
-    with _borrowed(descriptor) as listener, suppress(OSError):
-        listener.setsockopt(
+    with suppress(OSError):
+        listening.setsockopt(
             socket.SOL_SOCKET,
             _SO_ATTACH_FILTER,
             struct.pack("HP", count, ctypes.addressof(program)),
         )
 
 
-def shut(descriptor: int) -> None:
-    """Refuse new connections, without closing the descriptor, which another still waits on."""
-    with _borrowed(descriptor) as listener, suppress(OSError):
-        listener.shutdown(socket.SHUT_RD)
-
-
-def _borrowed(descriptor: int) -> socket.socket:
-    return socket.socket(fileno=os.dup(descriptor))
+def _unusable(host: str, port: int, error: Exception) -> BadInputError:
+    reason = getattr(error, "strerror", None) or str(error)
+    return BadInputError(
+        f"Cannot listen on {host}:{port}: {reason}.",
+        "Stop what listens there, or choose another address or port.",
+    )

@@ -20,7 +20,7 @@ BINARY = "application/octet-stream"
 _WORTH_COMPRESSING = 1024
 
 
-@dataclass(frozen=True)
+@dataclass(slots=True)
 class Request:
     """A request.
 
@@ -41,7 +41,7 @@ class Request:
     path: str
     headers: Mapping[str, str] = field(default_factory=dict)
     query: Mapping[str, str] = field(default_factory=dict)
-    body: bytes = b""
+    body: bytes | bytearray = b""
     id: str = ""
     client: str = ""
     caller: str = ""
@@ -81,7 +81,7 @@ def error_response(error: RequestError, request_id: str = "") -> Response:
     return replace(response, headers=(*response.headers, ("retry-after", str(error.retry_after))))
 
 
-def parse_json(text: bytes) -> dict[str, Any]:
+def parse_json(text: bytes | bytearray) -> dict[str, Any]:
     """A JSON object.
 
     Raises:
@@ -91,9 +91,7 @@ def parse_json(text: bytes) -> dict[str, Any]:
     """
     check_json_limits(text)
     try:
-        value = json.loads(
-            str(text, "utf-8"), parse_constant=_refuse_constant, object_pairs_hook=_without_twins
-        )
+        value = _DECODER.decode(str(text, "utf-8"))
     except UnicodeDecodeError as error:
         raise InvalidRequestError(f"The JSON is not UTF-8: {error.reason}.") from error
     except ValueError as error:
@@ -103,7 +101,7 @@ def parse_json(text: bytes) -> dict[str, Any]:
     return value
 
 
-def decompress(body: bytes, encoding: str, limit: int) -> bytes:
+def decompress(body: bytes | bytearray, encoding: str, limit: int) -> bytes | bytearray:
     """Undo a Content-Encoding.
 
     Args:
@@ -164,3 +162,6 @@ def _without_twins(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
 def _json_name(value: Any) -> str:
     names = {list: "an array", str: "a string", bool: "a boolean", type(None): "null"}
     return names.get(type(value), "a number")
+
+
+_DECODER = json.JSONDecoder(parse_constant=_refuse_constant, object_pairs_hook=_without_twins)

@@ -7,10 +7,10 @@ from collections.abc import Iterable
 from typing import TYPE_CHECKING
 
 from lrn_deploy.serving import describe, wire
+from lrn_deploy.serving.arrivals import outcome_of
 from lrn_deploy.serving.describe import VERSION
 from lrn_deploy.serving.errors import InvalidRequestError, UnsupportedError
 from lrn_deploy.serving.fields import field, whole
-from lrn_deploy.serving.jobs import Outcome
 from lrn_deploy.serving.message import Request, Response, decompress, json_response, parse_json
 from lrn_deploy.serving.model import ServedModel
 from lrn_deploy.serving.routes import Match, Route
@@ -60,7 +60,7 @@ class ProtocolRoutes:
         message = wire.decode(body, headers.get(wire.HEADER_LENGTH), model.inputs, self.app.memory)
         call = message.call.sent_by(request.caller)
         model, future = self.repository.submit(name, version, call)
-        outcome: Outcome = await asyncio.wrap_future(future)
+        outcome = await outcome_of(future)
         request.timings.append(outcome.timing)
         return wire.encode(message, model, outcome.outputs, self.app.memory)
 

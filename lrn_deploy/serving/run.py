@@ -126,11 +126,11 @@ async def _run(
     for number in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(number, stop.set)
     listening = [front for front in (fronts.http, fronts.metrics) if front]
-    serving = [asyncio.ensure_future(front.serve()) for front in listening]
     if fronts.grpc:
         fronts.grpc.start()
     watch = asyncio.ensure_future(_watch(app))
-    await asyncio.gather(*(front.ready() for front in listening))
+    for front in listening:
+        await front.start()
     names = [model.name for model in app.repository.models()]
     say(
         f"Ready: http://{settings.host}:{fronts.http.port}"
@@ -145,7 +145,6 @@ async def _run(
         await loop.run_in_executor(None, fronts.grpc.stop, _FLUSH_SECONDS)
     for front in listening:
         front.stop()
-    await asyncio.wait(serving, timeout=_FLUSH_SECONDS)  # idle connections would keep it longer
     watch.cancel()
     finished &= await loop.run_in_executor(None, app.repository.close, 1.0)
     say("Stopped." if finished else "Stopped; some requests did not finish in time.")

@@ -33,10 +33,11 @@ from lrn_deploy.serving.shared_memory import OFF, SharedMemory, place_of
 Array = NDArray[Any]
 HEADER_LENGTH = "inference-header-content-length"
 _MAX_ELEMENTS = 2**40
+_ENCODER = json.JSONEncoder(allow_nan=False)
 
 
 def decode(
-    body: bytes,
+    body: bytes | bytearray,
     header_length: str | None,
     inputs: tuple[TensorSpec, ...],
     memory: SharedMemory = OFF,
@@ -113,7 +114,7 @@ def encode(
     content: dict[str, Any] = {"id": message.id} if message.id else {}
     content |= {"model_name": model.name, "model_version": VERSION, "outputs": described}
     try:
-        head = json.dumps(content, allow_nan=False).encode()
+        head = _ENCODER.encode(content).encode()
     except ValueError as error:
         raise InferenceError(
             "The answer has NaN or infinity, which JSON does not know; ask for binary outputs."
@@ -148,7 +149,9 @@ def _encode_output(
     return entry | {"data": array.ravel().tolist()}, None
 
 
-def _input(tensor: Any, body: bytes, position: int, memory: SharedMemory) -> tuple[str, Array, int]:
+def _input(
+    tensor: Any, body: bytes | bytearray, position: int, memory: SharedMemory
+) -> tuple[str, Array, int]:
     """One input's name and array, and where the next binary tensor starts."""
     if not isinstance(tensor, dict):
         raise InvalidRequestError("Each of 'inputs' must be a JSON object.")
@@ -228,7 +231,7 @@ def _numbers_only(data: list[Any]) -> bool:
     return kinds == {list} and all(map(_numbers_only, data))
 
 
-def _raw(body: bytes, inputs: tuple[TensorSpec, ...]) -> Array:
+def _raw(body: bytes | bytearray, inputs: tuple[TensorSpec, ...]) -> Array:
     """The tensor of a raw request: one input, a batch of one, at most one further free axis."""
     spec = inputs[0]
     shape = [

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import asyncio
 import threading
 import time
+from collections import Counter
 from collections.abc import Callable, Iterator, Mapping
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import contextmanager
@@ -13,6 +15,7 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
+from lrn_deploy.serving.arrivals import outcome_of
 from lrn_deploy.serving.batcher import Batcher
 from lrn_deploy.serving.errors import (
     AbandonedError,
@@ -335,3 +338,86 @@ def test_a_network_that_loses_rows_fails_the_batch() -> None:
         pytest.raises(InferenceError, match=r"shape \[1, 2\] for a batch of 2 rows"),
     ):
         submit(one, 1, 2).result(5)
+
+
+def threads_of_batches(milliseconds: float, *, fail_at: int = -1) -> tuple[Counter[str], int]:
+    """Which threads run batches for an event loop, and how many answers were right."""
+    threads: Counter[str] = Counter()
+
+    def act(_rows: int) -> None:
+        threads[threading.current_thread().name] += 1
+        if threads.total() == fail_at:
+            raise RuntimeError("broken")
+        time.sleep(milliseconds / 1e3)
+
+    async def ask(one: Batcher) -> int:
+        right = 0
+        for step in range(60):
+            jobs = [job(step * 4 + index) for index in range(1 + step % 3)]
+            for request in jobs:
+                one.submit(request)
+            for request in jobs:
+                try:
+                    outcome = await outcome_of(request.future)
+                except InferenceError:
+                    continue
+                right += outcome.outputs["first"].tolist() == request.inputs["x"][:, 0].tolist()
+        return right
+
+    with batcher(Network(act), make=lambda: Network(act), here_seconds=0.002) as one:
+        return threads, asyncio.run(ask(one))
+
+
+def test_what_runs_quicker_than_a_thread_wakes_runs_on_the_event_loops_thread() -> None:
+    threads, right = threads_of_batches(0)
+    assert right == 120
+    assert threads.keys() == {"MainThread", "batcher-0"}  # first it must be seen to be quick
+    assert threads["MainThread"] > threads["batcher-0"]
+
+
+def test_what_takes_longer_never_holds_the_event_loop_up() -> None:
+    threads, right = threads_of_batches(3)
+    assert right == 120
+    assert threads.keys() == {"batcher-0"}
+
+
+def test_a_failure_on_the_event_loops_thread_hits_one_batch() -> None:
+    threads, right = threads_of_batches(0, fail_at=40)
+    assert 117 <= right < 120
+    assert threads["MainThread"] > 20
+
+
+def test_threads_and_an_event_loop_share_a_batcher() -> None:
+    async def ask(one: Batcher, start: int) -> bool:
+        good = True
+        for tag in range(start, start + 1500):
+            request = job(tag)
+            one.submit(request)
+            good &= (await outcome_of(request.future)).outputs["first"].tolist() == [tag]
+        return good
+
+    def caller(one: Batcher, start: int) -> bool:
+        return all(
+            submit(one, tag).result(10).outputs["first"].tolist() == [tag]
+            for tag in range(start, start + 1500)
+        )
+
+    with (
+        batcher(Network(), Network(), here_seconds=0.002) as one,
+        ThreadPoolExecutor(3) as pool,
+    ):
+        others = [pool.submit(caller, one, 10_000 * (1 + index)) for index in range(3)]
+        assert asyncio.run(ask(one, 0))
+        assert all(other.result(30) for other in others)
+
+
+def test_a_wait_that_is_cancelled_takes_the_job_out_of_the_queue() -> None:
+    async def leave(one: Batcher) -> Job:
+        request = job(1)
+        one.submit(request)
+        with pytest.raises(TimeoutError):
+            await asyncio.wait_for(outcome_of(request.future), 0.02)
+        return request
+
+    with batcher(Network(), policy=Fixed(8, delay_ns=10**9)) as one:
+        assert asyncio.run(leave(one)).future.cancelled()
