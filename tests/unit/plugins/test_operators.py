@@ -133,7 +133,7 @@ def test_few_lanes_get_more_programs() -> None:
         16,
     ]
     last = dataclasses.replace(plane, channels_last=True)
-    assert [launch.default_tile(fusion, last, n).lanes for n in (1, 128)] == [256, 256]
+    assert [launch.default_tile(fusion, last, n).lanes for n in (1, 128)] == [512, 512]
     tiny = Plane(8, 1, 4, channels_last=True)
     assert launch.default_tile(fusion, tiny, 1).lanes == 128
 
