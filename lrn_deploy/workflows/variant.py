@@ -11,7 +11,7 @@ import onnx_ir as ir
 from lrn_deploy.backends.onnxruntime import OnnxRuntimeBackend
 from lrn_deploy.backends.protocol import Array
 from lrn_deploy.bundle import ArtifactData
-from lrn_deploy.errors import MissingError
+from lrn_deploy.errors import BadInputError, MissingError
 from lrn_deploy.passes.calibration import Evaluate
 from lrn_deploy.passes.fold_preprocessing import fold_preprocessing
 from lrn_deploy.passes.half_precision import half_precision
@@ -115,6 +115,12 @@ def _quantized(
     if recipe.bits is not None:
         done = quantize_weights(model, evaluate, bits=recipe.bits, block=_BLOCKS[recipe.bits])
         left = {item.node: item.reason for item in done if item.reason}
+        if len(left) == len(done):
+            raise BadInputError(
+                f"No fully connected layer is fit for {recipe.precision}: "
+                f"{next(iter(left.values()), 'the network has none')}.",
+                "Choose another --precision.",
+            )
         if left:
             told["weights_left_alone"] = left
     if not recipe.int8:

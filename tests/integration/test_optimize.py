@@ -278,3 +278,10 @@ def test_errors_on_alexnet(alexnet: Bundle, precision: str) -> None:
     metrics = compare(outputs(bundle, f"trt-{precision}", x), outputs(bundle, "model", x))
     assert Budgets().budget(precision, "ordinary").holds(metrics)
     assert parsed_lrn_layers(bundle.load(f"trt-{precision}").data) == 2
+
+
+def test_weights_that_no_layer_is_large_enough_for_are_refused(digits: Bundle) -> None:
+    before = digits.manifest
+    with pytest.raises(BadInputError, match="No fully connected layer is fit for w8: .+"):
+        optimize(digits, target="cpu", precision="w8")
+    assert Bundle.open(digits.path).manifest == before
