@@ -282,6 +282,6 @@ def test_errors_on_alexnet(alexnet: Bundle, precision: str) -> None:
 
 def test_weights_that_no_layer_is_large_enough_for_are_refused(digits: Bundle) -> None:
     before = digits.manifest
-    with pytest.raises(BadInputError, match="No fully connected layer is fit for w8: .+"):
+    with pytest.raises(BadInputError, match=r"No fully connected layer is fit for w8: .+"):
         optimize(digits, target="cpu", precision="w8")
     assert Bundle.open(digits.path).manifest == before
