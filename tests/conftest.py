@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import os
+import signal
 
 from hypothesis import settings
 
@@ -8,3 +9,6 @@ from hypothesis import settings
 # integration every run tries the same examples, elsewhere each run tries new ones.
 settings.register_profile("lrn-deploy", deadline=None, derandomize=bool(os.environ.get("CI")))
 settings.load_profile("lrn-deploy")
+
+# A shell starts what it runs in the background with Ctrl-C ignored, and so would all our children.
+signal.signal(signal.SIGINT, signal.default_int_handler)

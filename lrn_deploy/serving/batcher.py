@@ -249,7 +249,8 @@ class Batcher:
                 while instance.taken:
                     self._changed.wait()
                 batch, late = self._form(instance)
-                instance.taken = bool(batch)
+                if batch:  # else an event loop may have taken it while this thread waited
+                    instance.taken = True
             self._fail_late(late)
             if batch or not instance.alive or (self._closing and not self._queue):
                 return batch

@@ -421,3 +421,31 @@ def test_a_wait_that_is_cancelled_takes_the_job_out_of_the_queue() -> None:
 
     with batcher(Network(), policy=Fixed(8, delay_ns=10**9)) as one:
         assert asyncio.run(leave(one)).future.cancelled()
+
+
+def test_a_network_that_an_event_loop_runs_is_run_by_nobody_else_meanwhile() -> None:
+    """Its own thread, woken by another request just then, once took it, too, and jobs got lost."""
+    inside: list[str] = []
+    together: list[int] = []
+    others: list[Any] = []
+
+    def act(_rows: int) -> None:
+        together.append(len(inside))
+        inside.append(threading.current_thread().name)
+        if threading.current_thread() is threading.main_thread() and not others:
+            others.append(pool.submit(lambda: submit(one, 7).result(10)))
+            time.sleep(0.1)  # its own thread is woken
+        inside.pop()
+
+    async def ask() -> None:
+        request = job(1)
+        one.submit(request)
+        await asyncio.wait_for(outcome_of(request.future), 10)
+        await asyncio.wait_for(asyncio.wrap_future(others[0]), 10)
+
+    with ThreadPoolExecutor(1) as pool, batcher(Network(act), here_seconds=1.0) as one:
+        submit(one, 3).result(10)  # now it is known to be quick
+        time.sleep(0.05)  # its own thread waits
+        asyncio.run(ask())
+    assert together == [0, 0, 0]
+    assert others[0].result().outputs["first"].tolist() == [7]
