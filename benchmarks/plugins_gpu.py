@@ -97,7 +97,7 @@ def tensors(shape: tuple[int, ...], dtype: torch.dtype) -> list[Tensor]:
 
 def captured(step: Step, inputs: list[Tensor]) -> Callable[[], None]:
     """``CALLS`` calls in one CUDA graph."""
-    stream = torch.cuda.Stream()  # type: ignore[no-untyped-call]
+    stream = torch.cuda.Stream()  # type: ignore[no-untyped-call] # torch's
     with torch.cuda.stream(stream):
         for x in inputs[:3]:
             step(x)
@@ -123,8 +123,8 @@ def enqueued(step: Step, inputs: list[Tensor]) -> Callable[[], None]:
 
 def device_seconds(run: Callable[[], None]) -> float:
     """Seconds of one call between two events."""
-    start: Any = torch.cuda.Event(enable_timing=True)  # type: ignore[no-untyped-call]
-    end: Any = torch.cuda.Event(enable_timing=True)  # type: ignore[no-untyped-call]
+    start: Any = torch.cuda.Event(enable_timing=True)  # type: ignore[no-untyped-call] # torch's
+    end: Any = torch.cuda.Event(enable_timing=True)  # type: ignore[no-untyped-call] # torch's
     start.record()
     run()
     end.record()

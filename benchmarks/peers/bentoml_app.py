@@ -24,7 +24,7 @@ class Network:
         self.spec = self.session.get_inputs()[0]
         self.dtype = {"tensor(uint8)": np.uint8, "tensor(float)": np.float32}[self.spec.type]
 
-    @bentoml.api(  # type: ignore[untyped-decorator]
+    @bentoml.api(  # type: ignore[untyped-decorator] # bentoml is not installed here
         batchable=True, max_batch_size=int(os.environ["PEER_MAX_BATCH"]), max_latency_ms=60_000
     )
     def predict(self, files: list[Path]) -> np.ndarray:

@@ -9,10 +9,10 @@ from typing import Any
 import litserve  # type: ignore[import-not-found] # in its own environment
 import numpy as np
 import onnxruntime
-from fastapi import Request, Response  # type: ignore[import-not-found]
+from fastapi import Request, Response  # type: ignore[import-not-found] # likewise
 
 
-class Network(litserve.LitAPI):  # type: ignore[misc]
+class Network(litserve.LitAPI):  # type: ignore[misc] # likewise
     """Decodes, batches, runs, and gives each caller its own row."""
 
     def setup(self, device: str) -> None:  # noqa: ARG002 - LitServe's signature

@@ -37,11 +37,6 @@ def artifact_backends(
     )
 
 
-def profile_backends(devices: Sequence[str] = DEVICES, *, threads: int = 0) -> tuple[Backend, ...]:
-    """:func:`artifact_backends`, under its former name."""
-    return artifact_backends(devices, threads=threads)
-
-
 def runs(backend: Backend, artifact: Artifact | ArtifactData) -> bool:
     """Whether a backend is one to run an artifact on: it takes its format, and its target.
 

@@ -63,7 +63,7 @@ def measure_first_run(
 
 def run_task(task: dict[str, Any]) -> FirstRun:
     """What the child does: load, run a batch of 1, run the largest batch, and tell the cost."""
-    from lrn_deploy.backends.registry import profile_backends
+    from lrn_deploy.backends.registry import artifact_backends
     from lrn_deploy.parity.samples import random_set
     from lrn_deploy.workflows.comparison import fitting_batches
 
@@ -71,7 +71,7 @@ def run_task(task: dict[str, Any]) -> FirstRun:
     name = task["artifact"]
     backend = next(
         item
-        for item in profile_backends([task["device"]], threads=task["threads"])
+        for item in artifact_backends([task["device"]], threads=task["threads"])
         if item.name == task["backend"]
     )
     try:

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from typing import Literal
 
 from lrn_deploy.backends.protocol import Array, Backend, Session
-from lrn_deploy.backends.registry import DEVICES, profile_backends, runs
+from lrn_deploy.backends.registry import DEVICES, artifact_backends, runs
 from lrn_deploy.bundle import Artifact, ArtifactData, Bundle
 from lrn_deploy.errors import LrnDeployError
 from lrn_deploy.latency import floor
@@ -106,7 +106,7 @@ def load_subjects(
         data = bundle.load(name)
         backends = [
             item
-            for item in profile_backends(devices, threads=options.threads)
+            for item in artifact_backends(devices, threads=options.threads)
             if runs(item, artifact)
         ]
         if not backends:
@@ -164,7 +164,7 @@ def _load(
 def matrix_products(options: ProfileOptions) -> dict[str, Callable[[], object]]:
     """What multiplies matrices on this machine's processor: numpy, and each backend that can."""
     products: dict[str, Callable[[], object]] = {"fp32:numpy": floor.numpy_product()}
-    for backend in profile_backends(["cpu"], threads=options.threads):
+    for backend in artifact_backends(["cpu"], threads=options.threads):
         if not backend.probe().available or "onnx" not in backend.formats:
             continue
         for kind in ("fp32", "int8"):
