@@ -8,7 +8,6 @@ enough of them says so and keeps all.
 from __future__ import annotations
 
 import tempfile
-import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from functools import partial
@@ -25,7 +24,7 @@ from lrn_deploy.backends.protocol import Array
 from lrn_deploy.errors import LrnDeployError
 from lrn_deploy.export import ExportRequest, export_bundle
 from lrn_deploy.latency.machine import MAX_FOREIGN_CORES, Usage, foreign_cores, usage
-from lrn_deploy.latency.sampling import LONG_RUN, Effort, Samples, interleave
+from lrn_deploy.latency.sampling import Effort, Samples, interleave
 from lrn_deploy.latency.statistics import MIN_ROUNDS, summarize
 from lrn_deploy.network import load_network
 from lrn_deploy.parity.metrics import Metrics, compare
@@ -36,7 +35,6 @@ ERROR_BATCH = 8
 """Rows that the images are run in to measure errors."""
 BURST_S = 0.5
 """Seconds over which the share of other programs is told; the kernel counts in hundredths."""
-REST_S = 0.003
 CHOOSING = 3
 """Quiet rounds by which our choice is made; they do not count in the verdicts."""
 DECIMALS = 8
@@ -97,31 +95,6 @@ class Watch:
     def quiet(self) -> list[int]:
         """The rounds in which others were quiet."""
         return [at for at, busy in enumerate(self.foreign) if busy <= MAX_FOREIGN_CORES]
-
-
-class Rests:
-    """Pauses before another candidate's turn, until the threads of the one before stop spinning.
-
-    The first run of a turn is not timed, so the pause is not either; runs so long that all of them
-    are timed do without.
-    """
-
-    def __init__(self) -> None:
-        self.last = ""
-        self.took: dict[str, float] = {}
-
-    def before(self, name: str, run: Callable[[], object]) -> Callable[[], None]:
-        """``run`` with a pause at the beginning of its turn."""
-
-        def turn() -> None:
-            if self.last != name and self.took.get(name, 0.0) < LONG_RUN / 2:
-                time.sleep(REST_S)
-            self.last = name
-            started = time.perf_counter()
-            run()
-            self.took[name] = time.perf_counter() - started
-
-        return turn
 
 
 @dataclass(frozen=True)
@@ -223,9 +196,8 @@ def _batch(
 ) -> dict[str, Any]:
     """Time all candidates in turns, choose ours in each class, and judge."""
     x = inputs[np.arange(batch) % len(inputs)]
-    rests = Rests()
     turns = {
-        item.candidate.name: rests.before(item.candidate.name, partial(item.candidate.run, x))
+        item.candidate.name: partial(item.candidate.run, x)
         for item in subjects
         if item.candidate.run
     }

@@ -5,9 +5,11 @@ the same twice. Here every candidate runs in every round, in an order drawn anew
 that whatever slows the machine down for a while slows all of them, and none always runs behind the
 same neighbour.
 
-A turn is one run that is not timed, then some that are: the first run behind another network finds
-that one's data in the caches and its threads still spinning. Networks that take longer than
-:data:`LONG_RUN` read their weights from memory each time and do without it.
+A turn begins with a rest, as runtimes let their threads spin for a while after a run, and those of
+one runtime take the cores from another's: AlexNet in OpenVINO, 3 ms alone, took 3 or 5 ms behind
+ONNX Runtime by chance. Then comes one run that is not timed, as it finds the other's data in the
+caches, then some that are. Networks that take longer than :data:`LONG_RUN` read their weights from
+memory each time and do without the untimed run.
 """
 
 from __future__ import annotations
@@ -22,6 +24,8 @@ import numpy as np
 
 LONG_RUN = 0.05
 """Seconds from which a run is so long that what its neighbour left behind no longer shows."""
+REST = 0.03
+"""Seconds of rest before another candidate's turn; ONNX Runtime's threads spin for about 20 ms."""
 TURN = 0.01
 """Seconds of timed runs that a turn aims at, so that a fast network gets more runs in it."""
 MAX_RUNS_PER_TURN = 10
@@ -183,6 +187,8 @@ def _rounds(
             return
         for at in rng.permutation(len(names)):
             name = names[at]
+            if len(names) > 1:
+                time.sleep(REST)
             try:
                 taken = _turn(candidates[name], *counts[name], clock)
             except expected as error:

@@ -7,18 +7,13 @@ import time
 from collections.abc import Callable, Sequence
 from datetime import UTC, datetime
 
-from pydantic import ValidationError
-
 from lrn_deploy.bundle import Bundle, Choice
 from lrn_deploy.environment import machine, versions
 from lrn_deploy.errors import MissingError
 from lrn_deploy.latency.machine import MAX_FOREIGN_CORES, conditions, foreign_cores, usage
-from lrn_deploy.parity.report import ParityReport
-from lrn_deploy.parity.samples import regime_of
 from lrn_deploy.tuning.decide import best_point, decide, explain, front
 from lrn_deploy.tuning.report import Candidate, TuneReport
 from lrn_deploy.workflows.evaluation import evaluation_inputs
-from lrn_deploy.workflows.options import ValidateOptions
 from lrn_deploy.workflows.profile_options import powers_up_to
 from lrn_deploy.workflows.tune_contenders import (
     Contender,
@@ -28,9 +23,8 @@ from lrn_deploy.workflows.tune_contenders import (
     screen,
 )
 from lrn_deploy.workflows.tune_options import TuneOptions
+from lrn_deploy.workflows.tune_validation import failures
 from lrn_deploy.workflows.tune_variants import make_variants, too_coarse
-from lrn_deploy.workflows.validate import REPORT as PARITY
-from lrn_deploy.workflows.validate import validate
 
 REPORT = "reports/tune.json"
 MODEL = "model"
@@ -144,38 +138,27 @@ class _Tune:
 
     def _validated(self, judged: Sequence[Contender]) -> list[Contender]:
         """Take out what ``validate`` fails; ordinary inputs are the demand's own matter."""
-        if not any(item.candidate.within for item in judged):
+        wanted = {
+            (item.candidate.artifact, item.candidate.backend)
+            for item in judged
+            if item.candidate.within
+        }
+        if not wanted:
             return list(judged)
         try:
-            report = validate(self.bundle, ValidateOptions(devices=self.options.devices), self.tell)
+            failed = failures(self.bundle, wanted, self.options.devices, self.tell)
         except MissingError as error:
             self.warnings.append(f"Nothing was validated: {error.message}")
             return list(judged)
-        failures: dict[tuple[str, str], str] = {}
-        for check in report.checks:
-            demanded = check.kind == "outputs" and regime_of(check.inputs) == "ordinary"
-            if check.verdict == "fail" and not (demanded and check.metrics is not None):
-                failures.setdefault((check.artifact, check.backend), check.name)
         self.bundle = Bundle.open(self.bundle.path)  # validate added its samples
         kept = []
         for item in judged:
-            name = failures.get((item.candidate.artifact, item.candidate.backend))
+            name = failed.get((item.candidate.artifact, item.candidate.backend))
             changes = {"within": False, "reason": f"validate fails: {name}"}
             out = name is not None and item.candidate.within
             candidate = item.candidate.model_copy(update=changes) if out else item.candidate
             kept.append(Contender(candidate, item.backend))
         return kept
-
-    def _checked(self) -> ParityReport | None:
-        """The report of an earlier ``validate`` of these very artifacts with these tools."""
-        try:
-            text = (self.bundle.path / PARITY).read_bytes()
-            report = ParityReport.model_validate_json(text)
-        except (OSError, ValidationError):
-            return None
-        now = {name: item.sha256 for name, item in self.bundle.manifest.artifacts.items()}
-        same = report.artifacts == now and report.versions == versions()
-        return report if same and self.options.devices is None else None
 
     def _split(self, judged: Sequence[Contender]) -> tuple[list[Contender], list[Contender]]:
         """Who is raced: the fastest, the canonical graph to compare with, and a few beyond."""

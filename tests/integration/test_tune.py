@@ -14,11 +14,16 @@ from lrn_deploy.cli import cli
 from lrn_deploy.errors import BadInputError
 from lrn_deploy.export import ExportRequest, export_bundle
 from lrn_deploy.latency.sampling import Effort
+from lrn_deploy.parity.budgets import Budgets
+from lrn_deploy.parity.report import ParityReport
 from lrn_deploy.tuning.report import TuneReport
 from lrn_deploy.workflows import tune_contenders
 from lrn_deploy.workflows.choice import pick
+from lrn_deploy.workflows.options import ValidateOptions
 from lrn_deploy.workflows.tune import REPORT, tune
 from lrn_deploy.workflows.tune_options import TuneOptions
+from lrn_deploy.workflows.validate import REPORT as PARITY
+from lrn_deploy.workflows.validate import validate
 
 QUICK = Effort(rounds=5, seconds=0.2)
 
@@ -108,6 +113,26 @@ def test_a_faulty_variant_is_not_chosen_however_loose_the_demand(digits: Bundle)
     assert wrong
     assert all(not item.within for item in wrong)
     assert all(item.artifact != "wrong" for item in Bundle.open(digits.path).manifest.choices)
+
+
+def test_what_was_validated_is_not_validated_again_unless_with_other_budgets(
+    digits: Bundle,
+) -> None:
+    def when() -> str:
+        report = ParityReport.model_validate_json((digits.path / PARITY).read_bytes())
+        return report.created + str(report.seconds)
+
+    wanted = options(max_batch=1)
+    tune(digits, wanted)
+    first = when()
+    tune(Bundle.open(digits.path), wanted)
+    assert when() == first
+
+    loose = ValidateOptions(budgets=Budgets(max_error=1.0), devices=("cpu",))
+    validate(Bundle.open(digits.path), loose)
+    looser = when()
+    tune(Bundle.open(digits.path), wanted)
+    assert when() != looser
 
 
 def test_a_demand_that_nothing_meets_exits_1_and_changes_no_choice(digits: Bundle) -> None:

@@ -5,7 +5,7 @@ from collections.abc import Callable
 
 import pytest
 
-from lrn_deploy.latency.sampling import Effort, interleave, warm_up
+from lrn_deploy.latency.sampling import MAX_RUNS_PER_TURN, Effort, interleave, warm_up
 
 
 class Bench:
@@ -114,3 +114,20 @@ def test_real_sleeps_of_ten_and_twelve_milliseconds_are_told_apart() -> None:
     run = interleave(candidates, Effort(rounds=15))
     interval = ratio_interval(run.samples["slow"].rounds, run.samples["fast"].rounds)
     assert interval.low > 1.05
+
+
+def test_a_turn_waits_until_the_threads_of_the_one_before_stop_spinning() -> None:
+    import time
+
+    spinning_until = 0.0
+    disturbed = []
+
+    def spins() -> None:
+        nonlocal spinning_until
+        spinning_until = time.perf_counter() + 0.02
+
+    def notices() -> None:
+        disturbed.append(time.perf_counter() < spinning_until)
+
+    interleave({"spins": spins, "notices": notices}, Effort(rounds=5))
+    assert not any(disturbed[-5 * (1 + MAX_RUNS_PER_TURN) :])
