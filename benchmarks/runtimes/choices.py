@@ -37,7 +37,7 @@ def tuned(
                 max_error=limits.get("max_error"),
                 min_agreement=limits.get("min_agreement"),
                 batch=batch,
-                max_batch=batch,
+                max_batch=1,  # beside batch; more would only take time
                 threads=(THREADS,),
                 effort=EFFORT,
             )
