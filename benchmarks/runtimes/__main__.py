@@ -13,7 +13,6 @@ import os
 import sys
 import time
 from collections.abc import Sequence
-from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -31,11 +30,10 @@ def main(words: Sequence[str] | None = None) -> int:
     parser = argparse.ArgumentParser(prog="python -m benchmarks.runtimes", description=__doc__)
     parser.add_argument("--quick", action="store_true", help="digits only, and few rounds")
     parser.add_argument("--output", type=Path, help="where to write it; not needed without --quick")
-    parser.add_argument("--tune", action="store_true", help="let tune choose ours")
     given = parser.parse_args(words)
     if given.quick and given.output is None:
         parser.error("--quick is no result to keep: add --output FILE.json")
-    result = compare_all(replace(QUICK if given.quick else FULL, tuned=given.tune))
+    result = compare_all(QUICK if given.quick else FULL)
     show(result)
     name = NAME if given.output is None else str(given.output.resolve().with_suffix(""))
     print(f"wrote {write_result(name, result).name}")

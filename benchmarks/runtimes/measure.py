@@ -19,7 +19,7 @@ import torch
 
 from benchmarks.runtimes.candidates import THREADS, Candidate, Run, ours, peers
 from benchmarks.runtimes.choices import Choices, tuned
-from benchmarks.runtimes.verdicts import CLASSES, Class, Measured, allowed, fastest, judge_class
+from benchmarks.runtimes.verdicts import CLASSES, Measured, judge_class
 from lrn_deploy.backends.protocol import Array
 from lrn_deploy.errors import LrnDeployError
 from lrn_deploy.export import ExportRequest, export_bundle
@@ -35,8 +35,6 @@ ERROR_BATCH = 8
 """Rows that the images are run in to measure errors."""
 BURST_S = 0.5
 """Seconds over which the share of other programs is told; the kernel counts in hundredths."""
-CHOOSING = 3
-"""Quiet rounds by which our choice is made; they do not count in the verdicts."""
 DECIMALS = 8
 """Decimals of seconds that are kept of each sample."""
 
@@ -51,14 +49,11 @@ class Plan:
         networks: Names of the zoo.
         efforts: How long to measure at each batch size.
         without: Names of peers to leave out.
-        tuned: Whether ``tune`` chooses, which takes about as long again as the measurement; else
-            the fastest within the error in the first rounds, which then do not count.
     """
 
     networks: tuple[str, ...]
     efforts: dict[int, Effort]
     without: frozenset[str] = frozenset()
-    tuned: bool = False
 
 
 FULL = Plan(
@@ -69,7 +64,7 @@ FULL = Plan(
         32: Effort(rounds=20, seconds=40.0, min_rounds=10),
     },
 )
-_SHORT = Effort(rounds=CHOOSING + MIN_ROUNDS, seconds=5.0, min_rounds=CHOOSING + MIN_ROUNDS)
+_SHORT = Effort(rounds=MIN_ROUNDS, seconds=5.0)
 QUICK = Plan(("digits",), {1: _SHORT, 8: _SHORT})
 
 
@@ -132,15 +127,13 @@ def measure(name: str, plan: Plan, tell: Tell) -> dict[str, Any]:
             row, subject = _check(candidate, images, truth)
             rows.append(row)
             subjects += [subject] if subject else []
-        choices = None
-        if plan.tuned:
-            choices = tuned(bundle, name, tuple(plan.efforts), tell)
-            raced = {*choices.values()}
-            subjects = [
-                item
-                for item in subjects
-                if item.candidate.side == "peer" or item.candidate.name in raced
-            ]
+        choices = tuned(bundle, name, tuple(plan.efforts), tell)
+        chosen = {*choices.values()}
+        subjects = [
+            item
+            for item in subjects
+            if item.candidate.side == "peer" or item.candidate.name in chosen
+        ]
         batches = []
         for batch, effort in plan.efforts.items():
             tell(f"{name}: batch {batch}, {len(subjects)} candidates in turns")
@@ -192,9 +185,9 @@ def _batch(
     inputs: Array,
     batch: int,
     effort: Effort,
-    choices: Choices | None,
+    choices: Choices,
 ) -> dict[str, Any]:
-    """Time all candidates in turns, choose ours in each class, and judge."""
+    """Time the peers and ours in turns, and judge."""
     x = inputs[np.arange(batch) % len(inputs)]
     turns = {
         item.candidate.name: partial(item.candidate.run, x)
@@ -207,46 +200,32 @@ def _batch(
         raise KeyboardInterrupt
     watch.close(max(len(samples.rounds) for samples in run.samples.values()))
     quiet = watch.quiet()
-    choosing = CHOOSING if choices is None else 0
-    enough = len(quiet) >= choosing + MIN_ROUNDS
+    enough = len(quiet) >= MIN_ROUNDS
     kept = quiet if enough else list(range(len(watch.foreign)))
     ran = [item for item in subjects if not run.samples[item.candidate.name].error]
 
-    def measured(rounds: Sequence[int]) -> list[Measured]:
-        return [
-            Measured(
-                item.candidate.name,
-                item.candidate.side,
-                item.candidate.runtime,
-                item.metrics.relative_l2,
-                item.metrics.top1_agreement or 0.0,
-                [run.samples[item.candidate.name].rounds[at] for at in rounds],
-            )
-            for item in ran
-        ]
-
-    first, rest = measured(kept[:choosing]), measured(kept[choosing:])
-    chosen = {
-        class_: _choice(first, name, class_) if choices is None else choices[class_, batch]
-        for class_ in CLASSES
-    }
+    measured = [
+        Measured(
+            item.candidate.name,
+            item.candidate.side,
+            item.candidate.runtime,
+            item.metrics.relative_l2,
+            item.metrics.top1_agreement or 0.0,
+            [run.samples[item.candidate.name].rounds[at] for at in kept],
+        )
+        for item in ran
+    ]
     return {
         "batch": batch,
         "quiet": enough,
         "foreign_cores": watch.foreign,
-        "choosing_rounds": kept[:choosing],
-        "judging_rounds": kept[choosing:],
-        "timings": [_timing(item, batch, run.samples[item.name]) for item in rest],
+        "judging_rounds": kept,
+        "timings": [_timing(item, batch, run.samples[item.name]) for item in measured],
         "failed": {key: item.error for key, item in run.samples.items() if item.error},
-        "chosen_by": "the first quiet rounds" if choices is None else "tune",
-        "classes": [judge_class(rest, chosen[class_], name, class_) for class_ in CLASSES],
+        "classes": [
+            judge_class(measured, choices[class_, batch], name, class_) for class_ in CLASSES
+        ],
     }
-
-
-def _choice(candidates: Sequence[Measured], network: str, class_: Class) -> str | None:
-    own = (item for item in candidates if item.side == "ours")
-    best = fastest(own, allowed(network, class_))
-    return best.name if best else None
 
 
 def _timing(measured: Measured, batch: int, samples: Samples) -> dict[str, Any]:

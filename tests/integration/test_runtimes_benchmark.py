@@ -10,7 +10,7 @@ import pytest
 import benchmarks.runtimes.__main__ as program
 from benchmarks.runtimes.candidates import COMPILED, EAGER, NNCF, NNCF_BF16, OPENVINO_BF16
 from benchmarks.runtimes.draw import redraw
-from benchmarks.runtimes.measure import CHOOSING, QUICK, Plan
+from benchmarks.runtimes.measure import QUICK, Plan
 from lrn_deploy.latency.sampling import Effort
 
 pytestmark = pytest.mark.slow
@@ -53,8 +53,7 @@ def test_every_sample_is_kept_and_medians_are_of_the_judged_rounds(
     (network,) = result["networks"]  # type: ignore[misc]
     (batch,) = network["batches"]
     assert len(batch["foreign_cores"]) == ROUNDS
-    assert len(batch["choosing_rounds"]) == CHOOSING
-    assert not {*batch["choosing_rounds"]} & {*batch["judging_rounds"]}
+    assert len(batch["judging_rounds"]) >= 5
     for timing in batch["timings"]:
         assert len(timing["samples_s"]) == ROUNDS
         judged = [s for at in batch["judging_rounds"] for s in timing["samples_s"][at]]
