@@ -16,6 +16,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 _START_SECONDS = 120
+_POLL_SECONDS = 0.02
 
 
 @dataclass(frozen=True)
@@ -107,7 +108,7 @@ def running(
                 if process.poll() is not None or time.monotonic() > until:
                     log.seek(0)
                     raise RuntimeError(f"{command[0]} did not start:\n{log.read()[-4000:]}")
-                time.sleep(0.1)
+                time.sleep(_POLL_SECONDS)
             yield Server(process.pid, *ports)
         finally:
             _end(process)

@@ -17,11 +17,13 @@ from benchmarks.peers.offline import offline
 from benchmarks.quiet import quiet
 from benchmarks.serve.bursts import Turn, all_started
 from benchmarks.serve.networks import network, nothing
+from benchmarks.serve.start import starts
 from lrn_deploy.bundle import Bundle
 
 CORES = len(os.sched_getaffinity(0))
 CONCURRENCIES = (1, 4, 16)
 MAX_BATCH = 16
+STARTS = 5
 OURS = CONTENDERS[0]
 Bursts = list[dict[str, Any]]
 
@@ -47,6 +49,7 @@ def main() -> None:
             what: _small(bundle, folder, rounds, seconds) for what, bundle in small.items()
         }
         large = network(folder, options.model)
+        result["start"] = starts(large, CORES, MAX_BATCH, STARTS * rounds)
         result["saturation"] = {
             "fp32": _saturation(large, folder, rounds, 8 * seconds),
             "int8": _saturation(
@@ -138,6 +141,11 @@ def _print(result: dict[str, Any]) -> None:
             f"lrn-server {np.median(share):.1%}, without the client's CPU {np.median(freed):.1%}; "
             f"memory {more / 2**20:+.0f} MiB"
         )
+    start = result["start"]
+    print(
+        f"\nready after {np.median(start['lrn-server_s']):.2f} s, "
+        f"{np.median(start['ratios']):.2f} times what hashing, loading and warming up take"
+    )
     half = result["half load"]
     print(f"\nhalf load, {half['offered_per_second']:.1f} per second: p50 and p99 in ms, most, MiB")
     for contender in CONTENDERS:

@@ -14,6 +14,9 @@ from lrn_deploy.tuning.report import Demand, Objective
 UNCHANGED = TABLE["fp32"]["ordinary"]
 """The error that is asked for where none is given: the numbers stay what they are in fp32."""
 
+SECONDS = 10.0
+"""How long the best candidates are measured at each batch size."""
+
 
 @dataclass(frozen=True)
 class TuneOptions:
@@ -47,7 +50,7 @@ class TuneOptions:
     devices: tuple[str, ...] | None = None
     images: Path | None = None
     calibration: Path | None = None
-    effort: Effort = field(default_factory=Effort)
+    effort: Effort = field(default_factory=lambda: Effort(rounds=60, seconds=SECONDS))
 
     def __post_init__(self) -> None:
         for name, value in (("error", self.max_error), ("latency", self.max_latency)):

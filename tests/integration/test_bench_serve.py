@@ -14,6 +14,7 @@ from benchmarks.peers.offline import offline
 from benchmarks.peers.processes import family
 from benchmarks.serve.bursts import all_started
 from benchmarks.serve.networks import nothing
+from benchmarks.serve.start import starts
 
 
 def test_servers_take_turns_and_are_measured(tmp_path: Path) -> None:
@@ -61,3 +62,10 @@ def test_nothing_gives_the_first_pixel_and_the_bare_session_runs_it(tmp_path: Pa
 
 def _state(process: Path) -> str:
     return (process / "stat").read_text().rpartition(") ")[2].split()[0]
+
+
+def test_starts_are_timed_beside_a_bare_session(tmp_path: Path) -> None:
+    told = starts(nothing(tmp_path, floats=False), threads=1, rows=4, rounds=1)
+    assert 0.05 < told["bare_s"][0] < told["lrn-server_s"][0] < 20
+    assert told["ratios"] == [told["lrn-server_s"][0] / told["bare_s"][0]]
+    assert not told["torch_was_loaded"]
