@@ -8,6 +8,7 @@ import hashlib
 import json
 import sys
 import time
+from pathlib import Path
 
 import numpy as np
 import onnxruntime
@@ -15,7 +16,7 @@ import onnxruntime
 
 def main(file: str, threads: int, rows: int) -> None:
     """Hash a graph, load it, run batch 1 and the largest, and then what is asked for."""
-    with open(file, "rb") as stream:
+    with Path(file).open("rb") as stream:
         hashlib.file_digest(stream, "sha256")
     options = onnxruntime.SessionOptions()
     options.intra_op_num_threads = threads

@@ -16,7 +16,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 _START_SECONDS = 120
-_POLL_SECONDS = 0.02
+_POLL_SECONDS = 0.01
 
 
 @dataclass(frozen=True)

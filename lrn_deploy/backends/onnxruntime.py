@@ -9,8 +9,6 @@ from tempfile import TemporaryDirectory
 from typing import Any
 
 import numpy as np
-import onnx
-from onnx import helper
 
 from lrn_deploy.backends.layer_times import LayerTrace, timed_runs
 from lrn_deploy.backends.onnxruntime_trace import kernel_times
@@ -200,7 +198,9 @@ def _provider_options(provider: str, index: int, gpu_memory: int | None = None) 
 
 def _provider_loads(provider: str, index: int) -> bool:
     """Whether the provider survives making a session, since its mere listing proves nothing."""
+    import onnx
     import onnxruntime
+    from onnx import helper
 
     value = helper.make_tensor_value_info("x", onnx.TensorProto.FLOAT, [1])
     other = helper.make_tensor_value_info("y", onnx.TensorProto.FLOAT, [1])

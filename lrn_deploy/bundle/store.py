@@ -7,10 +7,12 @@ import json
 import os
 import shutil
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import TypeVar
 
 from pydantic import ValidationError
 
@@ -24,6 +26,7 @@ from lrn_deploy.bundle.manifest import (
 from lrn_deploy.errors import BadInputError, CannotWriteError, DamagedError
 
 MANIFEST = "manifest.json"
+Made = TypeVar("Made")
 
 
 def sha256(data: bytes | memoryview) -> str:
@@ -152,6 +155,12 @@ class Bundle:
         Raises:
             DamagedError: If the file is missing, lies outside the bundle, or has other bytes.
         """
+        data = self._bytes(record)
+        self._check(record, data)
+        return data
+
+    def _bytes(self, record: FileRecord) -> bytes:
+        """The same, unchecked."""
         try:
             path = (self.path / record.file).resolve()
             inside = path.is_relative_to(self.path.resolve())
@@ -163,12 +172,14 @@ class Bundle:
                 "Do not use this bundle; export it again.",
             )
         try:
-            data = path.read_bytes()
+            return path.read_bytes()
         except OSError as error:
             raise DamagedError(
                 f"'{record.file}' of bundle '{self.path}' cannot be read: {error.strerror}.",
                 "Export or build it again.",
             ) from error
+
+    def _check(self, record: FileRecord, data: bytes) -> None:
         actual = sha256(data)
         if actual != record.sha256:
             raise DamagedError(
@@ -176,7 +187,6 @@ class Bundle:
                 f"{actual[:12]}…, the manifest says {record.sha256[:12]}….",
                 "Export or build it again; nothing was loaded.",
             )
-        return data
 
     def load(self, name: str) -> ArtifactData:
         """The verified bytes of the artifact called ``name`` and of its companions.
@@ -185,17 +195,44 @@ class Bundle:
             BadInputError: If there is no such artifact.
             DamagedError: If one of its files is not what the manifest says.
         """
+        return self.use(name, lambda data: data)
+
+    def use(self, name: str, make: Callable[[ArtifactData], Made]) -> Made:
+        """What ``make`` makes of an artifact, while the digests of its bytes are computed.
+
+        Those of an engine are computed before, since TensorRT trusts what it is given.
+
+        Raises:
+            BadInputError: If there is no such artifact.
+            DamagedError: If one of its files is not what the manifest says; whatever was made of
+                it, or failed because of it, is dropped.
+        """
         artifact = self.manifest.artifact(name)
-        return ArtifactData(
+        files = {record.file: self._bytes(record) for record in (artifact, *artifact.companions)}
+        data = ArtifactData(
             name=name,
             format=artifact.format,
-            data=self.read(artifact),
-            companions={record.file: self.read(record) for record in artifact.companions},
+            data=files[artifact.file],
+            companions={record.file: files[record.file] for record in artifact.companions},
             engine=artifact.engine,
             bundle=str(self.path),
             precision=artifact.precision,
             target=artifact.target,
         )
+
+        def check() -> None:
+            for record in (artifact, *artifact.companions):
+                self._check(record, files[record.file])
+
+        if artifact.engine is not None:
+            check()
+            return make(data)
+        with ThreadPoolExecutor(1) as pool:
+            checking = pool.submit(check)
+            try:
+                return make(data)
+            finally:
+                checking.result()  # damage is a better reason than what it led to
 
     def labels(self) -> tuple[str, ...] | None:
         """The class names in order, or None if the bundle has none."""

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable
-from typing import Any, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
 from pydantic import BaseModel
-from rich.console import Console
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
+
+if TYPE_CHECKING:
+    from rich.console import Console
+    from rich.progress import Progress
 
 Function = TypeVar("Function", bound=Callable[..., Any])
 
@@ -26,6 +28,8 @@ def people(as_json: bool) -> Console:
 
     Markup is off, so that brackets in names and shapes are printed as they are.
     """
+    from rich.console import Console
+
     return Console(stderr=as_json, highlight=False, markup=False, soft_wrap=True)
 
 
@@ -39,6 +43,9 @@ def emit(value: BaseModel | dict[str, Any] | list[Any]) -> None:
 
 def progress() -> Progress:
     """A progress bar on stderr that shows only when stderr is a terminal."""
+    from rich.console import Console
+    from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
+
     console = Console(stderr=True)
     return Progress(
         TextColumn("{task.description}"),

@@ -6,13 +6,14 @@ import json
 import tomllib
 from collections.abc import Callable
 from dataclasses import Field, fields
+from functools import partial
 from pathlib import Path
 from typing import Any, Literal, get_args, get_origin, get_type_hints
 
 import click
 
 from lrn_deploy import __version__
-from lrn_deploy.cli.output import emit, json_option, people
+from lrn_deploy.cli.output import emit, json_option
 from lrn_deploy.serving.settings import ModelSettings, ServerSettings
 
 Function = Callable[..., Any]
@@ -119,7 +120,7 @@ def command(
         raise click.UsageError("Missing argument 'BUNDLE...'.")
     from lrn_deploy.serving import supervise as parent
 
-    say = people(as_json=True).print
+    say = partial(click.echo, err=True)
     on_ready = emit if as_json else None
     if parent.frozen() if supervise is None else supervise:
         return parent.supervise(bundles, model, server, say=say, on_ready=on_ready)

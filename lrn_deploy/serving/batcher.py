@@ -203,6 +203,7 @@ class Batcher:
         self._fail_late(late)
         if batch:
             instance.run(batch)
+            instance.deliver()
             with self._changed:
                 instance.taken = False
                 if self._closing:
@@ -243,29 +244,43 @@ class Batcher:
         job.future.set_exception(error)
 
     def _next_batch(self, instance: _Instance) -> list[Job]:
-        """Wait for a batch; empty when closing and nothing is left, or the instance is given up."""
+        """Wait for a batch; empty when closing and nothing is left, or the instance is given up.
+
+        Answers of the batch before are delivered before waiting, else just before the next run.
+        """
         while True:
+            batch: list[Job] = []
+            late: list[Job] = []
             with self._changed:
-                while instance.taken:
+                if not instance.taken:
+                    batch, late = self._form(instance)
+                elif not instance.answers:
                     self._changed.wait()
-                batch, late = self._form(instance)
                 if batch:  # else an event loop may have taken it while this thread waited
                     instance.taken = True
             self._fail_late(late)
-            if batch or not instance.alive or (self._closing and not self._queue):
+            if batch:
                 return batch
+            instance.deliver()
+            if not instance.alive or (self._closing and not self._queue):
+                return []
 
     def _form(self, instance: _Instance) -> tuple[list[Job], list[Job]]:
-        """Wait once at most; returns the batch, if one can leave, and jobs that are too late."""
+        """Wait once at most, and not while answers are to be delivered.
+
+        Returns:
+            The batch, if one can leave, and jobs that are too late.
+        """
         now = time.monotonic_ns()
         front = self._queue.front(instance.max_rows)
         if front is None:
-            if not self._closing and instance.alive:
+            if not self._closing and instance.alive and not instance.answers:
                 self._changed.wait()
             return [], []
         decision = self._policy.decide(front, now, self.latency)
         if decision.wait > 0 and not self._closing:
-            self._changed.wait(decision.wait / 1e9)
+            if not instance.answers:
+                self._changed.wait(decision.wait / 1e9)
             return [], []
         return self._queue.take(decision.rows, now)
 
@@ -280,6 +295,8 @@ class _Instance:
         self.taken = False
         """Whether a thread, its own or an event loop's, has a batch for it."""
         self.batch: list[Job] = []
+        self.answers: list[tuple[Job, Outcome]] = []
+        """Of the batch before, not delivered yet."""
         self.busy_since: int | None = None
         self.max_rows: int = getattr(batcher._policy, "max_rows", 1)
         self._lock = threading.Lock()
@@ -297,11 +314,17 @@ class _Instance:
         while self.alive and (batch := self.batcher._next_batch(self)):
             self.run(batch)
             self.taken = False
+        self.deliver()
         if self.alive:
             self.runner.close()
 
     def run(self, batch: list[Job]) -> None:
-        """Run a batch and give each request its answer; the instance must be taken."""
+        """Run a batch; :meth:`deliver` then gives each request its answer.
+
+        The instance must be taken. Whoever gets an answer competes for the interpreter with this
+        thread. So the answers of one batch go out when the next has been put together: during its
+        run, this thread does not need the interpreter.
+        """
         self.batch = batch
         started = self.busy_since = time.monotonic_ns()
         try:
@@ -313,6 +336,8 @@ class _Instance:
                     return
                 feeds = join(self.batch)
             joined = time.monotonic_ns()
+            self.deliver()
+            began = time.monotonic_ns()
             outputs = self.runner.run(feeds)
             ran = time.monotonic_ns()
             parts = split(outputs, self.batch)
@@ -332,13 +357,21 @@ class _Instance:
         least[rows] = min(done - started, least.get(rows, done - started))
         timings = [
             Timing(
-                started - job.arrived, joined - started, ran - joined, done - ran, rows, job.arrived
+                started - job.arrived, joined - started, ran - began, done - ran, rows, job.arrived
             )
             for job in batch
         ]
         self.batcher.statistics.record_batch(timings, [done - job.arrived for job in batch])
-        for job, part, timing in zip(batch, parts, timings, strict=True):
-            job.future.set_result(Outcome(part, timing))
+        outcomes = (Outcome(part, timing) for part, timing in zip(parts, timings, strict=True))
+        with self._lock:
+            self.answers = list(zip(batch, outcomes, strict=True))
+
+    def deliver(self) -> None:
+        """Give the requests of the batch before their answers."""
+        with self._lock:
+            answers, self.answers = self.answers, []
+        for job, outcome in answers:
+            job.future.set_result(outcome)
 
     def _drop(self, late: list[Job]) -> None:
         with self._lock:

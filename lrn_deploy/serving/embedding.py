@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
-
-import onnx
+from typing import TYPE_CHECKING
 
 from lrn_deploy.bundle import ArtifactData, LayerTensor
 from lrn_deploy.serving.errors import NotFoundError
+
+if TYPE_CHECKING:
+    import onnx
 
 _LINEAR = frozenset({"Gemm", "MatMul"})
 _AFTER = frozenset(
@@ -47,6 +49,8 @@ def expose(
     Raises:
         NotFoundError: If no linear layer leads to the output.
     """
+    import onnx
+
     graph = onnx.load_model_from_string(artifact.data).graph
     makers = {name: node for node in graph.node for name in node.output}
     node = makers.get(output)
@@ -79,5 +83,7 @@ def _further_output(name: str) -> bytes:
     Concatenated protobuf messages are one message, of which repeated fields are joined; so hundreds
     of megabytes of weights need not be written anew.
     """
+    import onnx
+
     output = onnx.ValueInfoProto(name=name)
     return onnx.ModelProto(graph=onnx.GraphProto(output=[output])).SerializeToString()

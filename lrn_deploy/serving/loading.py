@@ -60,7 +60,7 @@ def load_model(
     runs = 2 if engine else 1
 
     def restart() -> Session:  # the bytes are not kept
-        session = picked.backend.load(_read(bundle, picked.artifact, settings)[0])
+        (session,), _ = _made(bundle, picked, settings, 1)
         _warm(session, sizes, runs)
         return session
 
@@ -104,11 +104,11 @@ def _sessions(
             )
         except MissingError as error:
             raise next(iter(refused.values()), error) from None
-        data, embedding = _read(bundle, picked.artifact, settings)
         try:
-            sessions = [picked.backend.load(data) for _ in range(settings.instances)]
+            sessions, embedding = _made(bundle, picked, settings, settings.instances)
         except (MissingError, DamagedError) as error:
-            if isinstance(error, DamagedError) and data.engine is None:
+            engine = bundle.manifest.artifact(picked.artifact).engine
+            if isinstance(error, DamagedError) and engine is None:
                 raise
             refused[picked.backend.name] = error  # an engine that was built for another machine too
             continue
@@ -116,11 +116,22 @@ def _sessions(
         return picked, sessions, embedding, "; ".join(why)
 
 
-def _read(
-    bundle: Bundle, artifact: str, settings: ModelSettings
+def _made(
+    bundle: Bundle, picked: Pick, settings: ModelSettings, count: int
+) -> tuple[list[Session], Embedding | str]:
+    """Sessions of an artifact, and where its embedding is, or why it has none."""
+
+    def make(data: ArtifactData) -> tuple[list[Session], Embedding | str]:
+        data, embedding = _exposed(data, bundle, settings)
+        return [picked.backend.load(data) for _ in range(count)], embedding
+
+    return bundle.use(picked.artifact, make)
+
+
+def _exposed(
+    data: ArtifactData, bundle: Bundle, settings: ModelSettings
 ) -> tuple[ArtifactData, Embedding | str]:
     """The artifact, giving its last hidden layer too if that is wanted; where it is, or why not."""
-    data = bundle.load(artifact)
     if not settings.embed:
         return data, "start the server with --embed."
     if data.format != "onnx":

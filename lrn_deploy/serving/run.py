@@ -5,20 +5,23 @@ from __future__ import annotations
 import asyncio
 import signal
 from collections.abc import Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from lrn_deploy.errors import BadInputError, MissingError
 from lrn_deploy.serving import spans
-from lrn_deploy.serving.app import App
 from lrn_deploy.serving.errors import RequestError
+from lrn_deploy.serving.listener import check_port
 from lrn_deploy.serving.repository import Repository
 from lrn_deploy.serving.settings import ModelSettings, ServerSettings
 
 if TYPE_CHECKING:
+    from lrn_deploy.serving.app import App
     from lrn_deploy.serving.grpc_front import GrpcFront
     from lrn_deploy.serving.http_front import HttpFront
+    from lrn_deploy.serving.spans import Spans
 
 _HANG_CHECK_SECONDS = 0.5
 _FLUSH_SECONDS = 0.1  # for the last answers to leave the process
@@ -51,9 +54,13 @@ def serve(
     """
     repository = Repository(model_settings, settings.drain_seconds)
     exported = spans.start(say)
-    app = App(repository, settings, spans=exported)
-    fronts = _fronts(app, settings)  # a port in use is known before anything is loaded
-    _load(repository, bundles, say)
+    for port in (settings.http_port, settings.grpc_port, settings.metrics_port):
+        if port > 0:
+            check_port(settings.host, port)  # one in use is known before anything is loaded
+    with ThreadPoolExecutor(1, "load") as pool:
+        loading = pool.submit(_load, repository, bundles, say)
+        app, fronts = _fronts(repository, settings, exported)
+        loading.result()
     try:
         return asyncio.run(_run(app, fronts, settings, say, on_ready))
     finally:
@@ -76,8 +83,12 @@ class _Fronts:
         }
 
 
-def _fronts(app: App, settings: ServerSettings) -> _Fronts:
+def _fronts(
+    repository: Repository, settings: ServerSettings, exported: Spans | None
+) -> tuple[App, _Fronts]:
+    """What answers, imported here, since that takes as long as reading 200 MB of weights."""
     try:
+        from lrn_deploy.serving.app import App
         from lrn_deploy.serving.grpc_front import GrpcFront
         from lrn_deploy.serving.http_front import HttpFront
     except ImportError as error:
@@ -85,12 +96,13 @@ def _fronts(app: App, settings: ServerSettings) -> _Fronts:
             f"Serving needs {error.name}, which is not installed.",
             "Install it with: pip install 'lrn-deploy[serve]'",
         ) from error
+    app = App(repository, settings, spans=exported)
     http = HttpFront(app, settings.host, settings.http_port)
     grpc = GrpcFront(app, settings.host, settings.grpc_port) if settings.grpc_port >= 0 else None
     if settings.metrics_port < 0:
-        return _Fronts(http, grpc, None)
-    metrics = App(app.repository, settings, metrics_only=True)
-    return _Fronts(http, grpc, HttpFront(metrics, settings.host, settings.metrics_port))
+        return app, _Fronts(http, grpc, None)
+    metrics = App(repository, settings, metrics_only=True)
+    return app, _Fronts(http, grpc, HttpFront(metrics, settings.host, settings.metrics_port))
 
 
 def _load(repository: Repository, bundles: Sequence[tuple[str, Path]], say: Say) -> None:
