@@ -49,6 +49,7 @@ conformance: $(DEV) ## Compare lrn-server with the real tritonserver, call by ca
 
 bench-serve: $(DEV) ## Measure lrn-server beside tritonserver, LitServe and BentoML (fetches them)
 	@$(BIN)/python -m benchmarks.serve
+	@$(BIN)/python -m benchmarks.serve.draw
 
 gpu-check: ## On a GPU machine: run the GPU tests with PYTHON as it is, and record the outcome
 	@$(PYTHON) -m benchmarks.gpu_check

@@ -335,9 +335,8 @@ class _Instance:
                 if not self.batch:
                     return
                 feeds = join(self.batch)
-            joined = time.monotonic_ns()
             self.deliver()
-            began = time.monotonic_ns()
+            joined = time.monotonic_ns()
             outputs = self.runner.run(feeds)
             ran = time.monotonic_ns()
             parts = split(outputs, self.batch)
@@ -357,7 +356,7 @@ class _Instance:
         least[rows] = min(done - started, least.get(rows, done - started))
         timings = [
             Timing(
-                started - job.arrived, joined - started, ran - began, done - ran, rows, job.arrived
+                started - job.arrived, joined - started, ran - joined, done - ran, rows, job.arrived
             )
             for job in batch
         ]
