@@ -51,10 +51,11 @@ def main() -> None:
         large = network(folder, options.model)
         result["start"] = starts(large, CORES, MAX_BATCH, STARTS * rounds)
         result["saturation"] = {
-            "fp32": _saturation(large, folder, rounds, 8 * seconds),
-            "int8": _saturation(
-                network(folder, options.model, "int8"), folder, rounds, 8 * seconds
-            ),
+            precision: _saturation(bundle, folder, 2 * rounds, 12 * seconds)
+            for precision, bundle in (
+                ("fp32", large),
+                ("int8", network(folder, options.model, "int8")),
+            )
         }
         result["half load"] = _half_load(large, folder, rounds, 5 * seconds)
     peers = [one for name in ("triton", "litserve", "bentoml") for one in REQUIREMENTS[name]]

@@ -1,4 +1,4 @@
-"""Draw the server's figures in the documentation again from ``serve.json`` and ``overload.json``."""
+"""Draw the server's figures in the documentation again from what was recorded."""
 
 from __future__ import annotations
 
@@ -51,7 +51,7 @@ def details(served: Result, overloaded: Result) -> str:
     machine = served["machine"]
     lines = [
         f"{machine['processor']}, {machine['cores']} cores, the client on the same; "
-        f"{served['date']}; the machine was {'quiet' if served['quiet']['quiet'] else 'NOT quiet'}. "
+        f"{served['date']}; the machine was {'' if served['quiet']['quiet'] else 'NOT '}quiet. "
         "The server's processor time in ms for each request, and requests per second:",
         "",
         f"| | at a time | {' | '.join(SERVERS.values())} |",
@@ -63,7 +63,8 @@ def details(served: Result, overloaded: Result) -> str:
             cells = []
             for server in SERVERS:
                 own = _of(bursts, server, at_a_time)
-                cells.append(f"{_median(own, 'server_cpu_ms'):.2f}, {_median(own, 'per_second'):.0f}")
+                spent, rate = _median(own, "server_cpu_ms"), _median(own, "per_second")
+                cells.append(f"{spent:.2f}, {rate:.0f}")
             lines.append(f"| {called} | {at_a_time} | {' | '.join(cells)} |")
             called = ""
     parts = served["saturation"]
@@ -105,11 +106,11 @@ def summary(served: Result, overloaded: Result) -> str:
         "The server, beside the real tritonserver, LitServe and BentoML with the same ONNX file "
         "([serve.json](benchmarks/results/serve.json)): with a network that does nothing it takes "
         f"{ranges[0]} ms of processor time a request where tritonserver takes {ranges[1]} ms; with "
-        f"the small `digits` network {digits[0]} against {digits[1]} ms. AlexNet at saturation gets "
-        f"{np.median(fp32['share_of_offline']):.0%} of what ONNX Runtime does offline in fp32 and "
-        f"{np.median(int8['share_without_clients_cpu']):.0%} in int8 without the client's share of "
-        f"the machine; at half load its p99 is {_p99(served, 'lrn-server'):.0f} ms where the others "
-        f"have {min(others):.0f} to {max(others):.0f}. It is ready after "
+        f"the small `digits` network {digits[0]} against {digits[1]} ms. AlexNet at saturation "
+        f"gets {np.median(fp32['share_of_offline']):.0%} of what ONNX Runtime does offline in fp32 "
+        f"and {np.median(int8['share_without_clients_cpu']):.0%} in int8 without the client's "
+        f"share of the machine; at half load its p99 is {_p99(served, 'lrn-server'):.0f} ms where "
+        f"the others have {min(others):.0f} to {max(others):.0f}. It is ready after "
         f"{np.median(start['lrn-server_s']):.1f} s. {_overload(overloaded)}"
     )
 

@@ -146,7 +146,7 @@ class OnnxRuntimeSession(SessionBase):
         options.log_severity_level = 4  # its errors are raised, and told once
         try:
             self._session: Any = onnxruntime.InferenceSession(
-                artifact.data, options, providers=providers
+                artifact.file or artifact.data, options, providers=providers
             )
         except Exception as error:  # ONNX Runtime's own exceptions share no other base class
             raise DamagedError(

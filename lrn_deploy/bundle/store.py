@@ -82,6 +82,8 @@ class ArtifactData:
         bundle: The bundle's folder, for sentences that tell how to rebuild the artifact.
         precision: What it computes in.
         target: What it was made for.
+        file: Where the content is, if ``data`` was left out: ONNX Runtime reads it itself, which
+            saves a copy.
     """
 
     name: str
@@ -92,6 +94,7 @@ class ArtifactData:
     bundle: str = "BUNDLE"
     precision: str = "fp32"
     target: str = "any"
+    file: Path | None = None
 
 
 class Bundle:
@@ -155,12 +158,62 @@ class Bundle:
         Raises:
             DamagedError: If the file is missing, lies outside the bundle, or has other bytes.
         """
-        data = self._bytes(record)
-        self._check(record, data)
+        path = self._inside(record)
+        with self._reading(record):
+            data = path.read_bytes()
+        self._check(record, sha256(data))
         return data
 
-    def _bytes(self, record: FileRecord) -> bytes:
-        """The same, unchecked."""
+    def load(self, name: str) -> ArtifactData:
+        """The verified bytes of the artifact called ``name`` and of its companions.
+
+        Raises:
+            BadInputError: If there is no such artifact.
+            DamagedError: If one of its files is not what the manifest says.
+        """
+        artifact = self.manifest.artifact(name)
+        companions = {record.file: self.read(record) for record in artifact.companions}
+        return self._described(name, self.read(artifact), companions, None)
+
+    def use(self, name: str, make: Callable[[ArtifactData], Made]) -> Made:
+        """What ``make`` makes of an artifact's only file, which it reads while its digest is taken.
+
+        Args:
+            name: The artifact's name.
+            make: Given the artifact with its file instead of its bytes.
+
+        Raises:
+            BadInputError: If there is no such artifact.
+            DamagedError: If the file is not what the manifest says; whatever was made of it, or
+                failed because of it, is dropped.
+        """
+        artifact = self.manifest.artifact(name)
+        path = self._inside(artifact)
+        with ThreadPoolExecutor(1) as pool:
+            checking = pool.submit(self._check_file, artifact, path)
+            try:
+                return make(self._described(name, b"", {}, path))
+            finally:
+                checking.result()  # damage is a better reason than what it led to
+
+    def _described(
+        self, name: str, data: bytes, companions: dict[str, bytes], path: Path | None
+    ) -> ArtifactData:
+        artifact = self.manifest.artifact(name)
+        return ArtifactData(
+            name=name,
+            format=artifact.format,
+            data=data,
+            companions=companions,
+            engine=artifact.engine,
+            bundle=str(self.path),
+            precision=artifact.precision,
+            target=artifact.target,
+            file=path,
+        )
+
+    def _inside(self, record: FileRecord) -> Path:
+        """Where a file of the bundle is, if it does not lie outside."""
         try:
             path = (self.path / record.file).resolve()
             inside = path.is_relative_to(self.path.resolve())
@@ -171,16 +224,19 @@ class Bundle:
                 f"The manifest names '{record.file}', which lies outside the bundle.",
                 "Do not use this bundle; export it again.",
             )
+        return path
+
+    @contextmanager
+    def _reading(self, record: FileRecord) -> Iterator[None]:
         try:
-            return path.read_bytes()
+            yield
         except OSError as error:
             raise DamagedError(
                 f"'{record.file}' of bundle '{self.path}' cannot be read: {error.strerror}.",
                 "Export or build it again.",
             ) from error
 
-    def _check(self, record: FileRecord, data: bytes) -> None:
-        actual = sha256(data)
+    def _check(self, record: FileRecord, actual: str) -> None:
         if actual != record.sha256:
             raise DamagedError(
                 f"'{record.file}' of bundle '{self.path}' is damaged: its SHA-256 is "
@@ -188,51 +244,17 @@ class Bundle:
                 "Export or build it again; nothing was loaded.",
             )
 
-    def load(self, name: str) -> ArtifactData:
-        """The verified bytes of the artifact called ``name`` and of its companions.
-
-        Raises:
-            BadInputError: If there is no such artifact.
-            DamagedError: If one of its files is not what the manifest says.
-        """
-        return self.use(name, lambda data: data)
-
-    def use(self, name: str, make: Callable[[ArtifactData], Made]) -> Made:
-        """What ``make`` makes of an artifact, while the digests of its bytes are computed.
-
-        Those of an engine are computed before, since TensorRT trusts what it is given.
-
-        Raises:
-            BadInputError: If there is no such artifact.
-            DamagedError: If one of its files is not what the manifest says; whatever was made of
-                it, or failed because of it, is dropped.
-        """
-        artifact = self.manifest.artifact(name)
-        files = {record.file: self._bytes(record) for record in (artifact, *artifact.companions)}
-        data = ArtifactData(
-            name=name,
-            format=artifact.format,
-            data=files[artifact.file],
-            companions={record.file: files[record.file] for record in artifact.companions},
-            engine=artifact.engine,
-            bundle=str(self.path),
-            precision=artifact.precision,
-            target=artifact.target,
-        )
-
-        def check() -> None:
-            for record in (artifact, *artifact.companions):
-                self._check(record, files[record.file])
-
-        if artifact.engine is not None:
-            check()
-            return make(data)
-        with ThreadPoolExecutor(1) as pool:
-            checking = pool.submit(check)
-            try:
-                return make(data)
-            finally:
-                checking.result()  # damage is a better reason than what it led to
+    def _check_file(self, record: FileRecord, path: Path) -> None:
+        """Take the digest of a file that others read at the same time, by its name."""
+        with self._reading(record), path.open("rb") as stream:
+            actual = hashlib.file_digest(stream, "sha256").hexdigest()
+            same = os.path.samestat(os.fstat(stream.fileno()), path.stat())
+        self._check(record, actual)
+        if not same:
+            raise DamagedError(
+                f"'{record.file}' of bundle '{self.path}' was replaced while it was read.",
+                "Load it again when whatever writes it has finished.",
+            )
 
     def labels(self) -> tuple[str, ...] | None:
         """The class names in order, or None if the bundle has none."""

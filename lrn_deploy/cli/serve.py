@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import tomllib
 from collections.abc import Callable
 from dataclasses import Field, fields
 from functools import partial
@@ -57,6 +56,8 @@ def _read_config(ctx: click.Context, param: click.Parameter, path: Path | None) 
     """Make the values of a TOML file the options' defaults."""
     if path is None:
         return
+    import tomllib
+
     try:
         values = tomllib.loads(path.read_text(encoding="utf-8"))
     except (OSError, ValueError) as error:

@@ -125,7 +125,10 @@ def _made(
         data, embedding = _exposed(data, bundle, settings)
         return [picked.backend.load(data) for _ in range(count)], embedding
 
-    return bundle.use(picked.artifact, make)
+    artifact = bundle.manifest.artifact(picked.artifact)
+    if picked.backend.name == "onnxruntime" and not (artifact.companions or settings.embed):
+        return bundle.use(picked.artifact, make)
+    return make(bundle.load(picked.artifact))
 
 
 def _exposed(

@@ -2,15 +2,20 @@
 
 from __future__ import annotations
 
-import multiprocessing
+import os
 import sys
 
 
 def main() -> None:
     """Run ``lrn-deploy serve`` with this process's arguments."""
+    # There are none, and to look for them in every installed package delays the start.
+    os.environ.setdefault("PYDANTIC_DISABLE_PLUGINS", "__all__")
     from lrn_deploy.cli import run
 
-    multiprocessing.freeze_support()
+    if getattr(sys, "frozen", False):
+        import multiprocessing
+
+        multiprocessing.freeze_support()
     sys.exit(run(["serve", *sys.argv[1:]]))
 
 

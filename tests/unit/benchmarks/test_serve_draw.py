@@ -22,7 +22,7 @@ def test_medians_are_taken_over_the_rounds_of_each_number_of_clients() -> None:
         for name in ("tritonserver", "litserve", "bentoml")
     ]
     bursts = [told | {"server_cpu_ms": value} for value in (0.1, 0.5, 0.3)]
-    served["small"] = dict.fromkeys(served["small"], [*bursts, *others])
+    served["small"] = {what: [*bursts, *others] for what in served["small"]}
     text = details(served, results("overload"))
     assert "| `digits` | 1 | 0.30, 10 | 9.00, 5 | 9.00, 5 | 9.00, 5 |" in text
     assert "takes 0.30 to 0.30 ms of processor time" in summary(served, results("overload"))

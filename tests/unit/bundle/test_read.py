@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 import tempfile
 from pathlib import Path
@@ -11,7 +12,15 @@ import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from lrn_deploy.bundle import Bundle, FileRecord, Manifest, TensorSpec, sha256
+from lrn_deploy.bundle import (
+    ArtifactData,
+    Bundle,
+    FileRecord,
+    Manifest,
+    TensorSpec,
+    sha256,
+    write_atomic,
+)
 from lrn_deploy.errors import BadInputError, DamagedError, LrnDeployError
 from lrn_deploy.lrn import LrnSpec
 
@@ -49,6 +58,44 @@ def test_load_gives_companions_by_name(bundle: Bundle) -> None:
     assert bundle.add_artifact("model", model).load("model").companions == {
         "variants/weights.bin": b"12345"
     }
+
+
+def test_a_file_that_others_read_is_checked_meanwhile(bundle: Bundle) -> None:
+    def content(artifact: ArtifactData) -> bytes:
+        assert artifact.file is not None
+        assert artifact.data == b""
+        return artifact.file.read_bytes()
+
+    assert bundle.use("model", content) == b"the bytes of a graph"
+
+
+def test_damage_is_told_whatever_the_reader_made_of_it(bundle: Bundle) -> None:
+    def refuse(_artifact: ArtifactData) -> None:
+        raise ValueError("no graph")
+
+    with pytest.raises(ValueError, match="no graph"):
+        bundle.use("model", refuse)
+    (bundle.path / "model.onnx").write_bytes(b"the bytes of a trap!")
+    for make in (refuse, lambda _artifact: None):
+        with pytest.raises(DamagedError, match="is damaged: its SHA-256"):
+            bundle.use("model", make)
+    (bundle.path / "model.onnx").unlink()
+    with pytest.raises(DamagedError, match="cannot be read"):
+        bundle.use("model", lambda _artifact: None)
+
+
+def test_a_file_that_is_replaced_while_it_is_read_is_refused(
+    bundle: Bundle, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    digest = hashlib.file_digest
+
+    def slowly(stream: Any, name: str) -> Any:
+        write_atomic(bundle.path / "model.onnx", b"the bytes of a graph")  # the same, elsewhere
+        return digest(stream, name)
+
+    monkeypatch.setattr(hashlib, "file_digest", slowly)
+    with pytest.raises(DamagedError, match="was replaced while it was read"):
+        bundle.use("model", lambda _artifact: None)
 
 
 def test_labels_are_lines(bundle: Bundle) -> None:
