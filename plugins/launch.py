@@ -61,7 +61,8 @@ def tiles(fusion: Fusion, plane: Plane) -> tuple[Tile, ...]:
     More channels in a lane load less of the windows' overlap twice, and take more registers.
     """
     if plane.channels_last:
-        return tuple(Tile(channels=1, lanes=n) for n in (512, 256, 128))
+        # With 4 warps, 256 lanes spill on Turing.
+        return tuple(Tile(channels=1, lanes=n, warps=w) for n, w in ((512, 4), (256, 8), (128, 4)))
     most = 16 if fusion.spec.size <= 16 else 32
     return tuple(Tile(channels=n) for n in (most, 8, 4))
 

@@ -51,7 +51,7 @@ def main() -> None:
         large = network(folder, options.model)
         result["start"] = starts(large, CORES, MAX_BATCH, STARTS * rounds)
         result["saturation"] = {
-            precision: _saturation(bundle, folder, 2 * rounds, 12 * seconds)
+            precision: _saturation(bundle, folder, 2 * rounds, 10 * seconds)
             for precision, bundle in (
                 ("fp32", large),
                 ("int8", network(folder, options.model, "int8")),
@@ -110,7 +110,7 @@ def _half_load(bundle: Bundle, folder: Path, rounds: int, seconds: float) -> dic
         least = min(burst["per_second"] for burst in most)
         bursts = [
             one.burst(MAX_BATCH, seconds, least / 2)
-            for turn in range(rounds)
+            for turn in range(3 * rounds)  # a burst has few of the slowest hundredth
             for one in _rotated(turns, turn)
         ]
         memory = {one.contender.name: one.memory_bytes for one in turns}

@@ -1,14 +1,18 @@
 """How a coroutine waits for what a batcher's thread finishes.
 
-A thread that wakes an event loop pays for it each time. So what is finished goes into the loop's
-letter box, and only the first letter in an empty box wakes the loop: once for a batch.
+A thread that wakes an event loop pays for it each time, and then competes with it for the
+interpreter. So what is finished goes into the loop's letter box, and the loop is woken once for a
+batch, when all of it lies there.
 """
 
 from __future__ import annotations
 
 import asyncio
+import threading
 from collections import deque
+from collections.abc import Iterator
 from concurrent.futures import Future
+from contextlib import contextmanager
 from weakref import WeakKeyDictionary
 
 from lrn_deploy.serving.jobs import Outcome
@@ -31,6 +35,22 @@ async def outcome_of(future: Future[Outcome]) -> Outcome:
         raise
 
 
+@contextmanager
+def together() -> Iterator[None]:
+    """Wake each event loop once, at the end, for all futures that are finished in this block."""
+    _HELD.boxes = []
+    try:
+        yield
+    finally:
+        boxes, _HELD.boxes = _HELD.boxes, None
+        for box in boxes:
+            box.wake()
+
+
+class _Held(threading.local):
+    boxes: list[_LetterBox] | None = None
+
+
 class _LetterBox:
     """Finished jobs on their way from any thread to one event loop."""
 
@@ -44,8 +64,16 @@ class _LetterBox:
         self._letters.append((waiter, done))
         if asyncio._get_running_loop() is self._loop:
             self._empty()
-        elif not self._called and not self._loop.is_closed():
+        elif not self._called:
             self._called = True
+            if _HELD.boxes is None:
+                self.wake()
+            else:
+                _HELD.boxes.append(self)
+
+    def wake(self) -> None:
+        """Have the loop look into the box."""
+        if not self._loop.is_closed():
             self._loop.call_soon_threadsafe(self._empty)
 
     def _empty(self) -> None:
@@ -62,4 +90,5 @@ class _LetterBox:
                 waiter.set_result(done.result())
 
 
+_HELD = _Held()
 _BOXES: WeakKeyDictionary[asyncio.AbstractEventLoop, _LetterBox] = WeakKeyDictionary()

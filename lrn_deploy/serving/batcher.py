@@ -13,6 +13,7 @@ import time
 from collections.abc import Callable
 from concurrent.futures import Future
 
+from lrn_deploy.serving.arrivals import together
 from lrn_deploy.serving.errors import (
     AbandonedError,
     ClosedError,
@@ -369,8 +370,9 @@ class _Instance:
         """Give the requests of the batch before their answers."""
         with self._lock:
             answers, self.answers = self.answers, []
-        for job, outcome in answers:
-            job.future.set_result(outcome)
+        with together():
+            for job, outcome in answers:
+                job.future.set_result(outcome)
 
     def _drop(self, late: list[Job]) -> None:
         with self._lock:

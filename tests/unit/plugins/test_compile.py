@@ -56,8 +56,14 @@ def test_every_architecture(arch: str) -> None:
 @pytest.mark.parametrize("case", DEFAULTS)
 def test_no_default_tile_spills_registers(case: str, arch: str) -> None:
     fusion, plane = DEFAULTS[case]
-    for batch in (1, 128):
-        assert compile_kernel(fusion, plane, "float16", arch, batch=batch).spilled == 0
+    for tile in launch.tiles(fusion, plane):
+        assert compile_kernel(fusion, plane, "float16", arch, batch=128, tile=tile).spilled == 0
+
+
+def test_each_default_tile_is_one_of_those() -> None:
+    for fusion, plane in DEFAULTS.values():
+        found = {launch.default_tile(fusion, plane, batch) for batch in (1, 2, 4, 8, 32, 128)}
+        assert found <= {*launch.tiles(fusion, plane)}
 
 
 def test_the_assembler_reports_spills_where_there_are_some() -> None:
