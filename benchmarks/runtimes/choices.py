@@ -7,8 +7,12 @@ from collections.abc import Callable, Sequence
 from benchmarks.runtimes.candidates import THREADS, title
 from benchmarks.runtimes.verdicts import CLASSES, Class, allowed
 from lrn_deploy.bundle import Bundle
+from lrn_deploy.latency.sampling import Effort
 from lrn_deploy.workflows.tune import tune
 from lrn_deploy.workflows.tune_options import TuneOptions
+
+EFFORT = Effort(rounds=60, seconds=6.0)
+"""Shorter than tune's own: a choice that this misses shows as a loss."""
 
 Choices = dict[tuple[Class, int], str | None]
 """By class of error and batch size, the name of the candidate; None if nothing is within it."""
@@ -35,6 +39,7 @@ def tuned(
                 batch=batch,
                 max_batch=1,  # beside batch; more would only take time
                 threads=(THREADS,),
+                effort=EFFORT,
             )
             report = tune(Bundle.open(bundle.path), options)
             if not report.complete:
