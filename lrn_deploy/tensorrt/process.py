@@ -56,10 +56,8 @@ def build_in_process(
     root = str(Path(lrn_deploy.__file__).parents[1])
     environment = {name: text for name, text in os.environ.items() if name.startswith(_KEPT)}
     environment["PYTHONHASHSEED"] = "0"
-    # Read from source or from bytecode, a module leaves the memory different. Others may write
-    # bytecode at any time, so none is read, nor written.
-    environment["PYTHONPYCACHEPREFIX"] = str(Path(os.devnull) / "none")
     environment["PYTHONDONTWRITEBYTECODE"] = "1"
+    environment["OPENBLAS_NUM_THREADS"] = "1"  # its threads' stacks move everything else
     environment["PYTHONPATH"] = os.pathsep.join(
         path for path in (root, os.environ.get("PYTHONPATH")) if path
     )

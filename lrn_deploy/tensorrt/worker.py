@@ -2,8 +2,10 @@
 
 TensorRT for RTX 1.7 orders some of its work by the addresses of objects, so that two builds of one
 graph with a dynamic batch differ in a few internal names. They are equal in a process of its own
-whose addresses are not randomized and which always does the same before. (A tool with a graph
-compiler may also crash, and then takes only this process with it.)
+whose addresses are not randomized, when the build has a thread of its own: glibc gives that a fresh
+arena. In the main thread objects go where Python's imports left holes, and those depend on every
+file that lies in a directory of ``sys.path``. (A tool with a graph compiler may also crash, and
+then takes only this process with it.)
 
 It reads a line of JSON and the graph from stdin, and writes lines of JSON to stdout: steps and log
 messages while it builds, at the end an error, or what was built followed by the engine's bytes.
@@ -16,6 +18,7 @@ import json
 import logging
 import os
 import sys
+from concurrent.futures import ThreadPoolExecutor
 from typing import Any, BinaryIO
 
 _ADDR_NO_RANDOMIZE = 0x0040000  # <linux/personality.h>
@@ -75,9 +78,11 @@ def _work(source: BinaryIO, channel: BinaryIO, *, reproducible: bool) -> None:
         plugins=job.get("plugins", False),
     )
     try:
-        built = build_engine(
-            find_flavor(job["flavor"]), graph, request, lambda *step: tell(step=step)
-        )
+        flavor = find_flavor(job["flavor"])
+        with ThreadPoolExecutor(1) as fresh:  # a thread's memory does not depend on what was before
+            built = fresh.submit(
+                build_engine, flavor, graph, request, lambda *step: tell(step=step)
+            ).result()
     except LrnDeployError as error:
         tell(error={"kind": type(error).__name__, "message": error.message, "hint": error.hint})
         return
