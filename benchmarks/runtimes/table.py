@@ -134,13 +134,21 @@ def _where(result: Cell) -> str:
 
 def _close(result: Cell) -> str:
     """How many choices are as fast as every peer, and whose runtime won."""
-    judged = [
-        class_
+    places = [
+        (f"{network['network']}, batch {batch['batch']}", class_)
         for network in result["networks"]
         for batch in network["batches"]
         for class_ in batch["classes"]
         if "verdicts" in class_
     ]
+    judged = [class_ for _, class_ in places]
+    wide = [
+        f"{place}: {_times(row['speedup'])} against {row['peer']}"
+        for place, class_ in places
+        for row in class_["verdicts"]
+        if row["verdict"] != "over the error" and not row["is_within_5_percent"]
+    ]
+    short = f" The interval reaches further in {'; '.join(wide)}." if wide else ""
     close = sum(class_["is_within_5_percent_of_all"] for class_ in judged)
     own = sum(class_["winner_side"] == "ours" for class_ in judged)
     runtimes = sorted({class_["winner_runtime"] for class_ in judged if class_["winner_runtime"]})
@@ -150,7 +158,8 @@ def _close(result: Cell) -> str:
     )
     return (
         f"{close} of {len(judged)} choices are, with all of the interval, within 5 % of every peer "
-        f"at the same error; {own} are the fastest of all. Whose kernels were fastest: {won}."
+        f"at the same error; {own} are the fastest of all.{short} "
+        f"Whose kernels were fastest: {won}."
     )
 
 
