@@ -196,7 +196,7 @@ class Batcher:
             instance = next((one for one in self._instances if not one.taken and one.alive), None)
             if instance is None:
                 return  # whoever has one looks at the queue again
-            rows = self._quick_rows(instance)
+            rows = self._quick_rows()
             batch, late = self._queue.take(rows, time.monotonic_ns()) if rows else ([], [])
             instance.taken = bool(batch)
             if not rows:
@@ -212,9 +212,9 @@ class Batcher:
         if rows and self._queue:
             self._wake()
 
-    def _quick_rows(self, instance: _Instance) -> int:
+    def _quick_rows(self) -> int:
         """Rows that may run now and never took long where nothing disturbed them; else 0."""
-        front = self._queue.front(instance.max_rows)
+        front = self._queue.front(self._policy.max_rows)
         if front is None:
             return 0
         decision = self._policy.decide(front, time.monotonic_ns(), self.latency)
@@ -273,7 +273,7 @@ class Batcher:
             The batch, if one can leave, and jobs that are too late.
         """
         now = time.monotonic_ns()
-        front = self._queue.front(instance.max_rows)
+        front = self._queue.front(self._policy.max_rows)
         if front is None:
             if not self._closing and instance.alive and not instance.answers:
                 self._changed.wait()
@@ -299,7 +299,6 @@ class _Instance:
         self.answers: list[tuple[Job, Outcome]] = []
         """Of the batch before, not delivered yet."""
         self.busy_since: int | None = None
-        self.max_rows: int = getattr(batcher._policy, "max_rows", 1)
         self._lock = threading.Lock()
         self.thread = threading.Thread(target=self._work, name=f"batcher-{index}", daemon=True)
 

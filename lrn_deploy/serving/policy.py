@@ -65,6 +65,11 @@ class Decision:
 class Policy(Protocol):
     """How a batcher decides. Called with the queue locked, so it must be quick."""
 
+    @property
+    def max_rows(self) -> int:
+        """Largest batch."""
+        ...
+
     def decide(self, front: Front, now: int, latency: LatencyModel) -> Decision:
         """What to do with what waits; ``now`` in nanoseconds of the monotonic clock."""
         ...
