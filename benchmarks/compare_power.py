@@ -66,7 +66,7 @@ def slowed(run: Run, by: float) -> Run:
 
 
 def compare(new: Run, base: Run, effort: Effort, seed: int) -> dict[str, Any]:
-    """One comparison: the ratio of the medians with its interval, and the answer."""
+    """One comparison: the median of the rounds' ratios with its interval, and the answer."""
     before = usage()
     run = interleave({"new": new, "base": base}, effort, seed=seed)
     ratio = ratio_interval(run.samples["new"].rounds, run.samples["base"].rounds)

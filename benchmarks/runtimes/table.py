@@ -128,7 +128,7 @@ def _where(result: Cell) -> str:
         f"{machine['processor']}, {machine['cores']} cores, {machine['memory_gib']:g} GiB, no GPU "
         f"used, 2 threads; {named}; {result['date']}. Medians of one interleaved run, of which "
         f"{load['quiet_runs']} of {load['runs']} parts were quiet; the last columns are the peer's "
-        "time over ours with its 95 % interval."
+        "time over ours, the median of the rounds' ratios, with its 95 % interval."
     )
 
 

@@ -163,7 +163,7 @@ class Comparison(Record):
         against: What it is compared with, in words.
         backend: Backend and device of both.
         batch: Items in a run.
-        ratio: Ratio of the medians, above 1 where this bundle is slower; None if it cannot be told.
+        ratio: Median of the rounds' ratios, above 1 where this bundle is slower; None if unknown.
         answer: Held against the limit.
         reason: Why it is inconclusive; empty if it is not.
     """

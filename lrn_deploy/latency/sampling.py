@@ -7,9 +7,9 @@ same neighbour.
 
 A turn begins with a rest, as runtimes let their threads spin for a while after a run, and those of
 one runtime take the cores from another's: AlexNet in OpenVINO, 3 ms alone, took 3 or 5 ms behind
-ONNX Runtime by chance. Then comes one run that is not timed, as it finds the other's data in the
-caches, then some that are. Networks that take longer than :data:`LONG_RUN` read their weights from
-memory each time and do without the untimed run.
+ONNX Runtime by chance. Then come runs that are not timed, as they find the other's data in the
+caches and a processor that has slept, then some that are. Networks that take longer than
+:data:`LONG_RUN` read their weights from memory each time and do without the untimed runs.
 """
 
 from __future__ import annotations
@@ -28,7 +28,9 @@ REST = 0.03
 """Seconds of rest before another candidate's turn; ONNX Runtime's threads spin for about 20 ms."""
 TURN = 0.01
 """Seconds of timed runs that a turn aims at, so that a fast network gets more runs in it."""
-MAX_RUNS_PER_TURN = 10
+MAX_RUNS_PER_TURN = 20
+WAKE = 0.001
+"""Seconds that untimed runs go on, one at least."""
 WARMUP_WINDOW = 5
 WARMUP_TOLERANCE = 0.05
 WARMUP_MAX_RUNS = 200
@@ -203,8 +205,10 @@ def _rounds(
 def _turn(
     function: Callable[[], object], untimed: bool, runs: int, clock: Callable[[], float]
 ) -> list[float]:
-    if untimed:
+    woken = clock() + WAKE
+    while untimed:
         function()
+        untimed = clock() < woken
     taken = []
     for _ in range(runs):
         before = clock()

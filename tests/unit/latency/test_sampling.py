@@ -68,6 +68,15 @@ def test_a_short_candidate_gets_an_untimed_run_and_several_timed_ones() -> None:
     assert samples.rounds[0] == pytest.approx([0.002] * 5)
 
 
+def test_a_very_short_candidate_runs_untimed_for_a_millisecond() -> None:
+    bench = Bench()
+    run = interleave({"a": bench.candidate("a", 0.0003)}, Effort(rounds=2), clock=bench.clock)
+    samples = run.samples["a"]
+    assert [len(taken) for taken in samples.rounds] == [20, 20]
+    untimed = len(bench.ran) - samples.warmup_runs - 2 * 20
+    assert untimed == 2 * 4  # of 0.3 ms
+
+
 def test_time_is_up_but_not_before_the_least_rounds() -> None:
     bench = Bench()
     candidates = {"a": bench.candidate("a", 0.5)}

@@ -60,6 +60,17 @@ def test_a_drift_common_to_both_leaves_the_ratio_alone() -> None:
     assert (interval.low, interval.high) == pytest.approx((2.0, 2.0))
 
 
+def test_a_machine_that_changes_its_speed_does_not_come_between_neighbours() -> None:
+    rng = np.random.default_rng(0)
+    for seed in range(20):
+        machine = rng.choice([1.0, 1.4], 40)  # by neighbours on the host, for a round or more
+        ours = [[1.1 * speed * value for value in rng.normal(1, 0.02, 5)] for speed in machine]
+        theirs = [[speed * value for value in rng.normal(1, 0.02, 5)] for speed in machine]
+        interval = ratio_interval(ours, theirs, seed=seed)
+        assert 1.08 < interval.low <= interval.high < 1.12
+        assert interval.high - interval.low < 0.03
+
+
 def test_a_round_that_only_one_completed_is_left_out() -> None:
     assert ratio_interval([[1.0]] * 5 + [[100.0]], [[1.0]] * 5).estimate == 1.0
 

@@ -1,0 +1,44 @@
+"""The recorded comparison says what its own samples say."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+import pytest
+
+from benchmarks.harness import RESULTS
+from benchmarks.runtimes.recorded import judged_again
+
+RESULT: dict[str, Any] = json.loads((RESULTS / "runtimes.json").read_text(encoding="utf-8"))
+
+
+def verdicts(result: dict[str, Any]) -> list[tuple[str, str, float, float, float]]:
+    return [
+        (row["peer"], row["verdict"], *(row["speedup"][key] for key in ("low", "estimate", "high")))
+        for network in result["networks"]
+        for batch in network["batches"]
+        for class_ in batch["classes"]
+        for row in class_["verdicts"]
+    ]
+
+
+def test_every_verdict_follows_from_the_samples() -> None:
+    again = judged_again(RESULT)
+    for told, made in zip(verdicts(RESULT), verdicts(again), strict=True):
+        assert told[:2] == made[:2]
+        assert told[2:] == pytest.approx(made[2:], rel=1e-4)
+    assert [aim["met"] for aim in again["aims"]] == [aim["met"] for aim in RESULT["aims"]]
+    assert len(again["losses"]) == len(RESULT["losses"])
+
+
+def test_slower_samples_make_a_loss() -> None:
+    spoilt = json.loads(json.dumps(RESULT))
+    batch = spoilt["networks"][0]["batches"][0]
+    ours = batch["classes"][0]["ours"]
+    for timing in batch["timings"]:
+        if timing["candidate"] == ours:
+            timing["samples_s"] = [[10 * value for value in one] for one in timing["samples_s"]]
+    again = judged_again(spoilt)
+    assert any(item["ours"] == ours and item["batch"] == 1 for item in again["losses"])
+    assert not all(aim["met"] for aim in again["aims"])
