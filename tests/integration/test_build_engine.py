@@ -335,6 +335,7 @@ def test_two_builds_give_equal_bytes(
         shutil.rmtree(Path(workflow.__file__).parent / "__pycache__", ignore_errors=True)
         shutil.rmtree(Path(bundle_package.__file__).parent / "__pycache__", ignore_errors=True)
     if all(item.engine is not None and item.engine.reproducible for item in engines):
+        assert len({item.engine.source_sha256 for item in engines if item.engine}) == 1
         assert engines[0].data == engines[1].data
     else:
         pytest.skip("this system does not let a process fix its addresses")
