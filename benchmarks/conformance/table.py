@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 # Importing these puts their calls into the table, in this order.
-from benchmarks.conformance import describing, inference, operating, refusals  # noqa: F401 - see above
+from benchmarks.conformance import describing, inference, operating, refusals  # noqa: F401 - they register
 from benchmarks.conformance.calls import CALLS, ask_all
 from benchmarks.conformance.compare import ALLOWED, differences, judge
 from benchmarks.conformance.networks import MAX_BATCH, OURS, TRITON, Networks

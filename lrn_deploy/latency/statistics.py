@@ -6,7 +6,7 @@ Percentiles pool the samples of all rounds; they are never percentiles of percen
 
 A ratio of two candidates is the median of their ratios in each round: a machine that is half as
 fast in some rounds slows both sides there, and does not show. The ratio of the pooled medians would
-show it, and missed 3 of 10 slowdowns by 10 % where this missed none.
+show it.
 
 Intervals are percentile bootstrap intervals (Efron and Tibshirani, An Introduction to the
 Bootstrap, 1993, chapter 13) that draw whole rounds, as samples of one round depend on each other.

@@ -1,7 +1,7 @@
 """The process that builds one engine: ``python -m lrn_deploy.tensorrt.worker``.
 
 TensorRT for RTX 1.7 orders some of its work by the addresses of objects, so that two builds of one
-graph with a dynamic batch differ in a few internal names. They are equal in a process of its own
+graph with a dynamic batch differ in a few internal names. They agree in a process of its own
 whose addresses are not randomized, when the build has a thread of its own: glibc gives that a fresh
 arena. In the main thread objects go where Python's imports left holes, and those depend on every
 file that lies in a directory of ``sys.path``. (A tool with a graph compiler may also crash, and
