@@ -59,9 +59,9 @@ class Plan:
 FULL = Plan(
     ("alexnet", "googlenet", "digits"),
     {
-        1: Effort(rounds=60, seconds=30.0, min_rounds=20),
-        8: Effort(rounds=40, seconds=40.0, min_rounds=20),
-        32: Effort(rounds=20, seconds=40.0, min_rounds=10),
+        1: Effort(rounds=60, seconds=60.0, min_rounds=30),
+        8: Effort(rounds=60, seconds=90.0, min_rounds=30),
+        32: Effort(rounds=30, seconds=90.0, min_rounds=15),
     },
 )
 _SHORT = Effort(rounds=MIN_ROUNDS, seconds=5.0)
