@@ -8,7 +8,7 @@ from typing import Any
 from lrn_deploy.serving.errors import InvalidRequestError
 from lrn_deploy.serving.fields import flag, whole
 from lrn_deploy.serving.model import InferCall
-from lrn_deploy.serving.shared_memory import Place, SharedMemory, place_of
+from lrn_deploy.serving.shared_memory import Place, place_of
 
 MAX_CLASSES = 1_000_000
 
@@ -47,19 +47,16 @@ class InferMessage:
     id: str = ""
 
 
-def output_form(
-    name: str, parameters: dict[str, Any], memory: SharedMemory, *, binary: bool
-) -> OutputForm:
+def output_form(name: str, parameters: dict[str, Any], *, binary: bool) -> OutputForm:
     """The form that an output's parameters ask for.
 
     Args:
         name: The output.
         parameters: Its own parameters.
-        memory: The regions that it may be put into.
         binary: The form if they do not say.
 
     Raises:
-        InvalidRequestError: If they are malformed, or name a place that is not there.
+        InvalidRequestError: If they are malformed.
     """
     classes = whole(parameters, "classification")
     if classes > MAX_CLASSES:
@@ -68,10 +65,7 @@ def output_form(
         )
     if "binary_data" in parameters:
         binary = flag(parameters, "binary_data")
-    place = place_of(parameters)
-    if place is not None:
-        memory.check(place)
-    return OutputForm(name, binary, classes, place)
+    return OutputForm(name, binary, classes, place_of(parameters))
 
 
 def check_distinct(outputs: tuple[OutputForm, ...]) -> None:

@@ -78,10 +78,10 @@ def decode(request: Any, memory: SharedMemory = OFF) -> InferMessage:
         else:
             arrays[tensor.name] = _array(tensor, next(contents), dtype, shape)
     outputs = tuple(
-        output_form(item.name, _plain(item.parameters), memory, binary=True)
-        for item in request.outputs
+        output_form(item.name, _plain(item.parameters), binary=True) for item in request.outputs
     )
     check_distinct(outputs)
+    memory.check([form.place for form in outputs])
     parameters = _plain(request.parameters)
     call = InferCall(
         arrays,

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from concurrent.futures import Future
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
@@ -44,7 +44,9 @@ class InferCall:
 
     def sent_by(self, client: str, deadline: int | None = None) -> InferCall:
         """The same, of a client, with a deadline of the transport."""
-        return replace(self, client=client, deadline=deadline)
+        return InferCall(
+            self.inputs, self.outputs, self.timeout_us, self.priority, deadline, client
+        )
 
 
 @dataclass(frozen=True)

@@ -10,6 +10,7 @@ from __future__ import annotations
 import os
 import stat
 import threading
+from collections.abc import Iterable
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
@@ -182,14 +183,16 @@ class SharedMemory:
                 )
             os.pwrite(region.descriptor, content, region.offset + place.offset)
 
-    def check(self, place: Place) -> None:
-        """Refuse a place that is not within a region.
+    def check(self, places: Iterable[Place | None]) -> None:
+        """Refuse a place that is not within a region; None is nowhere and right.
 
         Raises:
-            InvalidRequestError: If it is not.
+            InvalidRequestError: If one is not.
         """
-        with self._lock:
-            self._within(place)
+        for place in places:
+            if place is not None:
+                with self._lock:
+                    self._within(place)
 
     def require(self) -> None:
         """Refuse everything if shared memory is switched off.

@@ -16,23 +16,22 @@ import numpy as np
 from numpy.typing import NDArray
 
 from lrn_deploy.bundle import TensorSpec
+from lrn_deploy.serving import announcement
+from lrn_deploy.serving.announcement import Announced
 from lrn_deploy.serving.datatypes import (
     classification,
-    numpy_type,
     pack_strings,
     protocol_name,
 )
 from lrn_deploy.serving.describe import VERSION
 from lrn_deploy.serving.errors import InferenceError, InvalidRequestError
-from lrn_deploy.serving.fields import field, flag, whole
-from lrn_deploy.serving.forms import InferMessage, OutputForm, check_distinct, output_form
-from lrn_deploy.serving.message import BINARY, JSON, Response, parse_json
+from lrn_deploy.serving.forms import InferMessage, OutputForm
+from lrn_deploy.serving.message import BINARY, JSON, Response
 from lrn_deploy.serving.model import InferCall, ServedModel
-from lrn_deploy.serving.shared_memory import OFF, SharedMemory, place_of
+from lrn_deploy.serving.shared_memory import OFF, SharedMemory
 
 Array = NDArray[Any]
 HEADER_LENGTH = "inference-header-content-length"
-_MAX_ELEMENTS = 2**40
 _ENCODER = json.JSONEncoder(allow_nan=False)
 
 
@@ -56,33 +55,42 @@ def decode(
     length = len(body) if header_length is None else _length(header_length, len(body))
     if header_length is not None and length == 0:
         return InferMessage(InferCall({inputs[0].name: _raw(body, inputs)}), binary=True)
-    content = parse_json(body if length == len(body) else body[:length])
-    tensors = field(content, "inputs", list, None)
-    if not tensors:
-        raise InvalidRequestError("The request has no 'inputs', a list of tensors.")
+    if length == len(body):
+        announced = announcement.read(body)
+    else:
+        announced = announcement.read_or_remember(bytes(memoryview(body)[:length]))
+    memory.check([form.place for form in announced.outputs])
     arrays: dict[str, Array] = {}
+    content: bytes | bytearray
     position = length
-    for tensor in tensors:
-        name, array, position = _input(tensor, body, position, memory)
-        if name in arrays:
-            raise InvalidRequestError(f"Input '{name}' is there twice.")
-        arrays[name] = array
+    for tensor in announced.inputs:
+        if tensor.data is not None:
+            arrays[tensor.name] = _from_json(tensor, tensor.data)
+            continue
+        if tensor.place is not None:
+            content, start = memory.read(tensor.place, tensor.nbytes, tensor.name), 0
+        else:
+            content, start = body, position
+            position += tensor.nbytes
+            if position > len(body):
+                raise InvalidRequestError(
+                    f"The body is too short: input '{tensor.name}' needs {tensor.nbytes} bytes, "
+                    f"{len(body) - start} are left."
+                )
+        flat = np.frombuffer(content, tensor.dtype, tensor.count, start)
+        arrays[tensor.name] = flat.reshape(tensor.shape)
     if position != len(body):
         raise InvalidRequestError(
             f"{len(body) - position} bytes follow the tensors that the JSON announces; check "
             "binary_data_size and Inference-Header-Content-Length."
         )
-    parameters = field(content, "parameters", dict, {})
-    binary = flag(parameters, "binary_data_output")
-    outputs = tuple(_output(item, memory, binary) for item in field(content, "outputs", list, []))
-    check_distinct(outputs)
     call = InferCall(
         arrays,
-        tuple(form.name for form in outputs),
-        timeout_us=whole(parameters, "timeout"),
-        priority=whole(parameters, "priority"),
+        tuple([form.name for form in announced.outputs]),
+        timeout_us=announced.timeout_us,
+        priority=announced.priority,
     )
-    return InferMessage(call, outputs, binary, str(content.get("id", "")))
+    return InferMessage(call, announced.outputs, announced.binary, announced.id)
 
 
 def encode(
@@ -149,49 +157,9 @@ def _encode_output(
     return entry | {"data": array.ravel().tolist()}, None
 
 
-def _input(
-    tensor: Any, body: bytes | bytearray, position: int, memory: SharedMemory
-) -> tuple[str, Array, int]:
-    """One input's name and array, and where the next binary tensor starts."""
-    if not isinstance(tensor, dict):
-        raise InvalidRequestError("Each of 'inputs' must be a JSON object.")
-    name = field(tensor, "name", str, None)
-    dtype = numpy_type(field(tensor, "datatype", str, None), name)
-    shape = _shape(field(tensor, "shape", list, None), name)
-    count = math.prod(shape)
-    if count > _MAX_ELEMENTS:
-        raise InvalidRequestError(f"Input '{name}' claims {count:,} elements.")
-    parameters = field(tensor, "parameters", dict, {})
-    size = parameters.get("binary_data_size")
-    place = place_of(parameters)
-    if place is not None:
-        if size is not None or "data" in tensor:
-            raise InvalidRequestError(f"Input '{name}' is in shared memory and in the body.")
-        content = memory.read(place, count * dtype.itemsize, name)
-        return name, np.frombuffer(content, dtype).reshape(shape), position
-    if size is None:
-        return name, _from_json(tensor, dtype, shape, count, name), position
-    if "data" in tensor:
-        raise InvalidRequestError(f"Input '{name}' has both 'data' and binary_data_size.")
-    if size != count * dtype.itemsize or isinstance(size, bool):
-        raise InvalidRequestError(
-            f"Input '{name}' of shape {list(shape)} takes {count * dtype.itemsize} bytes, "
-            f"binary_data_size is {size}."
-        )
-    if position + size > len(body):
-        raise InvalidRequestError(
-            f"The body is too short: input '{name}' needs {size} bytes, "
-            f"{len(body) - position} are left."
-        )
-    array = np.frombuffer(body, dtype, count, position).reshape(shape)
-    return name, array, position + size
-
-
-def _from_json(
-    tensor: dict[str, Any], dtype: np.dtype[Any], shape: tuple[int, ...], count: int, name: str
-) -> Array:
+def _from_json(tensor: Announced, data: list[Any]) -> Array:
     """The array of ``data``, nested or flat."""
-    data = field(tensor, "data", list, None)
+    name, dtype, shape, count = tensor.name, tensor.dtype, tensor.shape, tensor.count
     if not _numbers_only(data):
         raise InvalidRequestError(
             f"Input '{name}' takes {protocol_name(dtype)}; its data has other values."
@@ -255,13 +223,6 @@ def _raw(body: bytes | bytearray, inputs: tuple[TensorSpec, ...]) -> Array:
     )
 
 
-def _output(item: Any, memory: SharedMemory, binary: bool) -> OutputForm:
-    if not isinstance(item, dict):
-        raise InvalidRequestError("Each of 'outputs' must be a JSON object.")
-    parameters = field(item, "parameters", dict, {})
-    return output_form(field(item, "name", str, None), parameters, memory, binary=binary)
-
-
 def _length(text: str, body: int) -> int:
     if not (text.isascii() and text.isdecimal()) or int(text) > body:
         raise InvalidRequestError(
@@ -269,11 +230,3 @@ def _length(text: str, body: int) -> int:
             f"got '{text[:40]}'."
         )
     return int(text)
-
-
-def _shape(values: list[Any], name: str) -> tuple[int, ...]:
-    if not all(type(value) is int and value >= 0 for value in values):
-        raise InvalidRequestError(
-            f"The shape of input '{name}' must be a list of whole numbers from 0, got {values}."
-        )
-    return tuple(values)
