@@ -7,6 +7,7 @@ import threading
 import time
 from collections.abc import Mapping
 from concurrent.futures import ThreadPoolExecutor
+from functools import lru_cache
 
 from lrn_deploy.serving import metrics
 from lrn_deploy.serving.accesslog import AccessLog, request_id
@@ -30,6 +31,7 @@ from lrn_deploy.serving.shared_memory import SharedMemory
 from lrn_deploy.serving.spans import Spans
 from lrn_deploy.serving.trace import REQUEST_HEADER, trace_of
 
+_MANY_PATHS = 128  # that are remembered, with their routes
 _ABSENT = ("/v2/cudasharedmemory", "/v2/trace", "/v2/logging")
 
 
@@ -65,6 +67,7 @@ class App:
         if not metrics_only:
             groups = (ProtocolRoutes(self), ImageRoutes(self), EventRoutes(self))
             self._routes = [route for group in groups for route in group.routes] + self._routes
+        self._route = lru_cache(_MANY_PATHS)(self._find)
 
     @property
     def live(self) -> bool:
@@ -131,7 +134,7 @@ class App:
         Raises:
             RequestError: If it would be refused whatever its body.
         """
-        match, route = self._find(request)
+        match, route = self._route(request.method, request.path)
         if self.draining:
             raise UnavailableError("The server is stopping; try another one.")
         length = request.headers.get("content-length", "")
@@ -153,7 +156,7 @@ class App:
         started = time.monotonic_ns()
         self.enter()
         try:
-            match, route = self._find(request)
+            match, route = self._route(request.method, request.path)
             response = await route.handler(request, match)
             accepted = request.headers.get("accept-encoding")
             if accepted:
@@ -176,21 +179,19 @@ class App:
         self.log.refused(request, error, started)
         return error_response(error, request.id)
 
-    def _find(self, request: Request) -> tuple[Match, Route]:
+    def _find(self, method: str, path: str) -> tuple[Match, Route]:
         allowed = []
         for route in self._routes:
-            match = route.match(request.path)
-            if match and route.takes(request.method):
+            match = route.match(path)
+            if match and route.takes(method):
                 return match, route
             if match:
                 allowed.append(route.method)
         if allowed:
-            raise MethodError(
-                f"{request.method} is not possible on '{request.path}'; use {allowed[0]}."
-            )
-        if request.path.startswith(_ABSENT):
-            raise UnsupportedError(f"This server has no '{request.path}'.")
-        raise NotFoundError(f"There is nothing at '{request.path[:200]}'.")
+            raise MethodError(f"{method} is not possible on '{path}'; use {allowed[0]}.")
+        if path.startswith(_ABSENT):
+            raise UnsupportedError(f"This server has no '{path}'.")
+        raise NotFoundError(f"There is nothing at '{path[:200]}'.")
 
     async def _metrics(self, _request: Request, _match: Match) -> Response:
         text = metrics.render(self.repository.models(), self.limiter.refused)

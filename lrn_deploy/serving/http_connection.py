@@ -19,7 +19,7 @@ from lrn_deploy.serving.errors import (
     TooLargeError,
 )
 from lrn_deploy.serving.http_body import Body, ChunkedBody, DroppedBody, SizedBody
-from lrn_deploy.serving.http_head import Head, parse_head, take_head
+from lrn_deploy.serving.http_head import Head, read_or_remember, take_head
 from lrn_deploy.serving.http_response import CONTINUE, LAST_CHUNK, answer_head, chunk
 from lrn_deploy.serving.message import Request, Response
 from lrn_deploy.serving.trace import RESPONSE_HEADER
@@ -173,7 +173,7 @@ class Connection(asyncio.BufferedProtocol):
         self._searched = 0
         self.deadline = 0.0
         self._head = None  # of the request before
-        self._head = head = parse_head(text)
+        self._head = head = read_or_remember(text)
         self._started = int(self._loop.time() * 1e9)
         app = self._app
         self._request = request = app.request(

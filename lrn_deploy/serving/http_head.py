@@ -18,6 +18,7 @@ from lrn_deploy.serving.errors import (
     HeadTooLargeError,
     InvalidRequestError,
 )
+from lrn_deploy.serving.remember import remembering
 
 MAX_HEAD_BYTES = 64 * 2**10
 _END = b"\r\n\r\n"
@@ -126,6 +127,9 @@ def parse_head(head: bytes) -> Head:
         seen.keep_alive,
         version == "1.1",
     )
+
+
+read_or_remember = remembering(parse_head)
 
 
 class _Seen:

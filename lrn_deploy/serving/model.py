@@ -98,6 +98,7 @@ class ServedModel:
         self.bundle = bundle = source.bundle
         self.artifact = source.artifact
         self.inputs = inputs
+        self._dtypes = {spec.name: np.dtype(spec.dtype) for spec in inputs}
         hidden = {embedding.tensor} if isinstance(embedding, Embedding) else set()
         self.outputs = tuple(spec for spec in outputs if spec.name not in hidden)
         self.embedding = embedding
@@ -163,25 +164,20 @@ class ServedModel:
 
     def _rows(self, call: InferCall) -> int:
         """Check every input; returns the number of rows that they agree on."""
-        names = {spec.name for spec in self.inputs}
-        if call.inputs.keys() != names:
+        if call.inputs.keys() != self._dtypes.keys():
             raise InvalidRequestError(
-                f"Model '{self.name}' takes the inputs {_listed(sorted(names))}, "
+                f"Model '{self.name}' takes the inputs {_listed(sorted(self._dtypes))}, "
                 f"got {_listed(call.inputs) or 'none'}."
             )
         rows: int | None = None
         for spec in self.inputs:
             array = call.inputs[spec.name]
-            if array.dtype != np.dtype(spec.dtype):
+            if array.dtype != self._dtypes[spec.name]:
                 raise InvalidRequestError(
                     f"Input '{spec.name}' of model '{self.name}' takes "
                     f"{protocol_name(spec.dtype)}, got {protocol_name(array.dtype)}."
                 )
-            fits = len(array.shape) == len(spec.shape) and all(
-                isinstance(want, str) or want == have
-                for want, have in zip(spec.shape, array.shape, strict=True)
-            )
-            if not fits:
+            if not _fits(array.shape, spec.shape):
                 raise InvalidRequestError(
                     f"Input '{spec.name}' of model '{self.name}' takes shape "
                     f"{wire_shape(spec)}, got {list(array.shape)}."
@@ -209,6 +205,13 @@ def fixed_batch(inputs: tuple[TensorSpec, ...]) -> int | None:
     """The batch that a network was made for, or None if it takes any."""
     batch = inputs[0].shape[0]
     return batch if isinstance(batch, int) else None
+
+
+def _fits(have: tuple[int, ...], wanted: tuple[int | str, ...]) -> bool:
+    """Whether a shape is one that is wanted, where a name stands for any length."""
+    if len(have) != len(wanted):
+        return False
+    return all(isinstance(b, str) or a == b for a, b in zip(have, wanted, strict=True))
 
 
 def _finite(array: Array) -> bool:

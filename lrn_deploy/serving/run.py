@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import gc
 import signal
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -61,6 +62,7 @@ def serve(
         loading = pool.submit(_load, repository, bundles, say)
         app, fronts = _fronts(repository, settings, exported)
         loading.result()
+    gc.freeze()  # what is there now stays: the collector need not look at it again and again
     try:
         return asyncio.run(_run(app, fronts, settings, say, on_ready))
     finally:
