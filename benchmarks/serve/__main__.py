@@ -113,7 +113,7 @@ def _half_load(bundle: Bundle, folder: Path, rounds: int, seconds: float) -> dic
         ]
         least = min(burst["per_second"] for burst in most)
         bursts = [
-            one.burst(MAX_BATCH, seconds, least / 2)
+            one.burst(MAX_BATCH, 3 * seconds, least / 2)
             for turn in range(3 * rounds)  # a burst has few of the slowest hundredth
             for one in _rotated(turns, turn)
         ]
