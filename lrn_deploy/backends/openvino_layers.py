@@ -24,7 +24,8 @@ Averages = dict[tuple[str, str], float]
 def averages(request: Any) -> Averages:
     """Average seconds of each kernel in all runs of a graph so far.
 
-    What was fused into another kernel did not run by itself and is left out.
+    What was fused into another kernel did not run by itself and is left out. So is, as OpenVINO
+    says the same of it, what takes less than a microsecond on average: it may come and go.
     """
     return {
         (str(item.node_name), str(item.node_type)): item.real_time.total_seconds()
@@ -47,8 +48,8 @@ def trace(whole: Sequence[float], seen: Sequence[Averages]) -> LayerTrace:
         taken = []
         for start in starts:
             before, after = WARMUP + start, WARMUP + start + together  # numbers of runs
-            total = after * seen[after - 1][key] - before * seen[before - 1].get(key, 0.0)
-            taken.append(max(total, 0.0) / together)
+            sums = [runs * seen[runs - 1].get(key, 0.0) for runs in (before, after)]
+            taken.append(max(sums[1] - sums[0], 0.0) / together)
         kernels.append(KernelTimes(*key, tuple(taken)))
     runs = tuple(sum(whole[start : start + together]) / together for start in starts)
     return LayerTrace(runs, tuple(kernels))
