@@ -116,12 +116,12 @@ def line_chart(
 def box_chart(boxes: Sequence[Box], x_title: str, label: str) -> Markup:
     """One box for each row, on a common axis from zero: p5 to p95, quartiles, median, p99, max.
 
-    The axis ends a little beyond the largest p95, so that stray runs do not flatten all boxes; a
-    maximum beyond it is an arrow at the edge.
+    The axis ends a little beyond the largest p95, but at twice the largest p75 at most, so that
+    stray runs do not flatten all boxes; a maximum beyond it is an arrow at the edge.
     """
     row = 40.0
     height = TOP + row * len(boxes) + BOTTOM
-    end = max(box.p95 for box in boxes) * 1.3
+    end = min(1.3 * max(box.p95 for box in boxes), 2.0 * max(box.p75 for box in boxes))
     scale = Linear(0.0, end or 1.0, 10.0, WIDTH - RIGHT)
     parts = [x_axis(scale, scale.ticks(), x_title, height)]
     parts += [_box(box, scale, TOP + row * at) for at, box in enumerate(boxes)]
@@ -137,10 +137,11 @@ def _box(box: Box, scale: Scale, top: float) -> Markup:
     edge = WIDTH - RIGHT
     beyond = scale(box.max) > edge
     at = edge - 4 if beyond else scale(box.max)
+    most = scale(box.p95) if scale(box.p95) <= edge else edge - 12.0  # before the arrow
     marks = [
         el("title", told),
         el("text", box.name, class_="name", x=10.0, y=top + 13),
-        el("line", class_="whisker", x1=scale(box.p5), x2=scale(box.p95), y1=middle, y2=middle),
+        el("line", class_="whisker", x1=scale(box.p5), x2=most, y1=middle, y2=middle),
         el(
             "rect",
             class_="box",

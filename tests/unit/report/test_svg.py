@@ -99,3 +99,17 @@ def test_a_box_spans_its_quartiles_and_a_stray_run_is_an_arrow_at_the_edge() -> 
     assert max(xs) <= WIDTH
     floors = [line for line in figure.iter("line") if line.attrib.get("class") == "floor"]
     assert len(floors) == 1
+
+
+def test_one_box_with_many_stray_runs_does_not_flatten_the_others() -> None:
+    steady = Box("steady", p5=8, p25=9, p50=10, p75=11, p95=12, p99=13, max=14)
+    often = Box("often", p5=8, p25=9, p50=10, p75=11, p95=400, p99=500, max=900)
+    figure = ElementTree.fromstring(box_chart([steady, often], "ms", "latencies"))
+    scale = Linear(0.0, 22.0, 10.0, WIDTH - 12.0)
+    whiskers = [
+        float(line.attrib["x2"])
+        for line in figure.iter("line")
+        if line.attrib.get("class") == "whisker" and line.attrib["x1"] != line.attrib["x2"]
+    ]
+    assert whiskers[0] == pytest.approx(scale(12), abs=0.01)
+    assert scale(20) < whiskers[1] < scale(22)
