@@ -28,6 +28,7 @@ class Chain:
         self.input = self.end
         self.nodes: list[ir.Node] = []
         self.weights: list[ir.Value] = []
+        self.products: list[int] = []  # that each layer sums for one of its values
 
     def add(
         self,
@@ -56,6 +57,7 @@ class Chain:
 
     def conv(self, channels: int, kernel: int = 3, *, bias: bool = True) -> Chain:
         fan_in = self.shape[0] * kernel * kernel
+        self.products.append(fan_in)
         weights = [self._normal((channels, self.shape[0], kernel, kernel), (2 / fan_in) ** 0.5)]
         if bias:
             weights.append(self._normal((channels,), 0.1))
@@ -80,6 +82,7 @@ class Chain:
 
     def linear(self, classes: int) -> Chain:
         features = int(np.prod(self.shape))
+        self.products.append(features)
         self.add("Flatten", shape=[features])
         weights = [self._normal((classes, features), features**-0.5), self._normal((classes,), 0.1)]
         return self.add("Gemm", tuple(map(self.weight, weights)), [classes], transB=1)

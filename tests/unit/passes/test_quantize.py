@@ -10,7 +10,7 @@ import onnx
 import onnx_ir as ir
 import onnxruntime as ort
 import pytest
-from hypothesis import given, settings
+from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 
 from lrn_deploy.errors import BadInputError
@@ -194,6 +194,9 @@ def test_pixels_of_a_uint8_image_lose_nothing() -> None:
 @settings(max_examples=40)
 @given(chains(), st.booleans())
 def test_a_random_network_keeps_its_numbers(chain: Chain, outputs: bool) -> None:
+    # A layer that sums few products makes channels that are nearly proportional, which a later sum
+    # may cancel: what is left can be as small as the rounding of its terms.
+    assume(min(chain.products) >= 4)
     model, layers = chain.build()
     x = inputs(model, rows=32)
     truth = run(model, x)
