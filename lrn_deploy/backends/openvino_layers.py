@@ -48,7 +48,7 @@ def trace(whole: Sequence[float], seen: Sequence[Averages]) -> LayerTrace:
         taken = []
         for start in starts:
             before, after = WARMUP + start, WARMUP + start + together  # numbers of runs
-            sums = [runs * seen[runs - 1].get(key, 0.0) for runs in (before, after)]
+            sums = [count * seen[count - 1].get(key, 0.0) for count in (before, after)]
             taken.append(max(sums[1] - sums[0], 0.0) / together)
         kernels.append(KernelTimes(*key, tuple(taken)))
     runs = tuple(sum(whole[start : start + together]) / together for start in starts)

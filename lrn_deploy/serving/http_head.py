@@ -130,6 +130,7 @@ def parse_head(head: bytes) -> Head:
 
 
 read_or_remember = remembering(parse_head)
+"""For clients that send the same head each time."""
 
 
 class _Seen:

@@ -10,7 +10,7 @@ import onnx
 import onnx_ir as ir
 import onnxruntime as ort
 import pytest
-from hypothesis import assume, given, settings
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from lrn_deploy.errors import BadInputError
@@ -194,16 +194,16 @@ def test_pixels_of_a_uint8_image_lose_nothing() -> None:
 @settings(max_examples=40)
 @given(chains(), st.booleans())
 def test_a_random_network_keeps_its_numbers(chain: Chain, outputs: bool) -> None:
-    # A layer that sums few products makes channels that are nearly proportional, which a later sum
-    # may cancel: what is left can be as small as the rounding of its terms.
-    assume(min(chain.products) >= 4)
     model, layers = chain.build()
     x = inputs(model, rows=32)
     truth = run(model, x)
     activations: Activations = "uint8" if outputs else "int8"
     quantize(model, on(x), activations=activations, outputs=outputs, lrn_layers=layers)
+    # A layer that sums few products makes channels that are nearly proportional, which a later sum
+    # may cancel: what is left can be as small as the rounding of its terms.
+    allowed = 0.1 if min(chain.products) >= 4 else 0.3
     # Values are about 1, but for a last ReLU that lets next to nothing through.
-    assert np.linalg.norm(run(model, x) - truth) <= 0.1 * np.hypot(
+    assert np.linalg.norm(run(model, x) - truth) <= allowed * np.hypot(
         np.linalg.norm(truth), 0.2 * np.sqrt(truth.size)
     )
 
