@@ -1,7 +1,6 @@
 """What was read a moment ago need not be read again.
 
-A client that asks often sends the same head and the same announcement each time. To read them was a
-third of the processor time of a small request.
+A client that asks often sends the same head and the same announcement each time.
 """
 
 from __future__ import annotations
