@@ -59,9 +59,9 @@ class Plan:
 FULL = Plan(
     ("alexnet", "googlenet", "digits"),
     {
-        1: Effort(rounds=60, seconds=60.0, min_rounds=30),
-        8: Effort(rounds=60, seconds=90.0, min_rounds=30),
-        32: Effort(rounds=30, seconds=90.0, min_rounds=15),
+        1: Effort(rounds=120, seconds=150.0, min_rounds=60),
+        8: Effort(rounds=60, seconds=120.0, min_rounds=40),
+        32: Effort(rounds=60, seconds=240.0, min_rounds=40),
     },
 )
 _SHORT = Effort(rounds=MIN_ROUNDS, seconds=5.0)
