@@ -127,8 +127,8 @@ def _where(result: Cell) -> str:
     return (
         f"{machine['processor']}, {machine['cores']} cores, {machine['memory_gib']:g} GiB, no GPU "
         f"used, 2 threads; {named}; {result['date']}. Medians of one interleaved run, of which "
-        f"{load['quiet_runs']} of {load['runs']} parts were quiet; the last columns are the peer's "
-        "time over ours, the median of the rounds' ratios, with its 95 % interval."
+        f"{load['quiet_runs']} of {load['runs']} parts were quiet; the last columns are the "
+        "peer's median time over ours, with its 95 % interval."
     )
 
 
@@ -143,7 +143,8 @@ def _close(result: Cell) -> str:
     ]
     judged = [class_ for _, class_ in places]
     wide = [
-        f"{place}: {_times(row['speedup'])} against {row['peer']}"
+        f"{place}: {_times(row['speedup'])}, round by round {_times(row['by_round'])}, against "
+        f"{row['peer']}"
         for place, class_ in places
         for row in class_["verdicts"]
         if row["verdict"] != "over the error" and not row["is_within_5_percent"]
@@ -158,7 +159,8 @@ def _close(result: Cell) -> str:
     )
     return (
         f"{close} of {len(judged)} choices are, with all of the interval, within 5 % of every peer "
-        f"at the same error; {own} are the fastest of all.{short} "
+        "at the same error, whether by the ratio of medians or by the median of the rounds' "
+        f"ratios; {own} are the fastest of all.{short} "
         f"Whose kernels were fastest: {won}."
     )
 

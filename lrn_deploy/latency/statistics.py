@@ -6,7 +6,7 @@ Percentiles pool the samples of all rounds; they are never percentiles of percen
 
 A ratio of two candidates is the median of their ratios in each round: a machine that is half as
 fast in some rounds slows both sides there, and does not show. The ratio of the pooled medians would
-show it.
+show it; where that is what was promised, :func:`ratio_of_medians` has it.
 
 Intervals are percentile bootstrap intervals (Efron and Tibshirani, An Introduction to the
 Bootstrap, 1993, chapter 13) that draw whole rounds, as samples of one round depend on each other.
@@ -144,6 +144,21 @@ def ratio_interval(ours: Rounds, theirs: Rounds, *, seed: int = 0) -> Interval:
         ValueError: If fewer than :data:`MIN_ROUNDS` rounds are common.
     """
     return median_interval(_ratios(ours, theirs), seed=seed)
+
+
+def ratio_of_medians(ours: Rounds, theirs: Rounds, *, seed: int = 0) -> Interval:
+    """The pooled median of ours over that of theirs; each draw takes the same rounds of both.
+
+    Wider than :func:`ratio_interval` on a machine whose speed changes between rounds.
+
+    Raises:
+        ValueError: If fewer than :data:`MIN_ROUNDS` rounds are common.
+    """
+    common = min(len(ours), len(theirs))
+    both = (ours[:common], theirs[:common])
+    draws = [_draw_medians(rounds, seed) for rounds in both]
+    mine, other = (float(np.median(pooled(rounds))) for rounds in both)
+    return _interval(draws[0] / draws[1], mine / other)
 
 
 def normalised_interval(

@@ -13,9 +13,16 @@ from benchmarks.runtimes.recorded import judged_again
 RESULT: dict[str, Any] = json.loads((RESULTS / "runtimes.json").read_text(encoding="utf-8"))
 
 
-def verdicts(result: dict[str, Any]) -> list[tuple[str, str, float, float, float]]:
+RATIOS = ("speedup", "by_round")
+
+
+def verdicts(result: dict[str, Any]) -> list[tuple[Any, ...]]:
     return [
-        (row["peer"], row["verdict"], *(row["speedup"][key] for key in ("low", "estimate", "high")))
+        (
+            row["peer"],
+            row["verdict"],
+            *(row[ratio][key] for ratio in RATIOS for key in ("low", "estimate", "high")),
+        )
         for network in result["networks"]
         for batch in network["batches"]
         for class_ in batch["classes"]

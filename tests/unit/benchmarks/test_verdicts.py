@@ -93,6 +93,17 @@ def test_a_loss_is_told_with_who_won() -> None:
     assert loss["speedup"]["estimate"] == pytest.approx(0.5)
 
 
+def test_within_5_percent_holds_by_both_ratios() -> None:
+    # The machine is slow in half of the rounds and changes within one: 1 in every other round.
+    machine = [1.0] * 5 + [1.4] * 5
+    own = Measured("own", "ours", "a runtime", 0.0, 1.0, [[1.4], *([at] for at in machine)])
+    peer = Measured("peer", "peer", "a runtime", 0.0, 1.0, [[1.0], *([at] for at in machine)])
+    (row,) = judge_class([own, peer], "own", "alexnet", "fp32")["verdicts"]
+    assert row["by_round"]["estimate"] == row["by_round"]["low"] == 1.0
+    assert row["speedup"]["estimate"] == pytest.approx(1 / 1.4)
+    assert not row["is_within_5_percent"]
+
+
 def test_without_a_choice_nothing_is_judged() -> None:
     result = judge_class([measured("peer", 1.0)], None, "alexnet", "fp32")
     assert result == {"class": "fp32", "allowed": {"max_error": 2e-6}, "ours": None}

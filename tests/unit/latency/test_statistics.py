@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import numpy as np
 import pytest
 from hypothesis import given, settings
@@ -13,6 +15,7 @@ from lrn_deploy.latency.statistics import (
     normalised_interval,
     pooled,
     ratio_interval,
+    ratio_of_medians,
     summarize,
     throughput,
 )
@@ -71,8 +74,24 @@ def test_a_machine_that_changes_its_speed_does_not_come_between_neighbours() -> 
         assert interval.high - interval.low < 0.03
 
 
-def test_a_round_that_only_one_completed_is_left_out() -> None:
-    assert ratio_interval([[1.0]] * 5 + [[100.0]], [[1.0]] * 5).estimate == 1.0
+def test_the_ratio_of_medians_pools_the_samples_of_all_rounds() -> None:
+    # Medians 3 and 2; the rounds' ratios are 1/2, 3/2, 3, 2, 5/2, whose median is 2.
+    ours, theirs = [[1.0], [3.0], [3.0], [4.0], [5.0]], [[2.0], [2.0], [1.0], [2.0], [2.0]]
+    assert ratio_of_medians(ours, theirs).estimate == pytest.approx(1.5)
+    assert ratio_interval(ours, theirs).estimate == pytest.approx(2.0)
+
+
+def test_the_ratio_of_medians_draws_the_same_rounds_of_both() -> None:
+    slower = [1.0 + 0.1 * turn for turn in range(20)]
+    interval = ratio_of_medians([[2 * value] for value in slower], [[value] for value in slower])
+    assert (interval.low, interval.high) == pytest.approx((2.0, 2.0))
+
+
+@pytest.mark.parametrize("interval", [ratio_interval, ratio_of_medians])
+def test_a_round_that_only_one_completed_is_left_out(
+    interval: Callable[[Rounds, Rounds], Interval],
+) -> None:
+    assert interval([[1.0]] * 5 + [[100.0]], [[1.0]] * 5).estimate == 1.0
 
 
 def test_fewer_than_five_rounds_give_no_interval() -> None:
