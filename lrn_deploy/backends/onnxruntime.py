@@ -41,17 +41,26 @@ class OnnxRuntimeBackend:
         device: ``cpu``, ``cuda`` or ``cuda:N``.
         threads: Threads of one run on the CPU; 0 lets ONNX Runtime choose.
         gpu_memory: Most bytes that it may take on a GPU; None for all that is free.
+        rests: Whether its threads sleep as soon as a run has ended. Else they look out for the next
+            run for some 20 ms: they find it about 50 microseconds sooner, and meanwhile take a core
+            from whatever prepares it.
     """
 
     name = "onnxruntime"
     formats = frozenset({"onnx"})
 
     def __init__(
-        self, device: str = "cpu", *, threads: int = 0, gpu_memory: int | None = None
+        self,
+        device: str = "cpu",
+        *,
+        threads: int = 0,
+        gpu_memory: int | None = None,
+        rests: bool = False,
     ) -> None:
         self.device = device
         self.threads = threads
         self.gpu_memory = gpu_memory
+        self.rests = rests
         self._kind, _, index = device.partition(":")
         self._index = int(index or 0)
 
@@ -116,7 +125,7 @@ class OnnxRuntimeBackend:
                 f"ONNX Runtime cannot run on {self.device}: {probe.detail}", probe.hint
             )
         providers = _provider_options(_PROVIDERS[self._kind], self._index, self.gpu_memory)
-        return OnnxRuntimeSession(artifact, providers, self.threads, trace)
+        return OnnxRuntimeSession(artifact, providers, self.threads, trace, rests=self.rests)
 
 
 class OnnxRuntimeSession(SessionBase):
@@ -127,6 +136,7 @@ class OnnxRuntimeSession(SessionBase):
         providers: What runs it, as ONNX Runtime wants it told.
         threads: Threads of one run; 0 lets ONNX Runtime choose.
         trace: First part of the path of a trace to write; None for no trace.
+        rests: Whether its threads sleep as soon as a run has ended.
     """
 
     def __init__(
@@ -135,6 +145,8 @@ class OnnxRuntimeSession(SessionBase):
         providers: list[Any],
         threads: int,
         trace: Path | None = None,
+        *,
+        rests: bool = False,
     ) -> None:
         import onnxruntime
 
@@ -143,6 +155,7 @@ class OnnxRuntimeSession(SessionBase):
             options.enable_profiling = True
             options.profile_file_prefix = str(trace)
         options.intra_op_num_threads = threads
+        options.add_session_config_entry("session.force_spinning_stop", str(int(rests)))
         options.log_severity_level = 4  # its errors are raised, and told once
         try:
             self._session: Any = onnxruntime.InferenceSession(

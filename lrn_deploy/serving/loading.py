@@ -92,7 +92,10 @@ def _sessions(
 
     Where this machine lacks what the pick needs, the next best is taken.
     """
-    make = backends or (lambda threads: artifact_backends((settings.device,), threads=threads))
+    # Between runs the cores belong to the requests: threads that spin would hold up the next batch.
+    make = backends or (
+        lambda threads: artifact_backends((settings.device,), threads=threads, rests=True)
+    )
     refused: dict[str, LrnDeployError] = {}
     while True:
         try:
