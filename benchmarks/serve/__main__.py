@@ -114,7 +114,7 @@ def _half_load(bundle: Bundle, folder: Path, rounds: int, seconds: float) -> dic
         least = min(burst["per_second"] for burst in most)
         bursts = [
             one.burst(MAX_BATCH, 3 * seconds, least / 2)
-            for turn in range(3 * rounds)  # a burst has few of the slowest hundredth
+            for turn in range(5 * rounds)  # a burst has few of the slowest hundredth
             for one in _rotated(turns, turn)
         ]
         memory = {one.contender.name: one.memory_bytes for one in turns}
