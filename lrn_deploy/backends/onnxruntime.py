@@ -41,26 +41,17 @@ class OnnxRuntimeBackend:
         device: ``cpu``, ``cuda`` or ``cuda:N``.
         threads: Threads of one run on the CPU; 0 lets ONNX Runtime choose.
         gpu_memory: Most bytes that it may take on a GPU; None for all that is free.
-        rests: Whether its threads sleep as soon as a run has ended. Else they look out for the next
-            run for some 20 ms: they find it about 50 microseconds sooner, and meanwhile take a core
-            from whatever prepares it.
     """
 
     name = "onnxruntime"
     formats = frozenset({"onnx"})
 
     def __init__(
-        self,
-        device: str = "cpu",
-        *,
-        threads: int = 0,
-        gpu_memory: int | None = None,
-        rests: bool = False,
+        self, device: str = "cpu", *, threads: int = 0, gpu_memory: int | None = None
     ) -> None:
         self.device = device
         self.threads = threads
         self.gpu_memory = gpu_memory
-        self.rests = rests
         self._kind, _, index = device.partition(":")
         self._index = int(index or 0)
 
@@ -125,7 +116,7 @@ class OnnxRuntimeBackend:
                 f"ONNX Runtime cannot run on {self.device}: {probe.detail}", probe.hint
             )
         providers = _provider_options(_PROVIDERS[self._kind], self._index, self.gpu_memory)
-        return OnnxRuntimeSession(artifact, providers, self.threads, trace, rests=self.rests)
+        return OnnxRuntimeSession(artifact, providers, self.threads, trace)
 
 
 class OnnxRuntimeSession(SessionBase):
@@ -136,7 +127,6 @@ class OnnxRuntimeSession(SessionBase):
         providers: What runs it, as ONNX Runtime wants it told.
         threads: Threads of one run; 0 lets ONNX Runtime choose.
         trace: First part of the path of a trace to write; None for no trace.
-        rests: Whether its threads sleep as soon as a run has ended.
     """
 
     def __init__(
@@ -145,8 +135,6 @@ class OnnxRuntimeSession(SessionBase):
         providers: list[Any],
         threads: int,
         trace: Path | None = None,
-        *,
-        rests: bool = False,
     ) -> None:
         import onnxruntime
 
@@ -155,7 +143,6 @@ class OnnxRuntimeSession(SessionBase):
             options.enable_profiling = True
             options.profile_file_prefix = str(trace)
         options.intra_op_num_threads = threads
-        options.add_session_config_entry("session.force_spinning_stop", str(int(rests)))
         options.log_severity_level = 4  # its errors are raised, and told once
         try:
             self._session: Any = onnxruntime.InferenceSession(

@@ -16,11 +16,7 @@ DEVICES = ("cpu", "cuda")
 
 
 def artifact_backends(
-    devices: Sequence[str] = DEVICES,
-    *,
-    threads: int = 0,
-    gpu_memory: int | None = None,
-    rests: bool = False,
+    devices: Sequence[str] = DEVICES, *, threads: int = 0, gpu_memory: int | None = None
 ) -> tuple[Backend, ...]:
     """Every backend that runs artifacts, on every device, whether it can run here or not.
 
@@ -28,8 +24,6 @@ def artifact_backends(
         devices: The devices.
         threads: Threads of one run on the CPU; 0 lets the runtime choose.
         gpu_memory: Most bytes of GPU memory that one artifact may take; None for all that is free.
-        rests: Whether ONNX Runtime's threads sleep between runs; see
-            :class:`~lrn_deploy.backends.onnxruntime.OnnxRuntimeBackend`.
 
     Raises:
         BadInputError: If a device is not ``cpu``, ``cuda`` or ``cuda:N``.
@@ -37,10 +31,7 @@ def artifact_backends(
     for device in devices:
         check_device(device)
     return (
-        *(
-            OnnxRuntimeBackend(item, threads=threads, gpu_memory=gpu_memory, rests=rests)
-            for item in devices
-        ),
+        *(OnnxRuntimeBackend(item, threads=threads, gpu_memory=gpu_memory) for item in devices),
         *(OpenVinoBackend(threads=threads) for item in devices if item == "cpu"),
         *(TensorRtBackend(item, memory_limit=gpu_memory) for item in devices if item != "cpu"),
     )

@@ -92,10 +92,7 @@ def _sessions(
 
     Where this machine lacks what the pick needs, the next best is taken.
     """
-    # Between runs the cores belong to the requests: threads that spin would hold up the next batch.
-    make = backends or (
-        lambda threads: artifact_backends((settings.device,), threads=threads, rests=True)
-    )
+    make = backends or (lambda threads: artifact_backends((settings.device,), threads=threads))
     refused: dict[str, LrnDeployError] = {}
     while True:
         try:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import sys
 import tempfile
-import time
 from pathlib import Path
 from typing import Any
 
@@ -220,21 +219,3 @@ def test_a_session_does_not_keep_the_graphs_bytes() -> None:
         assert sys.getrefcount(held) == before
         answer = session.run({"x": np.ones((2, 1024), np.float32)})["y"]
     assert (answer == 1024).all()
-
-
-def busy_after_a_run(*, rests: bool) -> list[float]:
-    """Processor seconds of this process in the 15 ms after each of some runs on two threads."""
-    took = []
-    backend = OnnxRuntimeBackend("cpu", threads=2, rests=rests)
-    with backend.load(artifact(LRN, ["batch", 64, 56, 56])) as session:
-        for _ in range(8):
-            session.run({"x": np.ones((8, 64, 56, 56), np.float32)})
-            before = time.process_time()
-            time.sleep(0.015)
-            took.append(time.process_time() - before)
-    return took
-
-
-def test_threads_that_rest_take_nothing_between_runs() -> None:
-    assert min(busy_after_a_run(rests=True)) < 0.001
-    assert max(busy_after_a_run(rests=False)) > 0.005  # what it would take otherwise

@@ -69,21 +69,6 @@ def test_a_bundle_that_was_not_tuned_runs_on_onnx_runtime(tmp_path: Path) -> Non
     close(model)
 
 
-def test_threads_of_onnx_runtime_rest_between_batches(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    load, loaded = OnnxRuntimeBackend.load, []
-
-    def spy(self: OnnxRuntimeBackend, artifact: ArtifactData) -> Any:
-        loaded.append(self.rests)
-        return load(self, artifact)
-
-    monkeypatch.setattr(OnnxRuntimeBackend, "load", spy)
-    colour_bundle(tmp_path / "b")
-    close(load_model(tmp_path / "b", SETTINGS))
-    assert loaded == [True]
-
-
 class Lacking(OpenVinoBackend):
     """OpenVINO on a processor without the units for the artifact."""
 
