@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import shutil
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass
@@ -18,7 +19,7 @@ from benchmarks.peers.environments import environment
 from benchmarks.peers.ours import lrn_server
 from benchmarks.peers.processes import Server, free_ports, running
 from benchmarks.peers.triton import tritonserver
-from lrn_deploy.bundle import Bundle
+from lrn_deploy.bundle import Bundle, Choice
 
 Array = NDArray[Any]
 _APPS = Path(__file__).parent
@@ -51,6 +52,16 @@ class Contender:
 def _ours(bundle: Bundle, _folder: Path, threads: int, rows: int) -> Iterator[Server]:
     options = ("--threads", str(threads), "--max-batch-size", str(rows), "--access-log", "none")
     with lrn_server(bundle.path, *options) as server:
+        yield server
+
+
+@contextmanager
+def _ours_on_openvino(bundle: Bundle, folder: Path, threads: int, rows: int) -> Iterator[Server]:
+    """The same file on the runtime that ``tune`` chooses for AlexNet in fp32 on a CPU."""
+    copy = Bundle.open(shutil.copytree(bundle.path, folder / "bundle"))
+    digest = copy.manifest.artifact("model").sha256
+    choice = Choice(artifact="model", sha256=digest, backend="openvino:cpu")
+    with _ours(copy.update(choices=(choice,)), folder, threads, rows) as server:
         yield server
 
 
@@ -115,6 +126,7 @@ def _form(field: str) -> Callable[[Bundle, Array], bytes]:
     return request
 
 
+ON_OPENVINO = Contender("lrn-server on OpenVINO", _ours_on_openvino, _v2)
 CONTENDERS = (
     Contender("lrn-server", _ours, _v2),
     Contender("tritonserver", _triton, _v2),

@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 
 from benchmarks.harness import write_result
-from benchmarks.peers.contenders import CONTENDERS
+from benchmarks.peers.contenders import CONTENDERS, ON_OPENVINO
 from benchmarks.peers.environments import REQUIREMENTS
 from benchmarks.peers.offline import offline
 from benchmarks.quiet import quiet
@@ -105,7 +105,7 @@ def _saturation(bundle: Bundle, folder: Path, rounds: int, seconds: float) -> di
 
 def _half_load(bundle: Bundle, folder: Path, rounds: int, seconds: float) -> dict[str, Any]:
     """Every server at its most, then all at half of what the slowest of them can do."""
-    with all_started(bundle, folder, CORES, MAX_BATCH) as turns:
+    with all_started(bundle, folder, CORES, MAX_BATCH, (*CONTENDERS, ON_OPENVINO)) as turns:
         most = [
             one.burst(2 * MAX_BATCH, seconds)
             for turn in range(rounds)
@@ -153,11 +153,11 @@ def _print(result: dict[str, Any]) -> None:
     )
     half = result["half load"]
     print(f"\nhalf load, {half['offered_per_second']:.1f} per second: p50 and p99 in ms, most, MiB")
-    for contender in CONTENDERS:
+    for contender in (*CONTENDERS, ON_OPENVINO):
         own = _of(half["bursts"], contender.name)
         p50, p99 = (np.median([one["latency_ms"][q] for one in own]) for q in ("50", "99"))
         print(
-            f"  {contender.name:<13} {p50:.1f} {p99:.1f}, "
+            f"  {contender.name:<22} {p50:.1f} {p99:.1f}, "
             f"{_median(_of(half['most'], contender.name), 'per_second'):.1f} per second, "
             f"{half['memory_bytes'][contender.name] >> 20} MiB"
         )
