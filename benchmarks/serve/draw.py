@@ -90,8 +90,8 @@ def details(served: Result, overloaded: Result) -> str:
         f"AlexNet at saturation, rows per second over ONNX Runtime alone: {'; '.join(shares)}. "
         f"Memory after load over a bare session after the same largest batch: "
         f"{' and '.join(more)} MiB. At half load, p99 in ms: {', '.join(p99)}; "
-        f"{_p99_by_round(served)}. The last one serves the same file, as `tune` would have it; the "
-        "others all use ONNX Runtime. Ready after "
+        f"{_p99_by_round(served)}. All serve the same file, the last on the runtime that `tune` "
+        "chooses for AlexNet here, the others on ONNX Runtime. Ready after "
         f"{np.median(start['lrn-server_s']):.2f} s, {np.median(start['ratios']):.2f} times what a "
         "process takes that hashes the graph, loads it and runs the same warm-ups.",
         "",
@@ -119,8 +119,8 @@ def summary(served: Result, overloaded: Result) -> str:
         f"and {np.median(int8['share_without_clients_cpu']):.0%} in int8 without the client's "
         f"share of the machine; at half load its p99 is {_p99(served, 'lrn-server'):.0f} ms where "
         f"the others have {min(others):.0f} to {max(others):.0f}, all on ONNX Runtime, and "
-        f"{_p99(served, ON_OPENVINO):.0f} ms on OpenVINO, which `tune` chooses for it. It is ready "
-        "after "
+        f"{_p99(served, ON_OPENVINO):.0f} ms on OpenVINO, the runtime that `tune` chooses for AlexNet "
+        "here. It is ready after "
         f"{np.median(start['lrn-server_s']):.1f} s. {_overload(overloaded)}"
     )
 
