@@ -119,8 +119,8 @@ def summary(served: Result, overloaded: Result) -> str:
         f"and {np.median(int8['share_without_clients_cpu']):.0%} in int8 without the client's "
         f"share of the machine; at half load its p99 is {_p99(served, 'lrn-server'):.0f} ms where "
         f"the others have {min(others):.0f} to {max(others):.0f}, all on ONNX Runtime, and "
-        f"{_p99(served, ON_OPENVINO):.0f} ms on OpenVINO, the runtime that `tune` chooses for AlexNet "
-        "here. It is ready after "
+        f"{_p99(served, ON_OPENVINO):.0f} ms on OpenVINO, the runtime that `tune` chooses for "
+        "AlexNet here. It is ready after "
         f"{np.median(start['lrn-server_s']):.1f} s. {_overload(overloaded)}"
     )
 
