@@ -52,7 +52,7 @@ def main() -> None:
         large = network(folder, options.model)
         result["start"] = starts(large, CORES, MAX_BATCH, STARTS * rounds)
         result["saturation"] = {
-            precision: _saturation(bundle, folder, 4 * rounds, 5 * seconds)
+            precision: _saturation(bundle, folder, 8 * rounds, 5 * seconds)
             for precision, bundle in (
                 ("fp32", large),
                 ("int8", network(folder, options.model, "int8")),
