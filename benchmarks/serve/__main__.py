@@ -24,7 +24,6 @@ from lrn_deploy.bundle import Bundle
 CORES = len(os.sched_getaffinity(0))
 CONCURRENCIES = (1, 4, 16)
 MAX_BATCH = 16
-MAX_SPREAD = 0.05  # of the runtime's speed alone: a share of it is wanted to a hundredth
 STARTS = 5
 OURS = CONTENDERS[0]
 Bursts = list[dict[str, Any]]
@@ -97,7 +96,6 @@ def _saturation(bundle: Bundle, folder: Path, rounds: int, seconds: float) -> di
     ]
     return {
         "offline_per_second": bare,
-        "offline_spread": float(np.std(bare) / np.mean(bare)),
         "bursts": bursts,
         "share_of_offline": ratios,
         "share_without_clients_cpu": freed,
@@ -148,11 +146,6 @@ def _print(result: dict[str, Any]) -> None:
             f"lrn-server {np.median(share):.1%}, without the client's CPU {np.median(freed):.1%}; "
             f"memory {more / 2**20:+.0f} MiB"
         )
-        if part["offline_spread"] > MAX_SPREAD:
-            print(
-                f"The runtime's own speed spread by {part['offline_spread']:.0%}: "
-                "this share is not to be trusted."
-            )
     start = result["start"]
     print(
         f"\nready after {np.median(start['lrn-server_s']):.2f} s, "
