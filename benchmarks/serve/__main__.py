@@ -20,6 +20,7 @@ from benchmarks.serve.bursts import Turn, all_started
 from benchmarks.serve.networks import network, nothing
 from benchmarks.serve.start import starts
 from lrn_deploy.bundle import Bundle
+from lrn_deploy.latency.statistics import median_interval
 
 CORES = len(os.sched_getaffinity(0))
 CONCURRENCIES = (1, 4, 16)
@@ -52,7 +53,7 @@ def main() -> None:
         large = network(folder, options.model)
         result["start"] = starts(large, CORES, MAX_BATCH, STARTS * rounds)
         result["saturation"] = {
-            precision: _saturation(bundle, folder, 8 * rounds, 5 * seconds)
+            precision: _saturation(bundle, folder, 16 * rounds, 2.5 * seconds)
             for precision, bundle in (
                 ("fp32", large),
                 ("int8", network(folder, options.model, "int8")),
@@ -87,7 +88,7 @@ def _saturation(bundle: Bundle, folder: Path, rounds: int, seconds: float) -> di
             bare.append(session.per_second(seconds))
             bursts.append(ours.burst(2 * MAX_BATCH, seconds))
         bare.append(session.per_second(seconds))
-    # The machine's speed drifts.
+    # The machine's speed drifts, so neighbours are compared, and turns are short.
     around = [(before + after) / 2 for before, after in pairwise(bare)]
     ratios = [burst["per_second"] / alone for burst, alone in zip(bursts, around, strict=True)]
     freed = [
@@ -139,12 +140,13 @@ def _print(result: dict[str, Any]) -> None:
                 cells.append(f"{contender.name} {cpu:.2f} {rate:.0f}")
             print(f"  x{connections:<3} " + " | ".join(cells))
     for precision, part in result["saturation"].items():
-        share, freed = part["share_of_offline"], part["share_without_clients_cpu"]
+        share = part["share_of_offline"]
+        freed = median_interval([[one] for one in part["share_without_clients_cpu"]])
         more = part["memory_bytes"]["lrn-server"] - part["memory_bytes"]["bare"]
         print(
             f"\n{precision}: {np.median(part['offline_per_second']):.1f} rows per second offline, "
-            f"lrn-server {np.median(share):.1%}, without the client's CPU {np.median(freed):.1%}; "
-            f"memory {more / 2**20:+.0f} MiB"
+            f"lrn-server {np.median(share):.1%}, without the client's CPU {freed.estimate:.1%} "
+            f"(95 %: {freed.low:.1%} to {freed.high:.1%}); memory {more / 2**20:+.0f} MiB"
         )
     start = result["start"]
     print(

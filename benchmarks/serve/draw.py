@@ -12,7 +12,7 @@ import numpy as np
 
 from benchmarks.harness import RESULTS
 from benchmarks.runtimes.draw import ROOT, between
-from lrn_deploy.latency.statistics import ratio_interval
+from lrn_deploy.latency.statistics import median_interval, ratio_interval
 
 DETAILS = ROOT / "docs" / "serving.md"
 SUMMARY = ROOT / "README.md"
@@ -73,7 +73,7 @@ def details(served: Result, overloaded: Result) -> str:
     parts = served["saturation"]
     shares = [
         f"{np.median(part['share_of_offline']):.1%} in {precision}, "
-        f"{np.median(part['share_without_clients_cpu']):.1%} without the client's processor time"
+        f"{_share(part)} without the client's processor time"
         for precision, part in parts.items()
     ]
     more = [
@@ -136,6 +136,12 @@ def _overload(result: Result) -> str:
         f"clean 503, grew by {grown / 2**20:.1f} MiB, and answered the next client within "
         f"{result['recovery_s']:.2f} s."
     )
+
+
+def _share(part: Result) -> str:
+    """Median of the bursts' shares, less the client, with its interval."""
+    share = median_interval([[one] for one in part["share_without_clients_cpu"]])
+    return f"{share.estimate:.1%} (95 %: {share.low:.1%} to {share.high:.1%})"
 
 
 def _p99(served: Result, server: str) -> float:
