@@ -143,9 +143,6 @@ class OnnxRuntimeSession(SessionBase):
             options.enable_profiling = True
             options.profile_file_prefix = str(trace)
         options.intra_op_num_threads = threads
-        # A core that something else takes for a moment (a server's front end) must not keep the
-        # others waiting for its half of a layer: work is handed out in smaller blocks.
-        options.add_session_config_entry("session.dynamic_block_base", "4")
         options.log_severity_level = 4  # its errors are raised, and told once
         try:
             self._session: Any = onnxruntime.InferenceSession(

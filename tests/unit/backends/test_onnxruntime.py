@@ -105,24 +105,6 @@ def test_run_that_fails_inside_is_damage() -> None:
         session.run({"x": np.zeros((1, 8, 1), np.float32)})
 
 
-def test_smaller_blocks_of_work_change_no_bit_of_an_answer() -> None:
-    convolution = helper.make_node("Conv", ["x", "w"], ["y"], pads=[1, 1, 1, 1])
-    rng = np.random.default_rng(0)
-    weights = rng.normal(size=(48, 32, 3, 3)).astype(np.float32)
-    model = onnx.load_from_string(artifact(convolution, ["batch", 32, 29, 29]).data)
-    model.graph.initializer.append(numpy_helper.from_array(weights, "w"))
-    layer = ArtifactData(name="model", format="onnx", data=model.SerializeToString())
-    options = onnxruntime.SessionOptions()
-    options.intra_op_num_threads = 2
-    plain = onnxruntime.InferenceSession(layer.data, options, providers=["CPUExecutionProvider"])
-    with OnnxRuntimeBackend("cpu", threads=2).load(layer) as session:
-        asked = session._session.get_session_options()
-        assert asked.get_session_config_entry("session.dynamic_block_base") == "4"
-        for rows in (1, 3, 16):
-            x = rng.normal(size=(rows, 32, 29, 29)).astype(np.float32)
-            assert np.array_equal(session.run({"x": x})["y"], plain.run(None, {"x": x})[0])
-
-
 def test_probe_of_a_machine_without_onnxruntime(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(sys.modules, "onnxruntime", None)
     probe = OnnxRuntimeBackend("cpu").probe()
