@@ -17,10 +17,10 @@ from benchmarks.peers.environments import REQUIREMENTS
 from benchmarks.peers.offline import offline
 from benchmarks.quiet import quiet
 from benchmarks.serve.bursts import Turn, all_started
+from benchmarks.serve.draw import without_client
 from benchmarks.serve.networks import network, nothing
 from benchmarks.serve.start import starts
 from lrn_deploy.bundle import Bundle
-from lrn_deploy.latency.statistics import median_interval
 
 CORES = len(os.sched_getaffinity(0))
 CONCURRENCIES = (1, 4, 16)
@@ -141,12 +141,11 @@ def _print(result: dict[str, Any]) -> None:
             print(f"  x{connections:<3} " + " | ".join(cells))
     for precision, part in result["saturation"].items():
         share = part["share_of_offline"]
-        freed = median_interval([[one] for one in part["share_without_clients_cpu"]])
         more = part["memory_bytes"]["lrn-server"] - part["memory_bytes"]["bare"]
         print(
             f"\n{precision}: {np.median(part['offline_per_second']):.1f} rows per second offline, "
-            f"lrn-server {np.median(share):.1%}, without the client's CPU {freed.estimate:.1%} "
-            f"(95 %: {freed.low:.1%} to {freed.high:.1%}); memory {more / 2**20:+.0f} MiB"
+            f"lrn-server {np.median(share):.1%}, without the client's CPU "
+            f"{without_client(part)}; memory {more / 2**20:+.0f} MiB"
         )
     start = result["start"]
     print(

@@ -73,7 +73,7 @@ def details(served: Result, overloaded: Result) -> str:
     parts = served["saturation"]
     shares = [
         f"{np.median(part['share_of_offline']):.1%} in {precision}, "
-        f"{_share(part)} without the client's processor time"
+        f"{without_client(part)} without the client's processor time"
         for precision, part in parts.items()
     ]
     more = [
@@ -138,8 +138,12 @@ def _overload(result: Result) -> str:
     )
 
 
-def _share(part: Result) -> str:
-    """Median of the bursts' shares, less the client, with its interval."""
+def without_client(part: Result) -> str:
+    """Median of the share of what the runtime does alone, less the client, and its interval.
+
+    Args:
+        part: A precision's part of ``saturation``, of at least five turns.
+    """
     share = median_interval([[one] for one in part["share_without_clients_cpu"]])
     return f"{share.estimate:.1%} (95 %: {share.low:.1%} to {share.high:.1%})"
 
