@@ -20,6 +20,8 @@ from numpy.typing import NDArray
 
 Right = Callable[[int, bytes], bool]
 """Whether a body is the right answer to the request of this index."""
+LEAD_SECONDS = 0.5
+"""Until then connections are opened, caches are cold, and the first batches are not full."""
 
 
 @dataclass
@@ -32,6 +34,9 @@ class Load:
         statuses: How often there was which HTTP status; 0: no answer, or none that could be read.
         wrong: Answers with status 200 that were not right.
         latencies: Seconds of each request with status 200, in no order.
+        moments: Seconds from the start to each right answer, in no order.
+        steady_cpu_share: Processor time of this process in a second, from :data:`LEAD_SECONDS` on
+            until no more was asked.
         unclear: Refusals that do not say why, as ``{"error": …}``.
         longest_refusal: Seconds of the slowest refusal.
     """
@@ -41,6 +46,8 @@ class Load:
     statuses: Counter[int] = field(default_factory=Counter)
     wrong: int = 0
     latencies: list[float] = field(default_factory=list)
+    moments: list[float] = field(default_factory=list)
+    steady_cpu_share: float = 0.0
     unclear: int = 0
     longest_refusal: float = 0.0
 
@@ -48,6 +55,16 @@ class Load:
     def per_second(self) -> float:
         """Right answers in a second."""
         return (self.statuses[200] - self.wrong) / self.seconds
+
+    def steady_per_second(self, seconds: float) -> float:
+        """Right answers in a second from :data:`LEAD_SECONDS` on until so many seconds were over.
+
+        Slope of the least-squares line through their numbers over their moments: answers come in
+        whole batches, and a count between two moments would depend on how many ends fall between.
+        """
+        moments = np.sort(self.moments)
+        (steady,) = np.nonzero((moments >= LEAD_SECONDS) & (moments <= seconds))
+        return float(np.polyfit(moments[steady], steady, 1)[0]) if len(steady) > 1 else float("nan")
 
     def quantile(self, percent: float) -> float:
         """Seconds within which so many of the answers came."""
@@ -120,11 +137,15 @@ def drive(
             which = number % len(requests)
             number += 1
             status, body = connection.ask(requests[which])
-            took = time.monotonic() - due
+            now = time.monotonic()
+            took = now - due
             own.statuses[status] += 1
             if status == 200:
                 own.latencies.append(took)
-                own.wrong += not right(which, body)
+                if right(which, body):
+                    own.moments.append(now - started)
+                else:
+                    own.wrong += 1
             elif status == 503:
                 own.unclear += b'"error": "' not in body
                 own.longest_refusal = max(own.longest_refusal, took)
@@ -134,11 +155,17 @@ def drive(
             load.wrong += own.wrong
             load.unclear += own.unclear
             load.latencies += own.latencies
+            load.moments += own.moments
             load.longest_refusal = max(load.longest_refusal, own.longest_refusal)
 
     threads = [threading.Thread(target=ask, args=(index,)) for index in range(connections)]
     for thread in threads:
         thread.start()
+    if seconds > LEAD_SECONDS:
+        time.sleep(max(0.0, started + LEAD_SECONDS - time.monotonic()))
+        steady = time.process_time()
+        time.sleep(max(0.0, started + seconds - time.monotonic()))
+        load.steady_cpu_share = (time.process_time() - steady) / (seconds - LEAD_SECONDS)
     for thread in threads:
         thread.join()
     load.seconds = time.monotonic() - started

@@ -12,6 +12,7 @@ from typing import Any
 import numpy as np
 
 from benchmarks.harness import write_result
+from benchmarks.load import LEAD_SECONDS
 from benchmarks.peers.contenders import CONTENDERS, ON_OPENVINO
 from benchmarks.peers.environments import REQUIREMENTS
 from benchmarks.peers.offline import offline
@@ -86,13 +87,15 @@ def _saturation(bundle: Bundle, folder: Path, rounds: int, seconds: float) -> di
         memory = {"bare": session.process.memory_bytes(), "lrn-server": ours.memory_bytes}
         for _ in range(rounds):
             bare.append(session.per_second(seconds))
-            bursts.append(ours.burst(2 * MAX_BATCH, seconds))
+            bursts.append(ours.burst(2 * MAX_BATCH, LEAD_SECONDS + seconds))
         bare.append(session.per_second(seconds))
     # The machine's speed drifts, so neighbours are compared, and turns are short.
     around = [(before + after) / 2 for before, after in pairwise(bare)]
-    ratios = [burst["per_second"] / alone for burst, alone in zip(bursts, around, strict=True)]
+    ratios = [
+        burst["steady_per_second"] / alone for burst, alone in zip(bursts, around, strict=True)
+    ]
     freed = [
-        ratio / (1 - burst["client_cpu_share"] / CORES)
+        ratio / (1 - burst["steady_client_cpu_share"] / CORES)
         for ratio, burst in zip(ratios, bursts, strict=True)
     ]
     return {

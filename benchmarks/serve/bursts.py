@@ -14,7 +14,7 @@ import numpy as np
 import onnxruntime
 from numpy.typing import NDArray
 
-from benchmarks.load import Load, drive
+from benchmarks.load import LEAD_SECONDS, Load, drive
 from benchmarks.peers.contenders import CONTENDERS, Contender
 from benchmarks.peers.processes import Server
 from lrn_deploy.bundle import Bundle
@@ -54,7 +54,8 @@ class Turn:
 
         Returns:
             Rates, processor time of the server and of the client for each request, quantiles of
-            the latency, and whatever went wrong.
+            the latency, and whatever went wrong; without ``per_second``, rate and processor time
+            of the client once it is steady, too.
         """
         with self.awake():
             time.sleep(_SETTLE_SECONDS)
@@ -68,7 +69,11 @@ class Turn:
                 right=lambda _index, body: self.contender.right(self.expected, body),
             )
             cpu = self.server.cpu_seconds() - before
-        return {"server": self.contender.name, "connections": connections} | _told(load, cpu)
+        told = {"server": self.contender.name, "connections": connections} | _told(load, cpu)
+        if not per_second and seconds > LEAD_SECONDS:
+            told["steady_per_second"] = load.steady_per_second(seconds)
+            told["steady_client_cpu_share"] = load.steady_cpu_share
+        return told
 
 
 @contextmanager

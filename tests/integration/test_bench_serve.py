@@ -26,6 +26,9 @@ def test_servers_take_turns_and_are_measured(tmp_path: Path) -> None:
         assert told["refused"] == {}
         assert told["per_second"] == pytest.approx(told["answers"] / 0.4, rel=0.5)
         assert 0 < told["server_cpu_ms"] < 20
+        longer = ours.burst(4, 1.0)
+        assert longer["steady_per_second"] == pytest.approx(longer["per_second"], rel=0.5)
+        assert 0 < longer["steady_client_cpu_share"] < 1.1
         assert 20e6 < ours.memory_bytes < 1e9
 
         used = ours.server.cpu_seconds()
