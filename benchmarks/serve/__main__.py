@@ -78,7 +78,7 @@ def _small(bundle: Bundle, folder: Path, rounds: int, seconds: float) -> Bursts:
 
 
 def _saturation(bundle: Bundle, folder: Path, rounds: int, seconds: float) -> dict[str, Any]:
-    """The runtime alone against lrn-server with clients enough for two full batches."""
+    """The runtime alone against lrn-server, steady, with clients enough for two full batches."""
     bare, bursts = [], []
     with (
         offline(bundle.path / "model.onnx", CORES, MAX_BATCH) as session,
