@@ -99,6 +99,7 @@ def drive(
     connections: int,
     seconds: float,
     per_second: float = 0.0,
+    seed: int = 3,
     right: Right = lambda _index, _body: True,
 ) -> Load:
     """Ask for so long, each connection in a thread of its own.
@@ -111,12 +112,13 @@ def drive(
         per_second: Requests in a second, whatever becomes of them, at exponentially distributed
             distances; their latencies count from when they were due. 0: each connection asks again
             as soon as it is answered.
+        seed: Of those distances.
         right: Checks the answers.
     """
     load = Load()
     lock = threading.Lock()
     started = time.monotonic()
-    arrivals = _arrivals(per_second, seconds, started)
+    arrivals = _arrivals(per_second, seconds, started, seed)
     cpu = time.process_time()
 
     def ask(index: int) -> None:
@@ -173,11 +175,13 @@ def drive(
     return load
 
 
-def _arrivals(per_second: float, seconds: float, started: float) -> Iterator[float] | None:
+def _arrivals(
+    per_second: float, seconds: float, started: float, seed: int
+) -> Iterator[float] | None:
     if not per_second:
         return None
     count = int(per_second * seconds)
-    gaps: NDArray[np.float64] = np.random.default_rng(3).exponential(1 / per_second, count)
+    gaps: NDArray[np.float64] = np.random.default_rng(seed).exponential(1 / per_second, count)
     due: list[float] = (started + np.cumsum(gaps)).tolist()
     return iter(due)
 

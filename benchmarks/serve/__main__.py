@@ -117,8 +117,8 @@ def _half_load(bundle: Bundle, folder: Path, rounds: int, seconds: float) -> dic
         ]
         least = min(burst["per_second"] for burst in most)
         bursts = [
-            one.burst(MAX_BATCH, 3 * seconds, least / 2)
-            for turn in range(5 * rounds)  # a burst has few of the slowest hundredth
+            one.burst(MAX_BATCH, seconds, least / 2, seed=turn)  # the same arrivals for all
+            for turn in range(15 * rounds)  # short, so that they share the machine's slow times
             for one in _rotated(turns, turn)
         ]
         memory = {one.contender.name: one.memory_bytes for one in turns}

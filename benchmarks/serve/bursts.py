@@ -49,7 +49,9 @@ class Turn:
         finally:
             self.server.pause()
 
-    def burst(self, connections: int, seconds: float, per_second: float = 0.0) -> dict[str, Any]:
+    def burst(
+        self, connections: int, seconds: float, per_second: float = 0.0, seed: int = 0
+    ) -> dict[str, Any]:
         """Load it for a while; see :func:`benchmarks.load.drive`.
 
         Returns:
@@ -66,6 +68,7 @@ class Turn:
                 connections=connections,
                 seconds=seconds,
                 per_second=per_second,
+                seed=seed,
                 right=lambda _index, body: self.contender.right(self.expected, body),
             )
             cpu = self.server.cpu_seconds() - before
