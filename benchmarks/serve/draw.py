@@ -89,9 +89,9 @@ def details(served: Result, overloaded: Result) -> str:
         "",
         f"AlexNet at saturation, rows per second over ONNX Runtime alone: {'; '.join(shares)}. "
         f"Memory after load over a bare session after the same largest batch: "
-        f"{' and '.join(more)} MiB. At half load, p99 in ms, the median of its bursts: {', '.join(p99)}; "
-        f"{_p99_by_round(served)}. All serve the same file, the last on the runtime that `tune` "
-        "chooses for AlexNet here, the others on ONNX Runtime. Ready after "
+        f"{' and '.join(more)} MiB. At half load, p99 in ms, the median of its bursts: "
+        f"{', '.join(p99)}; {_p99_by_round(served)}. All serve the same file, the last on the "
+        "runtime that `tune` chooses for AlexNet here, the others on ONNX Runtime. Ready after "
         f"{np.median(start['lrn-server_s']):.2f} s, {np.median(start['ratios']):.2f} times what a "
         "process takes that hashes the graph, loads it and runs the same warm-ups.",
         "",
