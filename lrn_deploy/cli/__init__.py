@@ -83,12 +83,22 @@ def cli(ctx: click.Context, debug: bool) -> None:
     ctx.obj = {"debug": debug}
 
 
-def run(arguments: Sequence[str] | None = None) -> int:
-    """Run the command line and return its exit code (see :mod:`lrn_deploy.errors`)."""
+def run(
+    arguments: Sequence[str] | None = None,
+    command: click.Command = cli,
+    program: str = "lrn-deploy",
+) -> int:
+    """Run the command line and return its exit code (see :mod:`lrn_deploy.errors`).
+
+    Args:
+        arguments: Those after the program's name; None: this process's own.
+        command: All commands, or the only one of a program.
+        program: What help and errors call it.
+    """
     words = list(sys.argv[1:] if arguments is None else arguments)
     debug = "--debug" in words or bool(os.environ.get("LRN_DEPLOY_DEBUG"))
     try:
-        code = _invoke(words)
+        code = _invoke(words, command, program)
     except click.exceptions.Exit as error:
         return error.exit_code
     except click.exceptions.NoArgsIsHelpError as error:
@@ -123,12 +133,12 @@ def run(arguments: Sequence[str] | None = None) -> int:
     return code if isinstance(code, int) else DONE
 
 
-def _invoke(words: list[str]) -> object:
+def _invoke(words: list[str], command: click.Command, program: str) -> object:
     """What ``cli.main`` does, but for its own idea of errors: it calls a closed pipe a failure."""
     if "_LRN_DEPLOY_COMPLETE" in os.environ:  # the shell asks for completions
-        return cli.main(args=words, prog_name="lrn-deploy")
-    with cli.make_context("lrn-deploy", words) as context:
-        return cli.invoke(context)
+        return command.main(args=words, prog_name=program)
+    with command.make_context(program, words) as context:
+        return command.invoke(context)
 
 
 def main() -> None:

@@ -103,6 +103,8 @@ def command(
 ) -> int:
     """Answer requests with the networks of bundles, by the Open Inference Protocol.
 
+    'lrn-server' and 'lrn-deploy serve' are the same.
+
     BUNDLE is a folder, or NAME=FOLDER to serve it under another name. Each option can also be
     set in the environment (LRN_SERVER_HTTP_PORT) or in a TOML file (http_port).
 
@@ -110,7 +112,7 @@ def command(
     Example:
       lrn-deploy serve alexnet
       curl --data-binary @photo.jpg http://127.0.0.1:8000/v1/classify
-      lrn-deploy serve alexnet faces=old/faces --host 0.0.0.0 --pre-drain-seconds 5
+      lrn-server alexnet faces=old/faces --host 0.0.0.0 --pre-drain-seconds 5
     """
     model = ModelSettings(**{field.name: options[field.name] for field in fields(ModelSettings)})
     server = ServerSettings(**{field.name: options[field.name] for field in fields(ServerSettings)})

@@ -7,16 +7,17 @@ import sys
 
 
 def main() -> None:
-    """Run ``lrn-deploy serve`` with this process's arguments."""
+    """Run what ``lrn-deploy serve`` runs, under its own name."""
     # There are none, and to look for them in every installed package delays the start.
     os.environ.setdefault("PYDANTIC_DISABLE_PLUGINS", "__all__")
     from lrn_deploy.cli import run
+    from lrn_deploy.cli.serve import command
 
     if getattr(sys, "frozen", False):
         import multiprocessing
 
         multiprocessing.freeze_support()
-    sys.exit(run(["serve", *sys.argv[1:]]))
+    sys.exit(run(sys.argv[1:], command, "lrn-server"))
 
 
 if __name__ == "__main__":

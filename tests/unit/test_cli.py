@@ -219,3 +219,19 @@ def test_shell_completion_lists_the_commands() -> None:
         text=True,
     ).stdout
     assert answer == "plain,doctor\n"
+
+
+@pytest.mark.parametrize(
+    ("program", "called"),
+    [
+        ([*PROGRAM, "serve"], "lrn-deploy serve"),
+        ([sys.executable, "-m", "lrn_deploy.serving.main"], "lrn-server"),
+    ],
+)
+def test_the_server_calls_itself_what_it_was_called(program: list[str], called: str) -> None:
+    asked = subprocess.run([*program, "--help"], check=True, capture_output=True, text=True)
+    assert asked.stdout.startswith(f"Usage: {called} [OPTIONS] BUNDLE...")
+    refused = subprocess.run(program, check=False, capture_output=True, text=True)
+    assert refused.returncode == errors.BAD_INPUT
+    assert f"Try '{called} --help' for help." in refused.stderr
+    assert "Missing argument 'BUNDLE...'." in refused.stderr
