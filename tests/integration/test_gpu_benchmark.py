@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from benchmarks.gpu import SHAPE, check_network, on_tensorrt, probe_bundle
+from benchmarks.gpu.zoo import SHAPE, check_network, on_tensorrt, probe_bundle
 from lrn_deploy.backends.onnxruntime import OnnxRuntimeBackend
 from lrn_deploy.errors import MissingError
 from lrn_deploy.lrn import LrnSpec, reference

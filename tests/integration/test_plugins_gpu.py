@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 import torch
 
-from benchmarks import plugins_gpu as benchmark
+from benchmarks.gpu import kernels as benchmark
 from lrn_deploy.models import ZOO
 from lrn_deploy.plugins.rewrite import fuse_lrn
 

@@ -22,7 +22,7 @@ import torch
 from torch import Tensor
 
 from benchmarks.harness import spread, write_result
-from benchmarks.plugins_rivals import (
+from benchmarks.gpu.rivals import (
     CALLS,
     SPEC,
     fusion_called,
