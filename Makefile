@@ -51,8 +51,8 @@ bench-serve: $(DEV) ## Measure lrn-server beside tritonserver, LitServe and Bent
 	@$(BIN)/python -m benchmarks.serve
 	@$(BIN)/python -m benchmarks.serve.draw
 
-gpu-check: ## On a GPU machine: run the GPU tests with PYTHON as it is, and record the outcome
-	@$(PYTHON) -m benchmarks.gpu_check
+gpu-check: ## On a GPU machine: check and measure with PYTHON as it is, into gpu-check/
+	@$(PYTHON) -m benchmarks.gpu_check --out gpu-check
 
 clean: ## Remove the environment, the demo's output and all caches
 	@rm -rf $(VENV) .peers demo build dist *.egg-info .mypy_cache .ruff_cache .pytest_cache .hypothesis

@@ -20,7 +20,7 @@ import onnxruntime
 from numpy.typing import NDArray
 
 from benchmarks.harness import write_result
-from benchmarks.load import Load, Right, drive, infer
+from benchmarks.load import Load, drive, infer, only_right
 from benchmarks.peers.ours import lrn_server
 from benchmarks.peers.processes import Server
 from benchmarks.quiet import quiet
@@ -69,7 +69,7 @@ def measure(bundle: Bundle, seconds: float, *, max_seconds: float = 10.0) -> dic
     pictures, expected = _pictures(graph)
     name = bundle.manifest.model.name
     requests = [infer(name, bundle.manifest.inputs[0].name, one[None]) for one in pictures]
-    right = _checker(expected)
+    right = only_right(expected, TOLERANCE)
     with lrn_server(
         bundle.path,
         *("--max-batch-size", str(MAX_BATCH), "--max-queue-requests", str(QUEUE)),
@@ -145,26 +145,6 @@ def _pictures(graph: Path) -> tuple[Array, Array]:
     return pictures, np.concatenate(
         [session.run(None, {spec.name: one[None]})[0] for one in pictures]
     )
-
-
-def _checker(expected: Array) -> Right:
-    """An answer is right if it is the row of its own picture and of no other.
-
-    Batches of other sizes may round differently, so it is compared with a tolerance that is a
-    small part of the distance to the nearest other row.
-    """
-    width = expected[0].nbytes
-    limits = TOLERANCE * np.linalg.norm(expected, axis=1)
-    between = np.linalg.norm(expected[:, None] - expected[None], axis=-1)
-    np.fill_diagonal(between, np.inf)
-    if (between < 10 * limits[:, None]).any():
-        raise ValueError("two pictures have almost the same scores; nothing could be told by them")
-
-    def right(index: int, body: bytes) -> bool:
-        scores = np.frombuffer(body[-width:], expected.dtype)
-        return bool(np.linalg.norm(scores - expected[index]) <= limits[index])
-
-    return right
 
 
 def _recovery(server: Server, request: bytes, usual: float) -> float:

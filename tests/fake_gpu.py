@@ -1,4 +1,4 @@
-"""A GPU made of host memory: enough of CUDA and TensorRT to run an engine that doubles its input.
+"""A GPU made of host memory: enough of CUDA and TensorRT to run an engine made of a function.
 
 It cannot tell whether the real ones would agree; it pins what the session asks of them.
 """
@@ -6,6 +6,9 @@ It cannot tell whether the real ones would agree; it pins what the session asks 
 from __future__ import annotations
 
 import ctypes
+import json
+import time
+from collections.abc import Callable, Sequence
 from types import SimpleNamespace
 from typing import Any
 
@@ -22,8 +25,30 @@ DEVICE = Device(
     free_memory=1 << 30,
     total_memory=1 << 30,
 )
+Arrays = dict[str, np.ndarray[Any, Any]]
+Tensor = tuple[str, bool, Any, tuple[int, ...]]
+"""Name, whether it is an input, numpy type and shape with -1 for the batch."""
+
 SUCCESS = SimpleNamespace(name="cudaSuccess")
 FEATURES = 3
+DOUBLING: tuple[Tensor, ...] = (
+    ("x", True, np.float32, (-1, FEATURES)),
+    ("y", False, np.float32, (-1, FEATURES)),
+)
+
+
+def double(feeds: Arrays) -> Arrays:
+    return {"y": 2 * feeds["x"]}
+
+
+def untold_types(*names: str, text: str = "Format not available due to dynamic shapes") -> str:
+    """The inspector's answer about an engine with a dynamic batch, which tells no types."""
+    values = [{"Name": name, "Dimensions": [-1, FEATURES], "Datatype": text} for name in names]
+    layers = [
+        {"Name": value["Name"], "LayerType": "gemm", "Inputs": [], "Outputs": [value]}
+        for value in values
+    ]
+    return json.dumps({"Layers": layers, "Bindings": list(names)})
 
 
 class FakeCuda:
@@ -41,6 +66,7 @@ class FakeCuda:
         self.recording: list[Any] | None = None
         self.graphs = 0
         self.streams = 0
+        self.events: dict[int, float] = {}
 
     def do(self, action: Any) -> None:
         """Run work of the stream now, or record it while a graph is captured."""
@@ -72,6 +98,27 @@ class FakeCuda:
 
     def cudaStreamDestroy(self, _stream: int) -> tuple[Any]:  # noqa: N802
         self.streams -= 1
+        return (SUCCESS,)
+
+    def cudaEventCreate(self) -> tuple[Any, int]:  # noqa: N802
+        event = max(self.events, default=0) + 1
+        self.events[event] = 0.0
+        return SUCCESS, event
+
+    def cudaEventRecord(self, event: int, stream: int) -> tuple[Any]:  # noqa: N802
+        assert stream == 7
+        self.calls.append("event")
+        self.events[event] = time.perf_counter()
+        return (SUCCESS,)
+
+    def cudaEventSynchronize(self, _event: int) -> tuple[Any]:  # noqa: N802
+        return (SUCCESS,)
+
+    def cudaEventElapsedTime(self, start: int, end: int) -> tuple[Any, float]:  # noqa: N802
+        return SUCCESS, 1e3 * (self.events[end] - self.events[start])
+
+    def cudaEventDestroy(self, event: int) -> tuple[Any]:  # noqa: N802
+        del self.events[event]
         return (SUCCESS,)
 
     def cudaStreamSynchronize(self, _stream: int) -> tuple[Any]:  # noqa: N802
@@ -109,80 +156,126 @@ class FakeCuda:
 
 
 class FakeContext:
-    def __init__(self, gpu: FakeGpu) -> None:
+    def __init__(self, gpu: FakeGpu, graphs: bool) -> None:
         self.gpu = gpu
-        self.shape: tuple[int, ...] = ()
+        self.graphs = graphs
+        self.shapes: dict[str, tuple[int, ...]] = {}
         self.address: dict[str, int] = {}
         self.profiler: Any = None
 
     def set_device_memory(self, _pointer: int, size: int) -> None:
         assert size == self.gpu.engine.device_memory_size_v2
 
-    def set_input_shape(self, _name: str, shape: tuple[int, ...]) -> None:
-        self.shape = shape
+    def set_input_shape(self, name: str, shape: tuple[int, ...]) -> bool:
+        self.shapes[name] = shape
+        return self.gpu.refused_setter != "set_input_shape"
 
-    def set_tensor_address(self, name: str, pointer: int) -> None:
+    def set_tensor_address(self, name: str, pointer: int) -> bool:
         self.address[name] = pointer
+        return self.gpu.refused_setter != "set_tensor_address"
 
     def execute_async_v3(self, stream: int) -> bool:
         assert stream == 7
         if self.gpu.broken:
             self.gpu.errors.append("Illegal address.")
             return False
-        count = int(np.prod(self.shape))
-
-        def double() -> None:
-            x = (ctypes.c_float * count).from_address(self.address["x"])
-            y = (ctypes.c_float * count).from_address(self.address["y"])
-            for index in range(count):
-                y[index] = 2 * x[index]
-
-        self.gpu.cuda.do(double)
-        if self.profiler is not None:
-            self.profiler("layer", 0.25)
+        self.gpu.cuda.do(self._run)
+        if self.profiler is not None and not self.graphs:
+            for name, milliseconds in self.gpu.layer_times:
+                self.profiler(name, milliseconds)
         return True
+
+    def _run(self) -> None:
+        self.gpu.cuda.calls.append("run")
+        dtypes = {name: np.dtype(dtype) for name, _, dtype, _ in self.gpu.tensors_of_engine}
+        feeds = {
+            name: _memory(self.address[name], dtypes[name], shape)
+            for name, shape in self.shapes.items()
+        }
+        for name, value in self.gpu.network(feeds).items():
+            _memory(self.address[name], dtypes[name], value.shape)[...] = value
+
+
+def _memory(address: int, dtype: np.dtype[Any], shape: tuple[int, ...]) -> np.ndarray[Any, Any]:
+    """An array that is the memory at an address."""
+    size = int(np.prod(shape)) * dtype.itemsize
+    block = (ctypes.c_byte * size).from_address(address)
+    return np.frombuffer(memoryview(block), dtype).reshape(shape)
 
 
 class FakeGpu:
-    """A flavor whose only engine doubles ``x`` of shape (batch, 3); any plan but ``bad`` loads."""
+    """A flavor with one engine, which is a function; any plan but ``bad`` loads.
 
-    title, version = "TensorRT for RTX", "1.7.1"
+    Args:
+        captures_graphs: Be TensorRT for RTX, which captures by itself; else be full TensorRT.
+        network: What the engine computes, from the inputs by name to the outputs.
+        tensors: The engine's inputs and outputs.
+        scratch: Bytes of its scratch memory.
+        refusal: What TensorRT says when it refuses every plan; empty: it takes them.
+        no_context: What it says when it makes no context; empty: it makes them.
+        refused_setter: ``set_input_shape`` or ``set_tensor_address``: it answers False.
+        inspector: The engine inspector's answer.
+        layer_times: What a profiler is told in each run, in milliseconds.
+    """
 
-    def __init__(self, *, captures_graphs: bool = False) -> None:
+    def __init__(
+        self,
+        *,
+        captures_graphs: bool = False,
+        network: Callable[[Arrays], Arrays] = double,
+        tensors: Sequence[Tensor] = DOUBLING,
+        scratch: int = 64,
+        refusal: str = "",
+        no_context: str = "",
+        refused_setter: str = "",
+        inspector: str = '{"Layers": []}',
+        layer_times: Sequence[tuple[str, float]] = (("layer", 0.25),),
+    ) -> None:
         self.name = "rtx" if captures_graphs else "tensorrt"
+        self.title = "TensorRT for RTX" if captures_graphs else "TensorRT"
         self.format = "tensorrt-rtx" if captures_graphs else "tensorrt"
+        self.version = "1.7.1"
         self.cuda = FakeCuda()
         self.errors: list[str] = []
         self.broken = False
         self.captures_graphs = captures_graphs
-        self.engine = SimpleNamespace(device_memory_size_v2=64)
+        self.network = network
+        self.tensors_of_engine = tuple(tensors)
+        self.engine = SimpleNamespace(device_memory_size_v2=scratch)
+        self.refusal, self.no_context, self.refused_setter = refusal, no_context, refused_setter
+        self.inspector, self.layer_times = inspector, tuple(layer_times)
         self.contexts_made = 0
+        self.graphs_asked: list[bool] = []
         self.kernels = b""
 
     def start_runtime(self) -> str:
         return "runtime"
 
     def open_engine(self, _runtime: str, plan: bytes) -> Any:
-        if plan == b"bad":
-            self.errors.append("Magic tag does not match.")
+        if plan == b"bad" or self.refusal:
+            self.errors.append(self.refusal or "Magic tag does not match.")
             return None
         return self.engine
 
-    def tensors(self, _engine: Any) -> Any:
-        shape = (-1, FEATURES)
-        return [("x", True, np.float32, shape), ("y", False, np.float32, shape)]
+    def tensors(self, _engine: Any) -> list[Tensor]:
+        return list(self.tensors_of_engine)
 
-    def contexts(self, _engine: Any, kernels: bytes) -> Any:
+    def contexts(self, engine: Any, kernels: bytes) -> Any:
         self.kernels = kernels
 
-        def make() -> FakeContext:
+        def make(graphs: bool) -> FakeContext | None:
+            assert engine is self.engine  # held, as by the real one
+            if self.no_context:
+                self.errors.append(self.no_context)
+                return None
             self.contexts_made += 1
-            return FakeContext(self)
+            self.graphs_asked.append(graphs)
+            return FakeContext(self, graphs and self.captures_graphs)
 
         return make, lambda: b"compiled" if self.captures_graphs else b""
 
     def inspect(self, _engine: Any) -> str:
-        return '{"Layers": []}'
+        return self.inspector
 
     def profiler(self, report: Any) -> Any:
         return report

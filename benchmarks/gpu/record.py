@@ -57,7 +57,7 @@ class Record:
     def __init__(self, options: StageOptions, name: str) -> None:
         self.file = options.out / f"{name}.json"
         more = {key: version for key in MORE_VERSIONS if (version := installed_version(key))}
-        self._content: dict[str, Any] = {
+        self.content: dict[str, Any] = {
             "stage": name,
             "date": datetime.datetime.now(tz=datetime.UTC).date().isoformat(),
             "dry": options.dry,
@@ -69,24 +69,24 @@ class Record:
 
     def put(self, key: str, value: Any) -> None:
         """Set one entry, of JSON's types."""
-        self._content[key] = value
+        self.content[key] = value
         self._write()
 
     def add(self, key: str, row: Any) -> None:
         """Append a row to the list under ``key``."""
-        self._content.setdefault(key, []).append(row)
+        self.content.setdefault(key, []).append(row)
         self._write()
 
     def finish(self, failed: list[str]) -> int:
         """Say that the stage came to its end and what failed, a sentence each; its exit code."""
-        self._content |= {"finished": True, "failed": failed}
+        self.content |= {"finished": True, "failed": failed}
         self._write()
         for sentence in failed:
             print(f"FAILED {sentence}", flush=True)
         return CHECK_FAILED if failed else DONE
 
     def _write(self) -> None:
-        write_atomic(self.file, (json.dumps(self._content, indent=1) + "\n").encode())
+        write_atomic(self.file, (json.dumps(self.content, indent=1) + "\n").encode())
 
 
 def run_stage(stage: Callable[[StageOptions], int]) -> int:

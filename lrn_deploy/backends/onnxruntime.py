@@ -2,8 +2,13 @@
 
 from __future__ import annotations
 
+import io
 import json
+import shlex
+import warnings
 from collections.abc import Mapping
+from contextlib import redirect_stdout, suppress
+from functools import cache
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
@@ -27,6 +32,7 @@ _DTYPES = {
     "tensor(int64)": "int64",
     "tensor(bool)": "bool",
 }
+_ON_THE_CPU = "assigned to the default CPU EP"
 _INSTALL = {
     "cpu": "Install it with: pip install 'lrn-deploy[cpu]'",
     "cuda": "On a machine with an NVIDIA GPU and driver: pip install 'lrn-deploy[gpu]' "
@@ -63,6 +69,8 @@ class OnnxRuntimeBackend:
             return Probe(False, None, "onnxruntime is not installed.", _INSTALL[self._kind])
         version = str(onnxruntime.__version__)
         provider = _PROVIDERS[self._kind]
+        if self._kind == "cuda":
+            _load_cuda()
         if provider not in onnxruntime.get_available_providers():
             return Probe(
                 False,
@@ -145,10 +153,15 @@ class OnnxRuntimeSession(SessionBase):
         options.intra_op_num_threads = threads
         options.log_severity_level = 4  # its errors are raised, and told once
         try:
-            self._session: Any = onnxruntime.InferenceSession(
-                artifact.file or artifact.data, options, providers=providers
-            )
+            self._session: Any = _make_session(artifact.file or artifact.data, options, providers)
         except Exception as error:  # ONNX Runtime's own exceptions share no other base class
+            if _ON_THE_CPU in str(error):
+                raise DamagedError(
+                    f"ONNX Runtime can run '{artifact.name}' on the GPU only in part, and would "
+                    "run some of its nodes on the CPU.",
+                    "Run it on the CPU, or make a graph for the GPU: lrn-deploy optimize "
+                    f"{shlex.quote(artifact.bundle)} --target cuda",
+                ) from error
             raise DamagedError(
                 f"ONNX Runtime refuses the graph of '{artifact.name}': {_first_line(error)}",
                 "Check the graph with 'lrn-deploy inspect', or export it again.",
@@ -187,10 +200,45 @@ class OnnxRuntimeSession(SessionBase):
         self._session = None
 
 
+def _make_session(model: Path | bytes, options: Any, providers: list[Any]) -> Any:
+    """A session that runs on the first provider, or on none.
+
+    ONNX Runtime registers the CPU beside every provider, gives it the nodes that the other cannot
+    run, and is told here not to; its Python part would also make, or go on with, a session on the
+    CPU when the provider fails.
+    """
+    import onnxruntime
+
+    if providers[0] != _PROVIDERS["cpu"]:
+        options.add_session_config_entry("session.disable_cpu_ep_fallback", "1")
+    return onnxruntime.InferenceSession(model, options, providers=providers, enable_fallback=0)
+
+
+@cache
+def _load_cuda() -> None:
+    """Load CUDA and cuDNN from where pip puts them, where the provider itself does not look.
+
+    Without them, a provider that is a plug-in is not even listed. Whether it starts is what counts
+    in the end, so nothing that goes wrong here is told.
+    """
+    import onnxruntime
+
+    load = getattr(onnxruntime, "preload_dlls", None)  # since 1.21
+    if load is not None:
+        with suppress(Exception), redirect_stdout(io.StringIO()), warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            load()
+
+
 def _provider_options(provider: str, index: int, gpu_memory: int | None = None) -> list[Any]:
     if provider == "CUDAExecutionProvider":
         # TF32 would break fp32 parity; the plain names are what every version understands.
-        options = {"device_id": index, "use_tf32": 0}
+        # Of the algorithms that an exhaustive search finds, some are faster and far less exact.
+        options = {
+            "device_id": index,
+            "use_tf32": 0,
+            "cudnn_conv_algo_search": "HEURISTIC",
+        }
         limit = {} if gpu_memory is None else {"gpu_mem_limit": gpu_memory}
         return [(provider, options | limit)]
     return [provider]
@@ -209,9 +257,8 @@ def _provider_loads(provider: str, index: int) -> bool:
     options = onnxruntime.SessionOptions()
     options.log_severity_level = 4
     try:
-        session = onnxruntime.InferenceSession(
-            model.SerializeToString(), options, providers=_provider_options(provider, index)
-        )
+        providers = _provider_options(provider, index)
+        session = _make_session(model.SerializeToString(), options, providers)
         session.run(None, {"x": np.zeros(1, np.float32)})
     except Exception:  # whatever it is, the provider cannot be used
         return False

@@ -12,6 +12,7 @@ from lrn_deploy.tensorrt.cuda import Device, find_device
 from lrn_deploy.tensorrt.fit import Machine, check_fit, record_of
 from lrn_deploy.tensorrt.flavor import FlavorName, find_flavor
 from lrn_deploy.tensorrt.run import EngineRunner
+from lrn_deploy.tensorrt.targets import RTX_HINT, rtx_refusal, rtx_refuses
 
 _FLAVORS: tuple[FlavorName, ...] = ("tensorrt", "rtx")
 
@@ -33,7 +34,7 @@ class TensorRtBackend:
         self._index = int(device.partition(":")[2] or 0)
 
     def probe(self) -> Probe:
-        """Whether a TensorRT is installed and there is a GPU for it."""
+        """Whether a TensorRT is installed and there is a GPU that it runs on."""
         versions = _installed_versions()
         if not versions:
             return Probe(
@@ -52,7 +53,14 @@ class TensorRtBackend:
             return Probe(
                 False, text, f"Engines can be built here, but not run: {error.message}", error.hint
             )
-        return Probe(True, text, f"{device.name} ({device.sm})")
+        detail = f"{device.name} ({device.sm})"
+        rtx = versions.get("rtx")
+        if rtx is None or not rtx_refuses(rtx, device.sm):
+            return Probe(True, text, detail)
+        refusal = rtx_refusal(rtx, device.name, device.sm)
+        if "tensorrt" in versions:
+            return Probe(True, text, f"{detail}; {refusal}")
+        return Probe(False, text, f"Engines can be built here, but not run: {refusal}.", RTX_HINT)
 
     def load(self, artifact: ArtifactData) -> TensorRtSession:
         """Make a session of an engine that fits this machine.
@@ -92,6 +100,13 @@ class TensorRtSession(SessionBase):
     def profile_layers(self, batch: int = 1) -> dict[str, float]:
         """Milliseconds of each layer, on the inputs of the last run."""
         return self._runner.profile_layers(batch)
+
+    def time_on_device(self, batch: int, runs: int, *, graphs: bool = True) -> float:
+        """Seconds that the GPU takes for one run of the network alone, of ``runs`` back to back.
+
+        See :meth:`lrn_deploy.tensorrt.run.EngineRunner.time_on_device`.
+        """
+        return self._runner.time_on_device(batch, runs, graphs=graphs)
 
     def close(self) -> None:
         """Release the GPU's memory."""

@@ -11,12 +11,13 @@ from typing import Any
 from lrn_deploy.bundle import EngineLrn
 from lrn_deploy.errors import BadInputError, DamagedError
 from lrn_deploy.tensorrt.flavor import Flavor
-from lrn_deploy.tensorrt.layers import NetworkLayer, read_inspector, read_layers
+from lrn_deploy.tensorrt.layers import NetworkLayer, read_layers
 from lrn_deploy.tensorrt.lrn_limits import fit_lrn
 from lrn_deploy.tensorrt.messages import (
     builder_error,
     find_turing_refusal,
     parser_error,
+    reason,
     turing_error,
 )
 
@@ -31,7 +32,7 @@ class BuildRequest:
     """What to build.
 
     Attributes:
-        targets: Compute capabilities (``sm89``), or ``current``.
+        targets: Compute capabilities (``sm89``), or ``current`` or ``portable`` alone.
         batch: Smallest, best and largest batch.
         tf32: Let matrix products round their fp32 inputs to TF32.
         workspace: Limit of scratch GPU memory in bytes; None leaves the builder's own.
@@ -138,16 +139,22 @@ def build_engine(
     )
 
 
-def realised_layers(flavor: Flavor, plan: bytes) -> tuple[NetworkLayer, ...]:
-    """The layers of an engine that was built here, which needs a GPU that it fits.
+def inspect_engine(flavor: Flavor, plan: bytes) -> str:
+    """The inspector's JSON of an engine that was built here, which needs a GPU that it fits.
 
     Raises:
-        DamagedError: If TensorRT refuses the engine, or its inspector tells no details.
+        DamagedError: If TensorRT refuses the engine.
     """
-    engine = flavor.open_engine(flavor.start_runtime(), plan)
+    runtime = flavor.start_runtime()
+    engine = flavor.open_engine(runtime, plan)
     if engine is None:
-        raise DamagedError("TensorRT refuses the engine that it has just built.")
-    return read_inspector(flavor.inspect(engine))
+        raise DamagedError(
+            f"{flavor.title} {flavor.version} refuses the engine that it has just built for this "
+            f"GPU: {reason(flavor.errors[::-1])}.",
+            "This GPU may be one that it builds for and does not run on: run 'lrn-deploy doctor', "
+            "and try another version of it.",
+        )
+    return flavor.inspect(engine)
 
 
 def _fit(graph: bytes, *, plugins: bool) -> tuple[bytes, tuple[EngineLrn, ...]]:

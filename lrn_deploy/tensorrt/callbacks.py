@@ -6,8 +6,15 @@ Their base classes come from whichever TensorRT is given, so the classes are mad
 from __future__ import annotations
 
 import logging
+import os
 from collections.abc import Callable
+from contextlib import suppress
+from datetime import datetime
+from pathlib import Path
 from typing import Any
+
+LOG_VARIABLE = "LRN_DEPLOY_TENSORRT_LOG"
+"""The environment variable with the name of a file to which every message is appended."""
 
 _log = logging.getLogger("lrn_deploy.tensorrt")
 _log.addHandler(logging.NullHandler())  # silent unless the application listens
@@ -16,7 +23,10 @@ _LEVELS = {"INFO": logging.DEBUG, "WARNING": logging.INFO}
 
 
 def make_logger(trt: Any, errors: list[str]) -> Any:
-    """A logger that passes messages on to Python's and collects errors in ``errors``."""
+    """A logger that passes messages on to Python's and collects errors in ``errors``.
+
+    Verbose ones, thousands in a build, go only to the file that :data:`LOG_VARIABLE` names.
+    """
     base: Any = trt.ILogger
 
     class Logger(base):  # type: ignore[misc]
@@ -25,6 +35,7 @@ def make_logger(trt: Any, errors: list[str]) -> Any:
 
         def log(self, severity: Any, message: str) -> None:
             name = str(severity.name)
+            _append(name, message)
             if name == "VERBOSE":
                 return
             if "ERROR" in name:
@@ -32,6 +43,17 @@ def make_logger(trt: Any, errors: list[str]) -> Any:
             _log.log(_LEVELS.get(name, logging.WARNING), "%s", message)
 
     return Logger()
+
+
+def _append(severity: str, message: str) -> None:
+    file = os.environ.get(LOG_VARIABLE)
+    if not file:
+        return
+    line = f"{datetime.now().isoformat()} {os.getpid()} {severity} {message}\n"
+    # Opened each time: several processes append, and any may end without closing it. Whatever goes
+    # wrong must not be raised into the C++ frames of the caller.
+    with suppress(Exception), Path(file).open("a", encoding="utf-8", errors="replace") as log:
+        log.write(line)
 
 
 def make_monitor(trt: Any, on_step: Callable[[str, int, int], bool]) -> Any:

@@ -6,6 +6,7 @@ Nothing here has run on a GPU yet; see docs/tensorrt.md.
 from __future__ import annotations
 
 import re
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -107,3 +108,46 @@ def check(result: tuple[Any, ...]) -> Any:
             else "Run 'nvidia-smi' to see the state of the GPU.",
         )
     return values[0] if len(values) == 1 else tuple(values)
+
+
+def capture(stream: Any, work: Callable[[], None]) -> Any:
+    """What ``work`` puts on a stream, as an executable CUDA graph; nothing runs yet.
+
+    Raises:
+        MissingError: If CUDA fails. What ``work`` raises passes through.
+    """
+    cuda = runtime()
+    mode = cuda.cudaStreamCaptureMode.cudaStreamCaptureModeThreadLocal
+    check(cuda.cudaStreamBeginCapture(stream, mode))
+    try:
+        work()
+    except BaseException:
+        cuda.cudaStreamEndCapture(stream)  # that this fails too would hide the reason
+        raise
+    graph = check(cuda.cudaStreamEndCapture(stream))
+    try:
+        return check(cuda.cudaGraphInstantiate(graph, 0))
+    finally:
+        cuda.cudaGraphDestroy(graph)
+
+
+def measure(stream: Any, work: Callable[[], None]) -> float:
+    """Seconds that the GPU takes from before to after what ``work`` puts on a stream.
+
+    Raises:
+        MissingError: If CUDA fails. What ``work`` raises passes through.
+    """
+    cuda = runtime()
+    start = check(cuda.cudaEventCreate())
+    try:
+        end = check(cuda.cudaEventCreate())
+        try:
+            check(cuda.cudaEventRecord(start, stream))
+            work()
+            check(cuda.cudaEventRecord(end, stream))
+            check(cuda.cudaEventSynchronize(end))
+            return float(check(cuda.cudaEventElapsedTime(start, end))) / 1e3
+        finally:
+            cuda.cudaEventDestroy(end)
+    finally:
+        cuda.cudaEventDestroy(start)

@@ -7,14 +7,21 @@ and the command that rebuilds the engine.
 
 from __future__ import annotations
 
-import re
 import shlex
 from collections.abc import Mapping
 from dataclasses import dataclass
 
 from lrn_deploy.bundle import ArtifactData, EngineRecord
 from lrn_deploy.errors import BadInputError, DamagedError, MissingError
-from lrn_deploy.tensorrt.flavor import CURRENT, RTX_TARGETS, FlavorName
+from lrn_deploy.tensorrt.flavor import FlavorName
+from lrn_deploy.tensorrt.targets import (
+    CURRENT,
+    PORTABLE,
+    RTX_TARGETS,
+    numbers,
+    rtx_refusal,
+    rtx_refuses,
+)
 
 
 @dataclass(frozen=True)
@@ -61,7 +68,8 @@ def check_fit(artifact: ArtifactData, machine: Machine) -> None:
     """
     record = record_of(artifact)
     name = artifact.name
-    again = f"Build it again here: {rebuild_command(artifact, machine.sm)}"
+    rtx = machine.versions.get("rtx")
+    again = f"Build it again here: {rebuild_command(artifact, machine.sm, rtx=rtx)}"
     package = "tensorrt-rtx" if record.flavor == "rtx" else "tensorrt"
     version = machine.versions.get(record.flavor)
     if version is None:
@@ -80,13 +88,19 @@ def check_fit(artifact: ArtifactData, machine: Machine) -> None:
             f"The engine '{name}' was built for {record.platform}, and this is {machine.platform}.",
             again,
         )
-    if machine.sm not in record.targets:
+    if record.flavor == "rtx" and rtx_refuses(version, machine.sm):
+        raise DamagedError(
+            f"The engine '{name}' cannot run here: "
+            f"{rtx_refusal(version, machine.gpu, machine.sm)}.",
+            again,
+        )
+    if record.targets != (PORTABLE,) and machine.sm not in record.targets:
         raise DamagedError(
             f"The engine '{name}' was built for {', '.join(record.targets)}, and this machine's "
             f"{machine.gpu} is {machine.sm}.",
             again,
         )
-    if record.driver and machine.driver and _numbers(machine.driver) < _numbers(record.driver):
+    if record.driver and machine.driver and numbers(machine.driver) < numbers(record.driver):
         raise DamagedError(
             f"The engine '{name}' was built under NVIDIA driver {record.driver}, and this machine "
             f"has the older {machine.driver}.",
@@ -135,24 +149,35 @@ def check_run_batch(artifact: ArtifactData, batch: int) -> None:
 
 
 def rebuild_command(
-    artifact: ArtifactData, sm: str | None = None, batch: tuple[int, int, int] | None = None
+    artifact: ArtifactData,
+    sm: str | None = None,
+    batch: tuple[int, int, int] | None = None,
+    *,
+    rtx: str | None = None,
 ) -> str:
-    """The command that builds the engine again, for the GPU ``sm`` or for the same GPUs as before.
+    """The command that builds the engine again.
 
-    For a GPU that tensorrt-rtx does not build for, it asks for the full TensorRT.
+    A GPU that cannot be named to tensorrt-rtx is one to build on, as ``current``; with a
+    tensorrt-rtx that does not run there, the command asks for the full TensorRT.
+
+    Args:
+        artifact: The engine.
+        sm: The GPU to build for; None for the same GPUs as before.
+        batch: The batch profile; None for the same as before.
+        rtx: Version of the tensorrt-rtx that would build it; None for the one that has.
     """
     record = record_of(artifact)
     flavor = record.flavor
-    targets: tuple[str, ...] = record.targets if sm is None else (sm,)
-    if flavor == "tensorrt" or not set(targets) <= set(RTX_TARGETS):
-        flavor, targets = "tensorrt", (CURRENT,)
+    gpus = record.targets if sm is None else (sm,)
+    targets = record.targets if record.targets == (PORTABLE,) else gpus
+    named = [gpu for gpu in gpus if gpu != PORTABLE]
+    if flavor == "rtx" and any(rtx_refuses(rtx or record.version, gpu) for gpu in named):
+        flavor = "tensorrt"
+    if flavor == "tensorrt" or not set(targets) <= {*RTX_TARGETS, PORTABLE}:
+        targets = (CURRENT,)
     words = ["lrn-deploy", "build-engine", artifact.bundle, "--flavor", flavor]
     words += ["--precision", record.precision]
     for target in targets:
         words += ["--target", target]
     words += ["--batch", ",".join(map(str, batch or record.batch))]
     return shlex.join(words)
-
-
-def _numbers(version: str) -> tuple[int, ...]:
-    return tuple(int(part) for part in re.findall(r"\d+", version))

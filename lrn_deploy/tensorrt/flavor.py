@@ -6,7 +6,7 @@ No other module imports either. What differs, and is hidden here:
                     tensorrt                                tensorrt-rtx
 ==================  ======================================  ====================================
 builds              on the GPU it builds for                anywhere, for named GPUs
-targets             the GPU that is there                   :data:`RTX_TARGETS`, several at once
+targets             the GPU that is there                   several at once, or those it chooses
 without a driver    ``Builder()`` raises a bare TypeError   builds; cannot deserialise
 timing cache        yes                                     none
 kernels             in the engine                           compiled at the first run, and kept
@@ -27,15 +27,12 @@ from typing import Any, Literal
 
 from lrn_deploy.errors import BadInputError, MissingError
 from lrn_deploy.tensorrt.callbacks import make_logger, make_monitor, make_profiler
+from lrn_deploy.tensorrt.messages import reason
+from lrn_deploy.tensorrt.rtx_contexts import rtx_contexts
+from lrn_deploy.tensorrt.targets import CURRENT, PORTABLE, RTX_TARGETS
 
 FlavorName = Literal["tensorrt", "rtx"]
 EngineFormat = Literal["tensorrt", "tensorrt-rtx"]
-
-CURRENT = "current"
-"""The target that means the GPU of this machine."""
-
-RTX_TARGETS = ("sm75", "sm80", "sm86", "sm89", "sm120", "sm121")
-"""Compute capabilities that tensorrt-rtx 1.7 builds for. It has none of Hopper (sm90)."""
 
 _MODULES: dict[FlavorName, str] = {"tensorrt": "tensorrt", "rtx": "tensorrt_rtx"}
 _CHOICES: tuple[FlavorName, ...] = ("tensorrt", "rtx")
@@ -84,17 +81,18 @@ class Flavor:
                     "Add '--flavor rtx' to build for other GPUs, or use '--target current'.",
                 )
             return
-        known = (*RTX_TARGETS, CURRENT)
+        known = (*RTX_TARGETS, CURRENT, PORTABLE)
         for target in targets:
             if target not in known:
                 raise BadInputError(
                     f"TensorRT for RTX has no target '{target}'.",
                     f"Choose from {', '.join(known)}.",
                 )
-        if CURRENT in targets and len(targets) > 1:
+        alone = next((target for target in (CURRENT, PORTABLE) if target in targets), None)
+        if alone and len(targets) > 1:
             raise BadInputError(
-                "The target 'current' cannot be combined with others.",
-                "Name the compute capability of this machine's GPU instead, sm89 for instance.",
+                f"The target '{alone}' cannot be combined with others.",
+                "Name compute capabilities alone, sm89 for instance.",
             )
 
     def start_builder(self) -> Any:
@@ -131,19 +129,27 @@ class Flavor:
         tf32: bool,
         workspace: int | None,
     ) -> Any:
-        """The builder's options: TF32 only if asked for, all layers named and detailed."""
+        """The builder's options: TF32 only if asked for, all layers named and detailed.
+
+        Raises:
+            BadInputError: If TensorRT for RTX does not take a target.
+        """
         config = builder.create_builder_config()
         if not tf32:
             config.clear_flag(self.trt.BuilderFlag.TF32)
         config.profiling_verbosity = self.trt.ProfilingVerbosity.DETAILED
         if workspace is not None:
             config.set_memory_pool_limit(self.trt.MemoryPoolType.WORKSPACE, workspace)
-        if self.name == "rtx":
+        if self.name == "rtx" and tuple(targets) != (PORTABLE,):
             config.num_compute_capabilities = len(targets)
             for index, target in enumerate(targets):
-                config.set_compute_capability(
-                    getattr(self.trt.ComputeCapability, target.upper()), index
-                )
+                capability = getattr(self.trt.ComputeCapability, target.upper())
+                if not config.set_compute_capability(capability, index):
+                    raise BadInputError(
+                        f"TensorRT for RTX {self.version} does not take the target '{target}': "
+                        f"{reason(self.errors)}.",
+                        "Choose another, or '--target portable', which names none.",
+                    )
         return config
 
     def set_timing_cache(self, config: Any, data: bytes) -> Any:
@@ -182,7 +188,7 @@ class Flavor:
 
     def contexts(
         self, engine: Any, kernels: bytes
-    ) -> tuple[Callable[[], Any], Callable[[], bytes]]:
+    ) -> tuple[Callable[[bool], Any], Callable[[], bytes]]:
         """How to make execution contexts, which take their scratch memory from the caller.
 
         Args:
@@ -191,24 +197,19 @@ class Flavor:
                 RTX itself refuses one that does not fit.
 
         Returns:
-            A function that makes a context, and one that gives the runtime cache's content:
-            empty for ``tensorrt``, whose engines hold their kernels.
+            A function that makes a context, or None if TensorRT cannot, and one that gives the
+            runtime cache's content: empty for ``tensorrt``, whose engines hold their kernels. The
+            first takes whether the context is to run as a CUDA graph of its own; contexts of
+            ``tensorrt`` have none, and do not differ. The cache must outlive the contexts, and
+            lives as long as the second function.
+
+        Raises:
+            DamagedError: If TensorRT for RTX cannot make what a context needs.
         """
-        strategy = self.trt.ExecutionContextAllocationStrategy.USER_MANAGED
         if self.name == "tensorrt":
-            return (lambda: engine.create_execution_context(strategy)), (lambda: b"")
-        config = engine.create_runtime_config()
-        config.set_execution_context_allocation_strategy(strategy)
-        # Its own capture knows when a shape's kernels are final; a capture of ours would not.
-        config.cuda_graph_strategy = self.trt.CudaGraphStrategy.WHOLE_GRAPH_CAPTURE
-        store = config.create_runtime_cache()
-        if kernels:
-            store.deserialize(kernels)
-        config.set_runtime_cache(store)
-        return (
-            lambda: engine.create_execution_context(config),
-            lambda: bytes(store.serialize()),
-        )
+            strategy = self.trt.ExecutionContextAllocationStrategy.USER_MANAGED
+            return (lambda _graphs: engine.create_execution_context(strategy)), (lambda: b"")
+        return rtx_contexts(self.trt, engine, kernels, self.errors)
 
     @property
     def captures_graphs(self) -> bool:

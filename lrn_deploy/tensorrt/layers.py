@@ -9,6 +9,7 @@ values that an engine still writes carry the types it really computed with, and 
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal
@@ -40,11 +41,16 @@ class NetworkLayer(_Record):
 
 
 class NetworkRecord(_Record):
-    """The layers of one engine, as requested or as realised."""
+    """The layers of one engine, as requested or as realised.
+
+    ``inspector`` is the engine inspector's answer as it was, of realised layers: what is read of
+    it differs between versions of TensorRT.
+    """
 
     kind: Literal["requested", "realised"]
     engine: str
     layers: tuple[NetworkLayer, ...]
+    inspector: str | None = None
 
 
 @dataclass(frozen=True)
@@ -61,13 +67,15 @@ class Comparison:
     """Requested against realised.
 
     Attributes:
-        compared: Number of values that both have.
+        compared: Number of values that both have, and whose type the engine tells.
         fused: Number of requested values that the engine no longer writes.
+        untold: Number of values that both have, and whose type the engine does not tell.
         differences: Values with another type.
     """
 
     compared: int
     fused: int
+    untold: int
     differences: tuple[TypeDifference, ...]
 
 
@@ -87,6 +95,10 @@ _DTYPES = {
     "FP32": "fp32",
 }
 """TensorRT's names of types, in its API and in the inspector, to ours."""
+
+_KNOWN = frozenset(_DTYPES.values())
+_TYPE_KEYS = ("Datatype", "DataType", "Format/Datatype", "Format")
+"""Where the inspector tells a value's type, by TensorRT's version."""
 
 
 def read_layers(network: Any) -> tuple[NetworkLayer, ...]:
@@ -127,16 +139,21 @@ def read_inspector(text: str) -> tuple[NetworkLayer, ...]:
 
 
 def compare(requested: Sequence[NetworkLayer], realised: Sequence[NetworkLayer]) -> Comparison:
-    """Whether the values that an engine writes have the types that its graph asks for."""
+    """Whether the values that an engine writes have the types that its graph asks for.
+
+    Of an engine with a dynamic batch, TensorRT may tell no types at all.
+    """
     wanted = {value.name: value.dtype for layer in requested for value in layer.outputs}
     found = {value.name: value.dtype for layer in realised for value in layer.outputs}
     shared = [name for name in wanted if name in found]
+    told = [name for name in shared if found[name] in _KNOWN]
     return Comparison(
-        compared=len(shared),
+        compared=len(told),
         fused=len(wanted) - len(shared),
+        untold=len(shared) - len(told),
         differences=tuple(
             TypeDifference(value=name, requested=wanted[name], realised=found[name])
-            for name in shared
+            for name in told
             if wanted[name] != found[name]
         ),
     )
@@ -153,12 +170,15 @@ def _values(tensors: Iterable[Any]) -> tuple[LayerValue, ...]:
 def _inspected(value: dict[str, Any]) -> LayerValue:
     return LayerValue(
         name=value["Name"],
-        dtype=_dtype(value["DataType"] if "DataType" in value else value["Format/Datatype"]),
+        dtype=_dtype(" ".join(str(value[key]) for key in _TYPE_KEYS if key in value)),
         shape=tuple(value.get("Dimensions", ())),
     )
 
 
 def _dtype(name: str) -> str:
-    """Our name of a type; the inspector may hide it in words ("Row major linear FP16 format")."""
-    words = name.upper().split()
+    """Our name of a type; ``name`` itself if it tells none.
+
+    The inspector may hide it among others: ``Row major linear FP16 format``, ``Half(64,1:8)``.
+    """
+    words = re.findall(r"[A-Z][A-Z0-9]*", name.upper())
     return next((_DTYPES[word] for word in words if word in _DTYPES), name)

@@ -9,7 +9,7 @@ from typing import Any
 from lrn_deploy.errors import BadInputError, LrnDeployError, MissingError
 from lrn_deploy.tensorrt.layers import NetworkLayer
 
-_NO_OPERATOR = ("UNSUPPORTED_NODE", "Plugin not found")
+_NO_OPERATOR = ("UNSUPPORTED_NODE", "Plugin not found", "Op type ")
 _TURING = re.compile(r"Cannot compile operation '(?P<node>[^']*)' for Turing")
 _NO_DRIVER = re.compile(r"cudaError 35|cudaError 100|no CUDA-capable device")
 _NOISE = re.compile(r"Thread context has not been set|cudaError 35")
@@ -53,11 +53,16 @@ def builder_error(errors: Sequence[str]) -> LrnDeployError:
             "Name the GPU's compute capability with '--target sm89' for instance "
             "(needs tensorrt-rtx), or build on the machine with the GPU.",
         )
-    last = next((line for line in reversed(errors) if not _NOISE.search(line)), "it does not say")
     return BadInputError(
-        f"TensorRT could not build the engine: {last.strip().rstrip('.')}.",
+        f"TensorRT could not build the engine: {reason(errors)}.",
         "Run it again with '--debug' for all messages; another '--precision' or '--target' may do.",
     )
+
+
+def reason(errors: Sequence[str]) -> str:
+    """The last of TensorRT's messages that says something, without its full stop."""
+    said = (line.strip().rstrip(".") for line in reversed(errors) if not _NOISE.search(line))
+    return next(said, "it does not say why")
 
 
 def turing_error(node: str) -> BadInputError:

@@ -18,6 +18,7 @@ from lrn_deploy import errors
 from lrn_deploy.bundle import EngineLrn
 from lrn_deploy.errors import BadInputError, LrnDeployError, MissingError
 from lrn_deploy.tensorrt.build import BuildRequest, BuiltEngine, OnProgress
+from lrn_deploy.tensorrt.callbacks import LOG_VARIABLE
 from lrn_deploy.tensorrt.flavor import FlavorName
 from lrn_deploy.tensorrt.layers import NetworkLayer
 
@@ -55,6 +56,8 @@ def build_in_process(
     }
     root = str(Path(lrn_deploy.__file__).parents[1])
     environment = {name: text for name, text in os.environ.items() if name.startswith(_KEPT)}
+    if os.environ.get(LOG_VARIABLE):  # the process starts in another folder
+        environment[LOG_VARIABLE] = str(Path(os.environ[LOG_VARIABLE]).absolute())
     environment["PYTHONHASHSEED"] = "0"
     environment["PYTHONDONTWRITEBYTECODE"] = "1"
     environment["OPENBLAS_NUM_THREADS"] = "1"  # its threads' stacks move everything else

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import platform
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
@@ -22,12 +23,13 @@ from lrn_deploy.tensorrt.build import (
     BuiltEngine,
     OnProgress,
     check_batch,
-    realised_layers,
+    inspect_engine,
 )
 from lrn_deploy.tensorrt.cuda import Device, find_device
-from lrn_deploy.tensorrt.flavor import CURRENT, Flavor, find_flavor
-from lrn_deploy.tensorrt.layers import NetworkLayer, compare
+from lrn_deploy.tensorrt.flavor import Flavor, find_flavor
+from lrn_deploy.tensorrt.layers import NetworkLayer, NetworkRecord, compare, read_inspector
 from lrn_deploy.tensorrt.process import build_in_process
+from lrn_deploy.tensorrt.targets import CURRENT, PORTABLE, RTX_HINT, rtx_refusal, rtx_refuses
 from lrn_deploy.workflows.engine_store import is_current, report_lrn, store_engine
 
 Precision = Literal["fp32", "tf32", "fp16", "bf16", "int8"]
@@ -45,7 +47,7 @@ class EngineRequest:
     Attributes:
         flavor: Which TensorRT.
         precision: What the graph computes in; ``tf32`` is fp32 with rounded matrix products.
-        targets: Compute capabilities, or ``current``; empty chooses by the machine.
+        targets: Compute capabilities, ``current`` or ``portable``; empty chooses by the machine.
         batch: Smallest, best and largest batch.
         workspace: Limit of scratch GPU memory while building, in bytes.
         timing_cache: File to start from and to write back.
@@ -91,7 +93,8 @@ def build_bundle_engine(
 
     Raises:
         BadInputError: If the request or the graph cannot be built.
-        MissingError: If no TensorRT, or no GPU for ``current``, is there.
+        MissingError: If no TensorRT, or no GPU for ``current`` that it runs on, is there.
+        DamagedError: If TensorRT refuses the engine on the GPU that it was built for.
         CheckFailedError: If the engine computes in other types than its graph, which only a GPU
             can tell, and that is not allowed.
         CannotWriteError: If the bundle cannot be written. It then is as it was.
@@ -103,6 +106,7 @@ def build_bundle_engine(
     device = _device(required=CURRENT in request.targets)
     targets = request.targets or _default_targets(flavor, device)
     flavor.check_targets(targets)
+    _check_current(flavor, targets, device)
     timings = _read_timing_cache(flavor, request.timing_cache)
 
     bundle, source = _source(bundle, request, on_progress)
@@ -126,7 +130,7 @@ def build_bundle_engine(
         ),
         on_progress,
     )
-    realised = _realised(flavor, built, device, resolved)
+    realised = _realised(flavor, built, device, resolved, name)
     state = _compare(built.layers, realised, allowed=request.allow_other_types)
     engine = EngineRecord(
         flavor=flavor.name,
@@ -170,6 +174,17 @@ def _default_targets(flavor: Flavor, device: Device | None) -> tuple[str, ...]:
     if flavor.name == "tensorrt" or device is not None:
         return (CURRENT,)
     return DEFAULT_TARGETS
+
+
+def _check_current(flavor: Flavor, targets: tuple[str, ...], device: Device | None) -> None:
+    """Refuse to build what this machine's GPU would be too late to refuse."""
+    if flavor.name != "rtx" or targets != (CURRENT,) or device is None:
+        return
+    if rtx_refuses(flavor.version, device.sm):
+        raise MissingError(
+            f"{rtx_refusal(flavor.version, device.name, device.sm)}.",
+            f"{RTX_HINT}. For another machine, name its GPU: '--target sm89' for instance.",
+        )
 
 
 def _read_timing_cache(flavor: Flavor, file: Path | None) -> bytes | None:
@@ -241,26 +256,32 @@ def _with_plugins(flavor: Flavor, request: EngineRequest) -> bool:
 
 
 def _realised(
-    flavor: Flavor, built: BuiltEngine, device: Device | None, targets: tuple[str, ...]
-) -> tuple[NetworkLayer, ...] | None:
-    """The engine's own layers, or None where no GPU can tell."""
-    if device is None or device.sm not in targets:
+    flavor: Flavor, built: BuiltEngine, device: Device | None, targets: tuple[str, ...], name: str
+) -> NetworkRecord | None:
+    """What the engine says of itself, or None where no GPU can tell."""
+    if device is None or not {device.sm, PORTABLE} & set(targets):
         return None
     try:
-        return realised_layers(flavor, built.data)
-    except DamagedError:  # an inspector without details leaves it unknown
-        return None
+        answer = inspect_engine(flavor, built.data)
+    except DamagedError:
+        if PORTABLE in targets:  # it fits many GPUs, and this one need not be among them
+            return None
+        raise
+    layers: tuple[NetworkLayer, ...] = ()
+    with suppress(DamagedError):  # an answer without details is kept as it is
+        layers = read_inspector(answer)
+    return NetworkRecord(kind="realised", engine=name, layers=layers, inspector=answer)
 
 
 def _compare(
     requested: tuple[NetworkLayer, ...],
-    realised: tuple[NetworkLayer, ...] | None,
+    realised: NetworkRecord | None,
     *,
     allowed: bool,
 ) -> Literal["unknown", "as requested", "different"]:
     if realised is None:
         return "unknown"
-    comparison = compare(requested, realised)
+    comparison = compare(requested, realised.layers)
     if not comparison.compared:
         return "unknown"
     if not comparison.differences:

@@ -10,7 +10,7 @@ from lrn_deploy.bundle import Artifact, Bundle, EngineLrn, EngineRecord, FileRec
 from lrn_deploy.errors import LrnDeployError
 from lrn_deploy.tensorrt.build import BuiltEngine
 from lrn_deploy.tensorrt.flavor import Flavor
-from lrn_deploy.tensorrt.layers import NetworkLayer, NetworkRecord
+from lrn_deploy.tensorrt.layers import NetworkRecord
 
 
 def is_current(bundle: Bundle, name: str, key: str) -> bool:
@@ -52,7 +52,7 @@ def store_engine(
     flavor: Flavor,
     engine: EngineRecord,
     built: BuiltEngine,
-    realised: tuple[NetworkLayer, ...] | None,
+    realised: NetworkRecord | None,
 ) -> Bundle:
     """Write the engine and what belongs to it, then the manifest, then remove what it replaces.
 
@@ -68,8 +68,7 @@ def store_engine(
     requested = NetworkRecord(kind="requested", engine=name, layers=built.layers)
     contents[f"{stem}.network.json"] = _json(requested)
     if realised is not None:
-        found = NetworkRecord(kind="realised", engine=name, layers=realised)
-        contents[f"{stem}.layers.json"] = _json(found)
+        contents[f"{stem}.layers.json"] = _json(realised)
     try:
         file, *companions = [bundle.add_file(path, data) for path, data in contents.items()]
         artifact = _artifact(file, companions, key, source, flavor, engine)
@@ -120,4 +119,4 @@ def _remove(bundle: Bundle, files: set[str]) -> None:
 
 
 def _json(record: NetworkRecord) -> bytes:
-    return (record.model_dump_json(indent=2) + "\n").encode()
+    return (record.model_dump_json(indent=2, exclude_none=True) + "\n").encode()

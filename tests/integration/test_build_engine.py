@@ -7,6 +7,7 @@ import os
 import shutil
 import signal
 import time
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -17,13 +18,16 @@ from lrn_deploy import cli
 from lrn_deploy.bundle import Bundle, store
 from lrn_deploy.errors import CannotWriteError, CheckFailedError, DamagedError, MissingError
 from lrn_deploy.lrn import LrnSpec
+from lrn_deploy.tensorrt import build as build_module
 from lrn_deploy.tensorrt.build import BuiltEngine
+from lrn_deploy.tensorrt.cuda import Device
+from lrn_deploy.tensorrt.fit import Machine, check_fit
 from lrn_deploy.tensorrt.flavor import find_flavor
-from lrn_deploy.tensorrt.layers import LayerValue, NetworkLayer
+from lrn_deploy.tensorrt.process import build_in_process
 from lrn_deploy.workflows import build_engine as workflow
 from lrn_deploy.workflows.build_engine import EngineRequest, build_bundle_engine
 from tests.engine_graphs import make_bundle, network
-from tests.fake_gpu import DEVICE, no_device
+from tests.fake_gpu import DEVICE, FakeGpu, no_device, untold_types
 
 pytestmark = pytest.mark.tensorrt
 
@@ -239,11 +243,13 @@ def test_an_lrn_outside_the_limits_is_reported(
 
 def realise(monkeypatch: pytest.MonkeyPatch, dtype: str) -> None:
     """As on a machine with a GPU, whose engine inspector tells ``dtype`` of the relu."""
-    layer = NetworkLayer(
-        name="relu", type="Kernel", inputs=(), outputs=(LayerValue(name="r", dtype=dtype),)
-    )
-    monkeypatch.setattr(workflow, "find_device", lambda: DEVICE)
-    monkeypatch.setattr(workflow, "realised_layers", lambda *_: (layer,))
+    answer(monkeypatch, untold_types("r", text=dtype))
+
+
+def answer(monkeypatch: pytest.MonkeyPatch, text: str, device: Device = DEVICE) -> None:
+    """As on a machine with a GPU, whose engine inspector answers ``text``."""
+    monkeypatch.setattr(workflow, "find_device", lambda: device)
+    monkeypatch.setattr(workflow, "inspect_engine", lambda *_: text)
 
 
 def test_realised_types_are_recorded_where_a_gpu_tells(
@@ -258,6 +264,102 @@ def test_realised_types_are_recorded_where_a_gpu_tells(
         "network.json",
         "layers.json",
     ]
+
+
+@pytest.mark.parametrize(
+    ("text", "layers"),
+    [(untold_types("r"), 1), ('{"Layers": ["relu"]}', 0), ("no JSON", 0)],
+    ids=["no types", "no details", "no JSON"],
+)
+def test_what_the_inspector_does_not_tell_is_unknown_and_its_words_are_kept(
+    bundle: Path, monkeypatch: pytest.MonkeyPatch, text: str, layers: int
+) -> None:
+    answer(monkeypatch, text)
+    assert build(bundle, "--target", "sm89") == 0
+    artifact = Bundle.open(bundle).manifest.artifact("rtx-fp32-sm89")
+    assert artifact.engine is not None
+    assert artifact.engine.realised == "unknown"
+    record = json.loads((bundle / artifact.companions[1].file).read_bytes())
+    assert (record["kind"], record["inspector"]) == ("realised", text)
+    assert len(record["layers"]) == layers
+    requested = json.loads((bundle / artifact.companions[0].file).read_bytes())
+    assert "inspector" not in requested
+
+
+def refuse(monkeypatch: pytest.MonkeyPatch, device: Device = DEVICE) -> None:
+    """As on a machine with a GPU, where the engine that was built does not load."""
+    gpu = FakeGpu(captures_graphs=True, refusal="The engine cannot run on this GPU.")
+
+    def inspect(_flavor: Any, plan: bytes) -> str:
+        return build_module.inspect_engine(gpu, plan)  # type: ignore[arg-type]
+
+    monkeypatch.setattr(workflow, "find_device", lambda: device)
+    monkeypatch.setattr(workflow, "inspect_engine", inspect)
+
+
+def test_an_engine_that_does_not_load_on_the_gpu_that_it_is_for_is_an_error(
+    bundle: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    refuse(monkeypatch)
+    before = state(bundle)
+    with pytest.raises(DamagedError, match="just built for this GPU: The engine cannot") as caught:
+        build_bundle_engine(Bundle.open(bundle), EngineRequest("rtx", targets=("sm86", "sm89")))
+    assert "lrn-deploy doctor" in caught.value.hint
+    assert state(bundle) == before
+
+
+def test_a_portable_engine_need_not_load_on_the_gpu_that_is_there(
+    bundle: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    refuse(monkeypatch)
+    assert build(bundle, "--target", "portable", "--json") == 0
+    assert json.loads(capsys.readouterr().out)["name"] == "rtx-fp32-portable"
+    record = Bundle.open(bundle).manifest.artifact("rtx-fp32-portable").engine
+    assert record is not None
+    assert (record.targets, record.realised) == (("portable",), "unknown")
+
+
+HOPPER = replace(DEVICE, name="NVIDIA H100", sm="sm90")
+
+
+def test_nothing_is_built_for_a_gpu_of_this_machine_that_rtx_refuses(
+    bundle: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(find_flavor("rtx"), "version", "1.7.1.116")
+    monkeypatch.setattr(workflow, "find_device", lambda: HOPPER)
+    monkeypatch.setattr(workflow, "build_in_process", lambda *_: pytest.fail("it was built"))
+    for targets in ((), ("current",)):
+        request = EngineRequest("rtx", targets=targets)
+        with pytest.raises(MissingError, match=r"does not run on this machine's NVIDIA H100") as it:
+            build_bundle_engine(Bundle.open(bundle), request)
+        assert "tensorrt-rtx==1.6.1.120. For another machine" in it.value.hint
+    monkeypatch.setattr(workflow, "build_in_process", build_in_process)
+    assert build(bundle, "--target", "sm89") == 0  # for another machine
+
+
+def test_an_older_rtx_builds_for_that_gpu_as_the_one_that_is_there(
+    bundle: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def build_elsewhere(flavor: Any, graph: bytes, request: Any, on_progress: Any) -> BuiltEngine:
+        assert request.targets == ("current",)  # which takes a GPU to build for
+        return build_in_process(flavor, graph, replace(request, targets=("sm89",)), on_progress)
+
+    monkeypatch.setattr(find_flavor("rtx"), "version", "1.6.1.120")
+    monkeypatch.setattr(workflow, "build_in_process", build_elsewhere)
+    answer(monkeypatch, untold_types("r"), HOPPER)
+    assert build(bundle) == 0
+    artifact = Bundle.open(bundle).load("rtx-fp32-sm90")
+    assert artifact.engine is not None
+    assert artifact.engine.targets == ("sm90",)
+    machine = Machine(
+        versions={"rtx": "1.6.1.120"},
+        platform=artifact.engine.platform,
+        sm="sm90",
+        gpu=HOPPER.name,
+        driver=HOPPER.driver,
+        free_memory=HOPPER.free_memory,
+    )
+    check_fit(artifact, machine)
 
 
 def test_other_types_than_requested_are_an_error_unless_allowed(

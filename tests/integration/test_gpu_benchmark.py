@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import numpy as np
 import pytest
 
-from benchmarks.gpu.zoo import SHAPE, check_network, on_tensorrt, probe_bundle
+from benchmarks.gpu.lrn_alone import LrnAlone, check_lrn, on_cpu, on_tensorrt, probe_bundle
+from benchmarks.gpu.zoo import check_network
 from lrn_deploy.backends.onnxruntime import OnnxRuntimeBackend
 from lrn_deploy.errors import MissingError
 from lrn_deploy.lrn import LrnSpec, reference
@@ -30,13 +33,35 @@ def test_a_network_in_every_precision() -> None:
     assert engines | {"model", "cuda-fp16", "trt-fp16", "trt-bf16", "trt-int8"} <= made
 
 
+SHAPE = (32, 3, 3)
+
+
 def test_a_probe_becomes_a_bundle_whose_engine_can_be_built(tmp_path: Path) -> None:
-    bundle = probe_bundle(graph.single_lrn(SPEC).SerializeToString(), tmp_path / "probe")
-    x = np.random.default_rng(0).normal(size=(2, *(int(n) for n in SHAPE[1:]))).astype(np.float32)
+    bundle = probe_bundle(graph.single_lrn(SPEC).SerializeToString(), tmp_path / "probe", SHAPE)
+    x = np.random.default_rng(0).normal(size=(2, *SHAPE)).astype(np.float32)
     with OnnxRuntimeBackend().load(bundle.load("model")) as session:
         np.testing.assert_allclose(session.run({"x": x})["y"], reference(x, SPEC), rtol=1e-5)
     built = build_bundle_engine(bundle, EngineRequest(targets=("sm86",), batch=(1, 8, 64)))
     assert built.name in built.bundle.manifest.artifacts
+
+
+def test_lrn_alone_is_probed_at_all_amplitudes() -> None:
+    found = check_lrn(SPEC, on_cpu)
+    assert found["verdict"] == "pass", found
+    assert len(found["amplitudes"]) > 3
+    assert all(row["metrics"]["relative_l2"] < 1e-4 for row in found["amplitudes"])
+
+
+def test_another_lrn_is_found() -> None:
+    other = LrnSpec(5, 1e-4, 0.7, 2.0)
+
+    graphs = [graph.single_lrn(spec).SerializeToString() for spec in (other, SPEC)]
+
+    @contextmanager
+    def wrong(_data: bytes) -> Iterator[LrnAlone]:  # what comes second is the clean node
+        yield LrnAlone(graphs.pop(0), on_gpu=False)
+
+    assert check_lrn(SPEC, wrong)["verdict"] == "fail"
 
 
 @pytest.mark.gpu
@@ -45,6 +70,6 @@ def test_lrn_alone_on_tensorrt_equals_its_definition() -> None:
         find_device()
     except MissingError as error:
         pytest.skip(str(error))
-    x = np.random.default_rng(0).normal(size=(2, *(int(n) for n in SHAPE[1:]))).astype(np.float32)
+    x = np.random.default_rng(0).normal(size=(2, *SHAPE)).astype(np.float32)
     with on_tensorrt(graph.single_lrn(SPEC).SerializeToString()) as session:
         np.testing.assert_allclose(session.run({"x": x})["y"], reference(x, SPEC), rtol=1e-5)

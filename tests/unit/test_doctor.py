@@ -1,12 +1,14 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from importlib import metadata
 from pathlib import Path
 
 import pytest
 
 from lrn_deploy import doctor
+from lrn_deploy.backends import tensorrt as tensorrt_backend
 from lrn_deploy.backends.onnxruntime import OnnxRuntimeBackend
 from lrn_deploy.backends.openvino import OpenVinoBackend
 from lrn_deploy.backends.protocol import Probe
@@ -14,6 +16,7 @@ from lrn_deploy.backends.tensorrt import TensorRtBackend
 from lrn_deploy.backends.torch import TorchBackend
 from lrn_deploy.cli import run
 from lrn_deploy.doctor import Gpu, diagnose, find_gpus
+from tests.fake_gpu import DEVICE
 
 
 @pytest.fixture
@@ -58,6 +61,20 @@ def test_doctor_json_is_the_diagnosis(capsys: pytest.CaptureFixture[str]) -> Non
 def test_every_backend_that_cannot_run_says_how_to_enable_it() -> None:
     for backend in diagnose().backends:
         assert backend.available or backend.hint
+
+
+def test_a_gpu_that_the_installed_rtx_refuses_is_told_with_the_version_that_may_run(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    hopper = replace(DEVICE, name="NVIDIA H200", sm="sm90")
+    monkeypatch.setattr(tensorrt_backend, "find_device", lambda _index: hopper)
+    monkeypatch.setattr(tensorrt_backend, "_installed_versions", lambda: {"rtx": "1.7.1.116"})
+    (state,) = (item for item in diagnose().backends if item.name == "tensorrt")
+    assert not state.available
+    assert "tensorrt-rtx 1.7.1.116 does not run on this machine's NVIDIA H200 (sm90)" in (
+        state.detail
+    )
+    assert "tensorrt-rtx==1.6.1.120" in state.hint
 
 
 @pytest.mark.parametrize("words", [["doctor"], ["doctor", "--json"]])

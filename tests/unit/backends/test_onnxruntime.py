@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import sys
 import tempfile
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -14,7 +15,7 @@ import pytest
 from onnx import TensorProto, helper, numpy_helper
 
 from lrn_deploy.backends import onnxruntime as backend
-from lrn_deploy.backends.onnxruntime import OnnxRuntimeBackend
+from lrn_deploy.backends.onnxruntime import OnnxRuntimeBackend, OnnxRuntimeSession
 from lrn_deploy.bundle import ArtifactData
 from lrn_deploy.errors import BadInputError, CannotWriteError, DamagedError, MissingError
 
@@ -38,12 +39,21 @@ class Provider:
         self.actual = actual
         self.fails = fails
         self.asked: list[Any] = []
+        self.without_cpu: list[bool] = []
 
-    def __call__(self, data: bytes, options: Any, providers: list[Any]) -> Any:
+    def __call__(
+        self, data: bytes, options: Any, providers: list[Any], enable_fallback: int
+    ) -> Any:
+        assert enable_fallback == 0
         self.asked.append(providers)
+        try:
+            entry = options.get_session_config_entry("session.disable_cpu_ep_fallback")
+        except RuntimeError:  # it was never set
+            entry = "0"
+        self.without_cpu.append(entry == "1")
         if self.fails:
             raise RuntimeError("libcudnn.so.9: cannot open shared object file")
-        session = REAL_SESSION(data, options, providers=["CPUExecutionProvider"])
+        session = REAL_SESSION(data, providers=["CPUExecutionProvider"])
         session.get_providers = lambda: [self.actual]
         return session
 
@@ -52,9 +62,12 @@ REAL_SESSION = onnxruntime.InferenceSession
 
 
 @pytest.fixture
-def cuda_listed(monkeypatch: pytest.MonkeyPatch) -> None:
+def cuda_listed(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     providers = ["CUDAExecutionProvider", "CPUExecutionProvider"]
     monkeypatch.setattr(onnxruntime, "get_available_providers", lambda: providers)
+    backend._load_cuda.cache_clear()
+    yield
+    backend._load_cuda.cache_clear()
 
 
 def test_session_tells_its_inputs_and_runs_any_batch() -> None:
@@ -140,8 +153,58 @@ def test_gpu_is_asked_for_by_its_index_and_without_tf32(monkeypatch: pytest.Monk
     monkeypatch.setattr(onnxruntime, "InferenceSession", provider)
     with OnnxRuntimeBackend("cuda:1").load(artifact(NEGATION, [1])) as session:
         assert session.run({"x": np.ones(1, np.float32)})["y"].tolist() == [-1.0]
-    wanted = [("CUDAExecutionProvider", {"device_id": 1, "use_tf32": 0})]
-    assert [asked[:1] for asked in provider.asked] == [wanted] * len(provider.asked)
+    wanted = {"device_id": 1, "use_tf32": 0, "cudnn_conv_algo_search": "HEURISTIC"}
+    assert provider.asked == [[("CUDAExecutionProvider", wanted)]] * 2  # the probe's and this
+    assert provider.without_cpu == [True, True]
+
+
+@pytest.mark.usefixtures("cuda_listed")
+@pytest.mark.parametrize("fails", [False, True])
+def test_cudas_libraries_are_loaded_once_before_the_first_session_and_quietly(
+    fails: bool, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    provider = Provider("CUDAExecutionProvider")
+    loaded: list[int] = []
+
+    def preload() -> None:
+        loaded.append(len(provider.asked))
+        sys.stdout.write("Failed to load libcudnn.so.9\n")
+        if fails:
+            raise RuntimeError("no such folder")
+
+    monkeypatch.setattr(onnxruntime, "preload_dlls", preload, raising=False)
+    monkeypatch.setattr(onnxruntime, "InferenceSession", provider)
+    OnnxRuntimeBackend("cuda").load(artifact(NEGATION, [1])).close()
+    OnnxRuntimeBackend("cuda").load(artifact(NEGATION, [1])).close()
+    assert loaded == [0]
+    assert capsys.readouterr().out == ""
+
+
+@pytest.mark.usefixtures("cuda_listed")
+def test_an_onnxruntime_that_loads_no_libraries_is_taken_as_it_is(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.delattr(onnxruntime, "preload_dlls", raising=False)
+    monkeypatch.setattr(onnxruntime, "InferenceSession", Provider("CUDAExecutionProvider"))
+    assert OnnxRuntimeBackend("cuda").probe().available
+
+
+def test_a_node_that_would_run_on_the_cpu_instead_is_refused() -> None:
+    """By the real session: the other provider of the CPU's package runs no node of this graph."""
+    other = "AzureExecutionProvider"
+    if other not in onnxruntime.get_available_providers():
+        pytest.skip("this onnxruntime has no such provider")
+    with pytest.raises(DamagedError, match="'model' on the GPU only in part") as caught:
+        OnnxRuntimeSession(artifact(NEGATION, [1]), [other], threads=1)
+    assert caught.value.hint.endswith("lrn-deploy optimize BUNDLE --target cuda")
+
+
+def test_the_cpu_is_not_kept_from_itself(monkeypatch: pytest.MonkeyPatch) -> None:
+    provider = Provider("CPUExecutionProvider")
+    monkeypatch.setattr(onnxruntime, "InferenceSession", provider)
+    monkeypatch.setattr(backend, "_load_cuda", lambda: pytest.fail("CUDA was loaded"))
+    OnnxRuntimeBackend("cpu").load(artifact(NEGATION, [1])).close()
+    assert provider.without_cpu == [False]
 
 
 @pytest.mark.usefixtures("cuda_listed")

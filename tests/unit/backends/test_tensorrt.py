@@ -54,6 +54,44 @@ def test_probe_with_a_gpu_names_it() -> None:
     assert probe.detail == "Fake RTX (sm89)"
 
 
+HOPPER = replace(DEVICE, name="NVIDIA H100", sm="sm90")
+
+
+@pytest.mark.parametrize("sm", ["sm90", "sm100"])
+def test_probe_of_a_gpu_that_rtx_refuses(sm: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(module, "_installed_versions", lambda: {"rtx": "1.7.1.116"})
+    monkeypatch.setattr(module, "find_device", lambda _index: replace(HOPPER, sm=sm))
+    probe = TensorRtBackend().probe()
+    assert not probe.available
+    assert probe.detail == (
+        "Engines can be built here, but not run: tensorrt-rtx 1.7.1.116 does not run on this "
+        f"machine's NVIDIA H100 ({sm})."
+    )
+    assert "without int8 convolutions: pip install tensorrt-rtx==1.6.1.120" in probe.hint
+    assert "lrn-deploy[tensorrt]" in probe.hint
+
+
+@pytest.mark.parametrize(
+    ("versions", "detail"),
+    [
+        ({"rtx": "1.6.1.120"}, "NVIDIA H100 (sm90)"),
+        ({"tensorrt": "11.0"}, "NVIDIA H100 (sm90)"),
+        (
+            {"tensorrt": "11.0", "rtx": "1.7.1"},
+            "NVIDIA H100 (sm90); tensorrt-rtx 1.7.1 does not run on this machine's NVIDIA H100 "
+            "(sm90)",
+        ),
+    ],
+)
+def test_probe_of_that_gpu_with_a_tensorrt_that_may_run(
+    versions: dict[str, str], detail: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(module, "_installed_versions", lambda: versions)
+    monkeypatch.setattr(module, "find_device", lambda _index: HOPPER)
+    probe = TensorRtBackend().probe()
+    assert (probe.available, probe.detail, probe.hint) == (True, detail, "")
+
+
 def test_load_without_a_gpu(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(module, "find_device", no_device)
     with pytest.raises(MissingError, match="no NVIDIA GPU"):
@@ -65,6 +103,13 @@ def test_an_engine_that_fits_runs() -> None:
     with TensorRtBackend().load(engine_artifact()) as session:
         x = np.ones((2, 3), np.float32)
         np.testing.assert_array_equal(session.run({"x": x})["y"], 2 * x)
+
+
+@pytest.mark.usefixtures("gpu")
+def test_a_session_times_the_network_on_the_device() -> None:
+    with TensorRtBackend().load(engine_artifact()) as session:
+        for graphs in (True, False):
+            assert 0 < session.time_on_device(2, 3, graphs=graphs) < 1
 
 
 @pytest.mark.usefixtures("gpu")
@@ -140,6 +185,8 @@ def test_an_engine_agrees_with_onnx_runtime(built: tuple[Bundle, str]) -> None:
         with pytest.raises(BadInputError, match="batches of 1 to 4"):
             session.run({"input": np.zeros((5, 3, 6, 6), np.float32)})
         assert sum(session.profile_layers(2).values()) > 0
+        for graphs in (True, False):
+            assert 0 < session.time_on_device(4, 10, graphs=graphs) < 0.1
 
 
 @pytest.mark.gpu
@@ -155,7 +202,7 @@ def test_ten_thousand_runs_without_memory_growth(built: tuple[Bundle, str]) -> N
     bundle, name = built
     with TensorRtBackend().load(bundle.load(name)) as session:
         x = np.zeros((4, 3, 6, 6), np.float32)
-        for _ in range(10):
+        for _ in range(50):  # CUDA loads its modules when they are first needed
             session.run({"input": x})
         before = find_device().free_memory
         for _ in range(10_000):

@@ -1,9 +1,13 @@
 from __future__ import annotations
 
+from pathlib import Path
+
 import pytest
 
 from lrn_deploy.errors import MissingError
 from lrn_deploy.tensorrt.flavor import Flavor, find_flavor
+from tests.fake_gpu import FakeGpu
+from tests.unit.tensorrt.sessions import use
 
 
 @pytest.fixture
@@ -13,3 +17,14 @@ def rtx() -> Flavor:
         return find_flavor("rtx")
     except MissingError as error:
         pytest.skip(str(error))
+
+
+@pytest.fixture(autouse=True)
+def cache(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Path:
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
+    return tmp_path / "cache"
+
+
+@pytest.fixture
+def gpu(monkeypatch: pytest.MonkeyPatch) -> FakeGpu:
+    return use(FakeGpu(), monkeypatch)

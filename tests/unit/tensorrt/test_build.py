@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -35,7 +36,9 @@ def test_what_is_known_about_an_engine(rtx: Flavor) -> None:
     assert built.peak_memory > len(built.data)
 
 
-@pytest.mark.parametrize("targets", [("sm80",), ("sm86", "sm89", "sm120"), ("sm121",)])
+@pytest.mark.parametrize(
+    "targets", [("sm80",), ("sm86", "sm89", "sm120"), ("sm121",), ("portable",)]
+)
 def test_one_engine_for_several_gpus(rtx: Flavor, targets: tuple[str, ...]) -> None:
     assert build_engine(rtx, network(), BuildRequest(targets, (1, 1, 1))).data
 
@@ -85,6 +88,17 @@ def test_an_operator_that_nobody_has(rtx: Flavor) -> None:
     graph = model([helper.make_node("Frobnicate", ["x"], ["y"], "f")], {"x": (2,)}, {"y": (2,)})
     with pytest.raises(BadInputError, match=r"node 'f' \(Frobnicate\): it has no such"):
         build_engine(rtx, graph, BuildRequest(("sm89",), (2, 2, 2)))
+
+
+def test_an_operator_that_nobody_has_in_the_words_of_an_older_parser() -> None:
+    error = SimpleNamespace(
+        node=lambda: 0,
+        node_name=lambda: "f",
+        node_operator=lambda: "Frobnicate",
+        code=lambda: SimpleNamespace(name="INVALID_NODE"),
+        desc=lambda: "Op type Frobnicate is not supported in TensorRT-RTX.",
+    )
+    assert "node 'f' (Frobnicate): it has no such operator" in parser_error([error]).message
 
 
 def test_a_node_that_is_wrong_gives_the_parsers_reason(rtx: Flavor) -> None:

@@ -61,6 +61,36 @@ def test_a_gpu_that_rtx_has_not_needs_the_full_tensorrt() -> None:
     assert "--flavor tensorrt --precision fp16 --target current" in caught.value.hint
 
 
+HOPPER = replace(MACHINE, sm="sm90", gpu="H100")
+CURRENT_RTX = "--flavor rtx --precision fp16 --target current"
+
+
+def test_an_older_rtx_builds_for_a_gpu_without_a_name_as_the_one_that_is_there() -> None:
+    older = replace(HOPPER, versions={"rtx": "1.6.1.120"})
+    with pytest.raises(DamagedError, match=r"1\.7\.1, and 1\.6\.1\.120 is installed") as caught:
+        check_fit(engine_artifact(), older)
+    assert CURRENT_RTX in caught.value.hint
+    record = engine_record(version="1.6.1.120", targets=("sm90",))
+    check_fit(engine_artifact(record), older)
+    assert CURRENT_RTX in rebuild_command(engine_artifact(record))
+    assert CURRENT_RTX in rebuild_command(engine_artifact(record), "sm90")
+
+
+@pytest.mark.parametrize("targets", [("sm90",), ("portable",)])
+def test_an_rtx_that_refuses_a_gpu_runs_nothing_there(targets: tuple[str, ...]) -> None:
+    with pytest.raises(DamagedError, match=r"1\.7\.1 does not run on this machine's H100") as it:
+        check_fit(engine_artifact(engine_record(targets=targets)), HOPPER)
+    assert "--flavor tensorrt --precision fp16 --target current" in it.value.hint
+
+
+@pytest.mark.parametrize("sm", ["sm75", "sm89", "sm121", "sm130"])
+def test_a_portable_engine_fits_any_gpu_and_stays_one(sm: str) -> None:
+    artifact = engine_artifact(engine_record(targets=("portable",)))
+    check_fit(artifact, replace(MACHINE, sm=sm))
+    for command in (rebuild_command(artifact), rebuild_command(artifact, sm)):
+        assert "--flavor rtx --precision fp16 --target portable" in command
+
+
 @pytest.mark.parametrize("versions", [{}, {"tensorrt": "11.0"}])
 def test_the_tensorrt_that_it_needs_is_not_installed(versions: dict[str, str]) -> None:
     with pytest.raises(MissingError, match=r"needs tensorrt-rtx 1\.7\.1, which is not") as caught:

@@ -12,6 +12,7 @@ import pytest
 from lrn_deploy.errors import BadInputError, MissingError
 from lrn_deploy.tensorrt import flavor as module
 from lrn_deploy.tensorrt.flavor import Flavor, find_flavor
+from lrn_deploy.tensorrt.targets import RTX_TARGETS
 
 
 class NoDriver:
@@ -93,19 +94,42 @@ def test_the_full_one_builds_for_its_own_gpu_only(monkeypatch: pytest.MonkeyPatc
 def test_an_unknown_target_lists_those_there_are(rtx: Flavor, target: str) -> None:
     with pytest.raises(BadInputError, match=f"no target '{target}'") as caught:
         rtx.check_targets(("sm89", target))
-    assert "sm75, sm80, sm86, sm89, sm120, sm121, current" in caught.value.hint
+    assert "sm75, sm80, sm86, sm89, sm120, sm121, current, portable" in caught.value.hint
 
 
 @pytest.mark.tensorrt
-def test_current_cannot_be_combined(rtx: Flavor) -> None:
-    with pytest.raises(BadInputError, match="cannot be combined"):
-        rtx.check_targets(("current", "sm89"))
+@pytest.mark.parametrize("target", ["current", "portable"])
+def test_current_and_portable_cannot_be_combined(rtx: Flavor, target: str) -> None:
+    rtx.check_targets((target,))
+    with pytest.raises(BadInputError, match=f"'{target}' cannot be combined"):
+        rtx.check_targets((target, "sm89"))
+
+
+@pytest.mark.tensorrt
+def test_portable_leaves_the_builders_own_targets(rtx: Flavor) -> None:
+    builder = rtx.start_builder()
+    own = builder.create_builder_config().num_compute_capabilities
+    config = rtx.create_config(builder, targets=("portable",), tf32=False, workspace=None)
+    assert config.num_compute_capabilities == own
+    named = rtx.create_config(builder, targets=("sm86", "sm89"), tf32=False, workspace=None)
+    assert named.num_compute_capabilities == 2
+
+
+@pytest.mark.tensorrt
+def test_a_target_that_the_builder_does_not_take_is_an_error(rtx: Flavor) -> None:
+    config = SimpleNamespace(
+        clear_flag=lambda _: None, set_compute_capability=lambda _capability, index: index == 0
+    )
+    builder = SimpleNamespace(create_builder_config=lambda: config)
+    rtx.errors[:] = ["No slot."]
+    with pytest.raises(BadInputError, match="does not take the target 'sm89': No slot"):
+        rtx.create_config(builder, targets=("sm86", "sm89"), tf32=False, workspace=None)
 
 
 @pytest.mark.tensorrt
 def test_the_targets_are_those_that_this_version_has(rtx: Flavor) -> None:
     members = {name.lower() for name in rtx.trt.ComputeCapability.__members__}
-    assert {*module.RTX_TARGETS, "current"} == members - {"none"}
+    assert {*RTX_TARGETS, "current"} == members - {"none"}
 
 
 @pytest.mark.tensorrt

@@ -2,46 +2,24 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from contextlib import closing, contextmanager
+import sys
+from contextlib import closing
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+import onnxruntime
 import pytest
 
 from lrn_deploy.errors import BadInputError, DamagedError, MissingError
-from lrn_deploy.tensorrt import cuda
+from lrn_deploy.tensorrt.contexts import cache_file
 from lrn_deploy.tensorrt.cuda import check, driver_version, find_device
-from lrn_deploy.tensorrt.run import EngineRunner, cache_file
-from tests.engine_graphs import engine_artifact
-from tests.fake_gpu import DEVICE, FEATURES, FakeGpu
+from lrn_deploy.tensorrt.run import EngineRunner
+from tests.engine_graphs import engine_artifact, network
+from tests.fake_gpu import DEVICE, FakeGpu
+from tests.unit.tensorrt.sessions import batch, session, use
 
-
-@pytest.fixture(autouse=True)
-def cache(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Path:
-    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
-    return tmp_path / "cache"
-
-
-@pytest.fixture
-def gpu(monkeypatch: pytest.MonkeyPatch) -> FakeGpu:
-    return use(FakeGpu(), monkeypatch)
-
-
-def use(gpu: FakeGpu, monkeypatch: pytest.MonkeyPatch) -> FakeGpu:
-    monkeypatch.setattr(cuda, "runtime", lambda: gpu.cuda)
-    return gpu
-
-
-@contextmanager
-def session(gpu: Any, data: bytes = b"plan", limit: int | None = None) -> Iterator[EngineRunner]:
-    with closing(EngineRunner(gpu, engine_artifact(data=data), DEVICE, limit)) as runner:
-        yield runner
-
-
-def batch(size: int) -> np.ndarray[Any, Any]:
-    return np.random.default_rng(size).normal(size=(size, FEATURES)).astype(np.float32)
+FAILED = type("Error", (), {"name": "cudaErrorStreamCaptureInvalidated"})
 
 
 def test_any_batch_of_the_profile_runs_and_results_stay(gpu: FakeGpu) -> None:
@@ -57,7 +35,8 @@ def test_any_batch_of_the_profile_runs_and_results_stay(gpu: FakeGpu) -> None:
 
 def test_a_batch_is_warmed_up_then_captured_then_replayed(gpu: FakeGpu) -> None:
     with session(gpu) as loaded:
-        for expected in (["in", "out"], ["graph", "in", "out"], ["graph", "in", "out"]):
+        replayed = ["graph", "in", "run", "out"]
+        for expected in (["in", "run", "out"], replayed, replayed):
             gpu.cuda.calls.clear()
             loaded.run({"x": batch(2)})
             assert gpu.cuda.calls == expected
@@ -126,12 +105,87 @@ def test_failed_allocation_frees_what_was_allocated(
     assert gpu.cuda.streams == 0
 
 
-def test_layers_are_timed_on_a_context_of_their_own(gpu: FakeGpu) -> None:
+@pytest.mark.parametrize(
+    ("quirk", "says"),
+    [
+        (
+            {"no_context": "Unsupported PTX."},
+            "cannot prepare to run 'rtx-fp16': Unsupported PTX",
+        ),
+        ({"refused_setter": "set_input_shape"}, "does not take a batch of 2 for 'rtx-fp16'"),
+        ({"refused_setter": "set_tensor_address"}, "does not take a batch of 2 for 'rtx-fp16'"),
+    ],
+)
+def test_a_context_that_cannot_be_had_is_an_error_each_time(
+    quirk: dict[str, Any], says: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    gpu = use(FakeGpu(captures_graphs=True, **quirk), monkeypatch)
+    with session(gpu) as loaded:
+        for ask in (
+            lambda: loaded.run({"x": batch(2)}),
+            lambda: loaded.run({"x": batch(2)}),
+            lambda: loaded.profile_layers(2),
+            lambda: loaded.time_on_device(2, 1),
+        ):
+            with pytest.raises(DamagedError, match=says) as caught:
+                ask()
+            assert "lrn-deploy build-engine 'my bundles/alexnet'" in caught.value.hint
+    assert not gpu.cuda.memory
+
+
+def test_a_batch_whose_first_run_failed_is_not_warmed_up(gpu: FakeGpu) -> None:
+    with session(gpu) as loaded:
+        gpu.broken = True
+        with pytest.raises(DamagedError):
+            loaded.run({"x": batch(2)})
+        gpu.broken = False
+        gpu.cuda.calls.clear()
+        loaded.run({"x": batch(2)})
+        assert gpu.cuda.calls == ["in", "run", "out"]
+
+
+def test_a_capture_that_fails_tells_why(gpu: FakeGpu, monkeypatch: pytest.MonkeyPatch) -> None:
     with session(gpu) as loaded:
         loaded.run({"x": batch(2)})
-        assert loaded.profile_layers(2) == {"layer": 0.25}
-        with pytest.raises(BadInputError):
-            loaded.profile_layers(9)
+        gpu.broken = True
+        with monkeypatch.context() as patch:
+            patch.setattr(gpu.cuda, "cudaStreamEndCapture", lambda _stream: (FAILED, None))
+            with pytest.raises(DamagedError, match="Illegal address"):
+                loaded.run({"x": batch(2)})
+            gpu.broken = False
+            with pytest.raises(MissingError, match="cudaErrorStreamCaptureInvalidated"):
+                loaded.run({"x": batch(2)})
+        gpu.cuda.recording = None
+        x = batch(2)
+        np.testing.assert_array_equal(loaded.run({"x": x})["y"], 2 * x)
+
+
+def test_a_closed_session_holds_no_engine_and_none_ever_holds_its_file(gpu: FakeGpu) -> None:
+    data = bytes(1000)
+    files, engines = sys.getrefcount(data), sys.getrefcount(gpu.engine)
+    with closing(EngineRunner(gpu, engine_artifact(data=data), DEVICE, None)) as loaded:  # type: ignore[arg-type]
+        assert sys.getrefcount(data) == files
+        loaded.run({"x": batch(2)})
+        loaded.time_on_device(2, 1)
+        held = sys.getrefcount(gpu.engine)
+    left = sys.getrefcount(gpu.engine)
+    assert left == engines < held
+
+
+def test_the_fake_runs_any_network(monkeypatch: pytest.MonkeyPatch) -> None:
+    cpu = onnxruntime.InferenceSession(network(), providers=["CPUExecutionProvider"])
+    gpu = FakeGpu(
+        network=lambda feeds: {"logits": cpu.run(["logits"], feeds)[0]},
+        tensors=[
+            ("input", True, np.float32, (-1, 3, 6, 6)),
+            ("logits", False, np.float32, (-1, 4)),
+        ],
+    )
+    with session(use(gpu, monkeypatch)) as loaded:
+        for size in (1, 8, 3, 8, 8):
+            x = np.random.default_rng(size).normal(size=(size, 3, 6, 6)).astype(np.float32)
+            (expected,) = cpu.run(["logits"], {"input": x})
+            np.testing.assert_array_equal(loaded.run({"input": x})["logits"], expected)
 
 
 def test_compiled_kernels_are_kept_for_this_gpu_outside_the_bundle(

@@ -1,0 +1,48 @@
+"""PyTorch compiled, with the CUDA graphs of ``reduce-overhead``: one precision in one process.
+
+Compiling takes seconds for each batch size, so several such processes prepare side by side. Which
+precision, ``LRN_COMPILED`` says: ``fp32``, ``tf32``, ``fp16`` or ``fp16-last`` with channels last.
+"""
+
+from __future__ import annotations
+
+import os
+import sys
+from dataclasses import replace
+from functools import partial
+
+import torch
+
+from benchmarks.gpu.contenders.torch import end_to_end, load, own_stream, timed
+from benchmarks.gpu.contenders.worker import Candidate, Ready, answer
+from benchmarks.gpu.made import BATCHES
+from benchmarks.gpu.record import StageOptions, run_stage
+
+VARIABLE = "LRN_COMPILED"
+KINDS = ("fp32", "tf32", "fp16", "fp16-last")
+
+
+def prepare(options: StageOptions) -> Ready:
+    """One precision at every batch size."""
+    ready = Ready()
+    precision, _, last = os.environ[VARIABLE].partition("-")
+    own_stream(options)
+    network = load(options, precision, last=bool(last))
+    how = {"backend": "eager"} if options.dry else {"mode": "reduce-overhead"}
+    network = replace(network, module=torch.compile(network.module, dynamic=False, **how))  # type: ignore[call-overload] # torch's
+    name = f"torch.compile {precision}" + (", channels last" if last else "")
+    for batch in BATCHES[:1] if options.dry else BATCHES:
+
+        def make(batch: int = batch) -> Candidate:
+            x = network.input(batch)
+            for _ in range(3):  # compiled, recorded, replayed
+                network.run(x)
+            run = partial(timed, partial(network.run, x), network.device)
+            return Candidate(name, precision, batch, run, end_to_end(network, batch))
+
+        ready.add(name, batch, make)
+    return ready
+
+
+if __name__ == "__main__":
+    sys.exit(run_stage(lambda options: answer(prepare, options)))
