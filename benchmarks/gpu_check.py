@@ -38,15 +38,17 @@ _TABLE: tuple[tuple[str, float, dict[str, Any]], ...] = (
     ("imports", 60, {"after": ("smoke",)}),
     ("kernels_right", 150, {"background": True, "after": ("imports",)}),
     ("made", 120, {"after": ("imports",)}),
+    ("forms", 90, {"background": True, "after": ("made",)}),
     ("parity", 170, {"after": ("made",)}),
-    ("latency", 190, {"after": ("made", "kernels_right")}),
+    ("latency", 190, {"after": ("made", "forms", "kernels_right")}),
     ("kernels_fast", 120, {"after": ("kernels_right",)}),
     ("server", 75, {"after": ("made",)}),
     ("tests", 75, {}),
+    ("verdicts", 120, {"after": ("made",)}),
 )
 _MORE: tuple[tuple[str, float, dict[str, Any]], ...] = (("zoo", 3600, {}),)
 """Run only when named with ``--only``."""
-ENGINE_STAGES = frozenset({"smoke", "parity", "latency", "server", "zoo"})
+ENGINE_STAGES = frozenset({"smoke", "parity", "latency", "server", "verdicts", "zoo"})
 """Stages that say how many engines ran, under ``engines_run``."""
 
 

@@ -126,7 +126,12 @@ class FakeCuda:
 
     def cudaMemcpyAsync(self, to: int, source: int, size: int, kind: str, stream: int) -> Any:  # noqa: N802
         assert stream == 7
-        self.do(lambda: (self.calls.append(kind), ctypes.memmove(to, source, size)))
+
+        def copy() -> None:
+            self.calls.append(kind)
+            ctypes.memmove(to, source, size)
+
+        self.do(copy)
         return (SUCCESS,)
 
     def cudaStreamBeginCapture(self, _stream: int, _mode: int) -> tuple[Any]:  # noqa: N802

@@ -16,7 +16,7 @@ import time
 from contextlib import ExitStack
 from typing import Any
 
-from benchmarks.gpu.contenders.compiled import KINDS, VARIABLE
+from benchmarks.gpu.contenders import COMPILED, COMPILED_KINDS, ENGINES, FORMS, GRAPHS
 from benchmarks.gpu.contenders.device import COPIED
 from benchmarks.gpu.contenders.worker import CALLS, PREPARE_SECONDS, Contender, What
 from benchmarks.gpu.made import BATCHES, networks
@@ -24,15 +24,15 @@ from benchmarks.gpu.record import Record, StageOptions, run_stage
 from benchmarks.harness import spread
 from lrn_deploy.bundle import Bundle
 
-ROUNDS, WARMUP, DRY_ROUNDS = 30, 5, 1
-END_TO_END_ROUNDS = 15
+ROUNDS, WARMUP, DRY_ROUNDS = 20, 3, 1
+END_TO_END_ROUNDS = 10
 PATIENCE = 30.0
 """Seconds beyond the contenders' own limit in which one must say that it is ready."""
 COPY = "copy of 1 GiB"
 OURS = "rtx "
 """How the names of our engines begin; ``tensorrt `` is the other TensorRT's."""
-KERNELS = "fused"
-"""In the names of those that run our kernels in PyTorch: no peers."""
+OUR_WORK = ("fused", "LRN by")
+"""In the names of those that run our kernels or our form of LRN elsewhere: no peers."""
 FLOOR_TARGET = 2.0
 """An fp16 engine at a batch of one may take so many times as long as reading its weights."""
 
@@ -82,12 +82,14 @@ def start(options: StageOptions, stack: ExitStack) -> list[Contender]:
     shutil.rmtree(cache, ignore_errors=True)
     arguments = ["--out", str(options.out), "--work", str(options.work)]
     arguments += ["--dry"] if options.dry else []
-    kinds = KINDS[:1] if options.dry else KINDS
+    kinds = COMPILED_KINDS[:1] if options.dry else COMPILED_KINDS
     asked: list[tuple[str, dict[str, str]]] = [
         ("tensorrt", {"XDG_CACHE_HOME": str(cache)}),
+        ("tensorrt", {"XDG_CACHE_HOME": str(cache / "forms"), ENGINES: FORMS}),
         ("onnxruntime", {}),
+        ("onnxruntime", {GRAPHS: FORMS}),
         ("torch", {}),
-        *(("compiled", {VARIABLE: kind, "TORCHINDUCTOR_COMPILE_THREADS": "3"}) for kind in kinds),
+        *(("compiled", {COMPILED: kind, "TORCHINDUCTOR_COMPILE_THREADS": "3"}) for kind in kinds),
     ]
     contenders = []
     for module, env in asked:
@@ -136,7 +138,7 @@ def findings(rows: list[dict[str, Any]], weights: dict[str, int]) -> list[dict[s
         peers = {
             name: value
             for name, value in medians.items()
-            if name not in ours and KERNELS not in name
+            if name not in ours and not any(mark in name for mark in OUR_WORK)
         }
         fp16 = {name: value for name, value in ours.items() if " fp16" in name}
         if not fp16:

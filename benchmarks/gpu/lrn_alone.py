@@ -6,7 +6,7 @@ import tempfile
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import onnx
 
@@ -46,10 +46,17 @@ class LrnAlone:
     Args:
         data: The serialised graph, with one input and one output of the same shape.
         on_gpu: Run it as an engine built for this GPU, else on ONNX Runtime's CPU provider.
+        lrn: Whether an engine leaves LRN to TensorRT's own layer; see ``build-engine --lrn``.
     """
 
-    def __init__(self, data: bytes, *, on_gpu: bool) -> None:
+    def __init__(
+        self, data: bytes, *, on_gpu: bool, lrn: Literal["auto", "layer"] = "auto"
+    ) -> None:
         self._data, self._on_gpu = data, on_gpu
+        # TF32 concerns products, of which an LRN has none.
+        self._request = EngineRequest(
+            precision="tf32", targets=(CURRENT,), batch=(1, 8, ROWS), lrn=lrn
+        )
 
     def run(self, feeds: Mapping[str, Array]) -> dict[str, Array]:
         """Build, load and run.
@@ -63,9 +70,7 @@ class LrnAlone:
             if not self._on_gpu:
                 with OnnxRuntimeBackend().load(bundle.load("model")) as session:
                     return session.run(feeds)
-            built = build_bundle_engine(
-                bundle, EngineRequest(targets=(CURRENT,), batch=(1, 8, ROWS))
-            )
+            built = build_bundle_engine(bundle, self._request)
             with TensorRtBackend().load(built.bundle.load(built.name)) as engine:
                 return engine.run(feeds)
 
@@ -74,6 +79,12 @@ class LrnAlone:
 def on_tensorrt(data: bytes) -> Iterator[LrnAlone]:
     """A runner of a probe's graph as an engine built for this GPU."""
     yield LrnAlone(data, on_gpu=True)
+
+
+@contextmanager
+def on_tensorrt_layer(data: bytes) -> Iterator[LrnAlone]:
+    """The same by TensorRT's own LRN layer."""
+    yield LrnAlone(data, on_gpu=True, lrn="layer")
 
 
 @contextmanager

@@ -31,7 +31,6 @@ from lrn_deploy.workflows.comparison import (
     judge,
     run_in_batches,
 )
-from lrn_deploy.workflows.options import ValidateOptions
 from lrn_deploy.workflows.samples import Sample, read_samples
 
 BATCHES = (1, 3, 32)
@@ -179,44 +178,16 @@ def tensorrt_part(options: StageOptions) -> int:
 
 def probes_part(options: StageOptions) -> int:
     """Every LRN of the networks alone, at all amplitudes, as an engine against float64."""
-    from benchmarks.gpu.lrn_alone import check_lrn, on_cpu, on_tensorrt
+    from benchmarks.gpu.lrn_alone import check_lrn, on_cpu, on_tensorrt, on_tensorrt_layer
 
     part = Part(options, "probes")
     specs = {
         layer.spec for _, bundle, _ in bundles(options) for layer in bundle.manifest.lrn_layers
     }
     for spec in sorted(specs, key=str):
-        row = check_lrn(spec, on_cpu if options.dry else on_tensorrt)
-        part.add("LRN alone", what="probe", **row)
-    return DONE
-
-
-def validate_part(options: StageOptions) -> int:
-    """The verdicts of ``validate`` on this GPU, on copies of the bundles."""
-    import shutil
-
-    from lrn_deploy.workflows.validate import validate
-
-    part = Part(options, "validate")
-    devices = ("cpu",) if options.dry else ("cuda",)
-    for name, bundle, _ in bundles(options):
-        copy = options.work / "validated" / name
-        shutil.rmtree(copy, ignore_errors=True)
-        shutil.copytree(bundle.path, copy)
-        try:
-            report = validate(Bundle.open(copy), ValidateOptions(batches=BATCHES, devices=devices))
-        except LrnDeployError as error:
-            part.add(name, what="validate", reason=str(error))
-            continue
-        failed = [check for check in report.checks if check.verdict == "fail"]
-        part.add(
-            name,
-            what="validate",
-            verdict=report.verdict,
-            checks=len(report.checks),
-            failed=[check.model_dump(mode="json") for check in failed],
-            warnings=list(report.warnings),
-        )
+        for what, load in (("as built", on_tensorrt), ("own layer", on_tensorrt_layer)):
+            row = check_lrn(spec, on_cpu if options.dry else load)
+            part.add("LRN alone", what=what, **row)
     return DONE
 
 
@@ -273,7 +244,6 @@ PARTS: dict[str, Callable[[StageOptions], int]] = {
     "onnxruntime": onnxruntime_part,
     "tensorrt": tensorrt_part,
     "probes": probes_part,
-    "validate": validate_part,
 }
 
 

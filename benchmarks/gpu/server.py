@@ -110,7 +110,7 @@ def serve(path: Path, options: StageOptions) -> dict[str, Any]:
     served = next(
         key
         for key, item in bundle.manifest.artifacts.items()
-        if Path(item.file).name == config["default_model_filename"]
+        if item.file == config["default_model_filename"]
     )
     return {
         "artifact": served,

@@ -220,8 +220,9 @@ class EngineRecord(Record):
             the end of the build, all its libraries included; None if it cannot be told.
         reproducible: Whether the same request gives the same bytes again, for the same user of the
             same machine and installation.
-        realised: Whether the layers' types in the engine are those that the graph asks for;
-            ``unknown`` until a GPU has told.
+        realised: Whether the engine computes in the types that the graph asks for; ``unknown``
+            until a GPU has told.
+        difference: In what it does not, in words.
     """
 
     flavor: Literal["tensorrt", "rtx"]
@@ -241,6 +242,7 @@ class EngineRecord(Record):
     peak_memory: int | None
     reproducible: bool = False
     realised: Literal["unknown", "as requested", "different"] = "unknown"
+    difference: str = ""
 
 
 class Artifact(FileRecord):

@@ -84,6 +84,13 @@ def _parse_batch(_ctx: click.Context, _param: click.Parameter, value: str) -> tu
     show_default=True,
     help="auto: LRN with ReLU and pool in one kernel of ours (tensorrt only; not run yet).",
 )
+@click.option(
+    "--lrn",
+    type=click.Choice(["auto", "layer"]),
+    default="auto",
+    show_default=True,
+    help="layer: leave LRN to TensorRT's own layer, which in rtx is slow; auto: not there.",
+)
 @json_option
 @click.pass_obj
 def command(
@@ -98,6 +105,7 @@ def command(
     calibration: Path | None,
     allow_other_types: bool,
     plugins: Any,
+    lrn: Any,
     as_json: bool,
 ) -> None:
     """Build a TensorRT engine of a bundle.
@@ -126,6 +134,7 @@ def command(
         calibration=calibration,
         allow_other_types=allow_other_types,
         plugins=plugins,
+        lrn=lrn,
     )
     with progress() as bar:
         task = bar.add_task("Building", total=None)

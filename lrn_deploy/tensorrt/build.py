@@ -12,7 +12,7 @@ from lrn_deploy.bundle import EngineLrn
 from lrn_deploy.errors import BadInputError, DamagedError
 from lrn_deploy.tensorrt.flavor import Flavor
 from lrn_deploy.tensorrt.layers import NetworkLayer, read_layers
-from lrn_deploy.tensorrt.lrn_limits import fit_lrn
+from lrn_deploy.tensorrt.lrn_limits import fit_lrn, merge
 from lrn_deploy.tensorrt.messages import (
     builder_error,
     find_turing_refusal,
@@ -38,6 +38,7 @@ class BuildRequest:
         workspace: Limit of scratch GPU memory in bytes; None leaves the builder's own.
         timing_cache: Content of a timing cache to start from, may be empty; None for no cache.
         plugins: Compute LRN with our plugins; full TensorRT only.
+        lrn_layer: Leave LRN to TensorRT's own layer where that can hold it, else write it out.
     """
 
     targets: tuple[str, ...]
@@ -46,6 +47,7 @@ class BuildRequest:
     workspace: int | None = None
     timing_cache: bytes | None = None
     plugins: bool = False
+    lrn_layer: bool = True
 
 
 @dataclass(frozen=True)
@@ -109,7 +111,7 @@ def build_engine(
     flavor.check_targets(request.targets)
     builder = flavor.start_builder()
     start = time.perf_counter()
-    graph, lrn = _fit(graph, plugins=request.plugins)
+    graph, lrn = _fit(graph, plugins=request.plugins, own_layer=request.lrn_layer)
     network = flavor.create_network(builder)
     parser = flavor.create_parser(network)
     if not parser.parse(graph) or parser.num_errors:
@@ -157,11 +159,11 @@ def inspect_engine(flavor: Flavor, plan: bytes) -> str:
     return flavor.inspect(engine)
 
 
-def _fit(graph: bytes, *, plugins: bool) -> tuple[bytes, tuple[EngineLrn, ...]]:
+def _fit(graph: bytes, *, plugins: bool, own_layer: bool) -> tuple[bytes, tuple[EngineLrn, ...]]:
     """The graph with LRN as TensorRT can take it, and what became of each layer."""
     if not plugins:
-        return fit_lrn(graph)
-    from lrn_deploy.tensorrt.plugins import merge, use_plugins
+        return fit_lrn(graph, own_layer=own_layer)
+    from lrn_deploy.tensorrt.plugins import use_plugins
 
     graph, fused = use_plugins(graph)
     graph, others = fit_lrn(graph)

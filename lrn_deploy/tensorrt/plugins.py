@@ -45,11 +45,3 @@ def fuse(graph: bytes) -> tuple[bytes, tuple[EngineLrn | None, ...]]:
         for item in done
     )
     return ir.to_proto(model).SerializeToString(), records
-
-
-def merge(
-    fused: tuple[EngineLrn | None, ...], others: tuple[EngineLrn, ...]
-) -> tuple[EngineLrn, ...]:
-    """One record for each LRN, in the graph's order: ``others`` are those that were not fused."""
-    rest = iter(others)
-    return tuple(item or next(rest) for item in fused)

@@ -75,7 +75,8 @@ def _work(source: BinaryIO, channel: BinaryIO, *, reproducible: bool) -> None:
         tf32=job["tf32"],
         workspace=job["workspace"],
         timing_cache=cache,
-        plugins=job.get("plugins", False),
+        plugins=job["plugins"],
+        lrn_layer=job["lrn_layer"],
     )
     try:
         flavor = find_flavor(job["flavor"])

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import platform
-from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
@@ -14,22 +13,19 @@ from lrn_deploy.bundle import Bundle, EngineRecord, sha256, write_atomic
 from lrn_deploy.errors import (
     BadInputError,
     CheckFailedError,
-    DamagedError,
     MissingError,
 )
 from lrn_deploy.tensorrt.build import (
     Batch,
     BuildRequest,
-    BuiltEngine,
     OnProgress,
     check_batch,
-    inspect_engine,
 )
 from lrn_deploy.tensorrt.cuda import Device, find_device
 from lrn_deploy.tensorrt.flavor import Flavor, find_flavor
-from lrn_deploy.tensorrt.layers import NetworkLayer, NetworkRecord, compare, read_inspector
 from lrn_deploy.tensorrt.process import build_in_process
-from lrn_deploy.tensorrt.targets import CURRENT, PORTABLE, RTX_HINT, rtx_refusal, rtx_refuses
+from lrn_deploy.tensorrt.targets import CURRENT, RTX_HINT, rtx_refusal, rtx_refuses
+from lrn_deploy.workflows.engine_realised import realised
 from lrn_deploy.workflows.engine_store import is_current, report_lrn, store_engine
 
 Precision = Literal["fp32", "tf32", "fp16", "bf16", "int8"]
@@ -55,6 +51,8 @@ class EngineRequest:
         allow_other_types: Keep an engine whose layers compute in other types than the graph's.
         plugins: ``auto`` computes LRN with our plugins where TensorRT takes them: full TensorRT
             does, TensorRT for RTX never gets one.
+        lrn: ``layer`` leaves LRN to TensorRT's own layer; ``auto`` does so in full TensorRT, and
+            for TensorRT for RTX, whose layer is slow, writes it out.
     """
 
     flavor: Literal["auto", "tensorrt", "rtx"] = "auto"
@@ -66,6 +64,7 @@ class EngineRequest:
     calibration: Path | None = None
     allow_other_types: bool = False
     plugins: Literal["auto", "off"] = "off"
+    lrn: Literal["auto", "layer"] = "auto"
 
 
 @dataclass(frozen=True)
@@ -127,11 +126,18 @@ def build_bundle_engine(
             workspace=request.workspace,
             timing_cache=timings,
             plugins=_with_plugins(flavor, request),
+            lrn_layer=_with_lrn_layer(flavor, request),
         ),
         on_progress,
     )
-    realised = _realised(flavor, built, device, resolved, name)
-    state = _compare(built.layers, realised, allowed=request.allow_other_types)
+    found = realised(flavor, built, device, resolved, name, request.precision)
+    if found.difference and not request.allow_other_types:
+        raise CheckFailedError(
+            f"On this machine's GPU the engine does not compute what was asked for: "
+            f"{found.difference}.",
+            "Add '--allow-other-types' to keep such an engine, or choose another '--precision'; "
+            "the bundle is as it was.",
+        )
     engine = EngineRecord(
         flavor=flavor.name,
         version=flavor.version,
@@ -149,9 +155,10 @@ def build_bundle_engine(
         build_seconds=round(built.seconds, 3),
         peak_memory=built.peak_memory,
         reproducible=built.reproducible,
-        realised=state,
+        realised=found.state,
+        difference=found.difference,
     )
-    bundle = store_engine(bundle, name, key, source, flavor, engine, built, realised)
+    bundle = store_engine(bundle, name, key, source, flavor, engine, built, found.record)
     if request.timing_cache is not None and built.timing_cache is not None:
         write_atomic(request.timing_cache, built.timing_cache)
     return EngineResult(bundle, name, reused=False)
@@ -248,6 +255,8 @@ def _key(
     }
     if _with_plugins(flavor, request):
         facts["plugins"] = True
+    if not _with_lrn_layer(flavor, request):
+        facts["lrn"] = "written out"
     return sha256(json.dumps(facts, sort_keys=True).encode())
 
 
@@ -255,43 +264,5 @@ def _with_plugins(flavor: Flavor, request: EngineRequest) -> bool:
     return request.plugins == "auto" and flavor.name == "tensorrt"
 
 
-def _realised(
-    flavor: Flavor, built: BuiltEngine, device: Device | None, targets: tuple[str, ...], name: str
-) -> NetworkRecord | None:
-    """What the engine says of itself, or None where no GPU can tell."""
-    if device is None or not {device.sm, PORTABLE} & set(targets):
-        return None
-    try:
-        answer = inspect_engine(flavor, built.data)
-    except DamagedError:
-        if PORTABLE in targets:  # it fits many GPUs, and this one need not be among them
-            return None
-        raise
-    layers: tuple[NetworkLayer, ...] = ()
-    with suppress(DamagedError):  # an answer without details is kept as it is
-        layers = read_inspector(answer)
-    return NetworkRecord(kind="realised", engine=name, layers=layers, inspector=answer)
-
-
-def _compare(
-    requested: tuple[NetworkLayer, ...],
-    realised: NetworkRecord | None,
-    *,
-    allowed: bool,
-) -> Literal["unknown", "as requested", "different"]:
-    if realised is None:
-        return "unknown"
-    comparison = compare(requested, realised.layers)
-    if not comparison.compared:
-        return "unknown"
-    if not comparison.differences:
-        return "as requested"
-    if not allowed:
-        first = comparison.differences[0]
-        raise CheckFailedError(
-            f"{len(comparison.differences)} values of the engine have another type than the graph "
-            f"asks for; the first is '{first.value}': {first.realised} instead of "
-            f"{first.requested}.",
-            "Add '--allow-other-types' to keep such an engine; the bundle is as it was.",
-        )
-    return "different"
+def _with_lrn_layer(flavor: Flavor, request: EngineRequest) -> bool:
+    return request.lrn == "layer" or flavor.name == "tensorrt"

@@ -1,15 +1,21 @@
-"""The engines of the bundle, with and without CUDA graphs, and how long their first runs take."""
+"""Engines, with and without CUDA graphs, how long their first runs take, and how exact they are.
+
+Those of the bundle, or, if ``LRN_ENGINES`` is ``forms``, those of the stage ``forms``.
+"""
 
 from __future__ import annotations
 
+import os
 import sys
 import time
+from collections.abc import Iterator
 from contextlib import ExitStack
 from functools import partial
 from typing import Any
 
 import numpy as np
 
+from benchmarks.gpu.contenders import ENGINES, FORMS
 from benchmarks.gpu.contenders.worker import CALLS, Candidate, Ready, answer
 from benchmarks.gpu.engines import engine_names, open_engine
 from benchmarks.gpu.made import BATCHES, networks
@@ -17,43 +23,77 @@ from benchmarks.gpu.record import StageOptions, run_stage
 from lrn_deploy.backends.tensorrt import TensorRtSession
 from lrn_deploy.bundle import Bundle
 from lrn_deploy.errors import LrnDeployError
+from lrn_deploy.parity.metrics import compare
+from lrn_deploy.workflows.comparison import run_in_batches
+from lrn_deploy.workflows.samples import read_samples
+
+ERROR_ON = "random"
+"""The set of inputs on which the error is told."""
+
+
+def engines(options: StageOptions) -> Iterator[tuple[str, str, Bundle, str]]:
+    """What to call an engine, its precision, its bundle and its name there."""
+    first = networks(options)[0]
+    if os.environ.get(ENGINES) == FORMS:
+        for path in sorted((options.work / FORMS).iterdir()):
+            bundle = Bundle.open(path)
+            for artifact in engine_names(bundle):
+                yield f"rtx fp16, {path.name}", "fp16", bundle, artifact
+        return
+    bundle = Bundle.open(options.work / first)
+    for artifact in engine_names(bundle):
+        record = bundle.manifest.artifact(artifact).engine
+        assert record is not None
+        yield f"{record.flavor} {record.precision}", record.precision, bundle, artifact
 
 
 def prepare(options: StageOptions, stack: ExitStack) -> Ready:
     """Every engine at every batch size."""
     ready = Ready()
-    bundle = Bundle.open(options.work / networks(options)[0])
-    (spec,) = bundle.manifest.inputs
     rng = np.random.default_rng(0)
-    feeds = {
-        batch: {spec.name: rng.normal(size=spec.at_batch(batch)).astype(spec.dtype)}
-        for batch in BATCHES
-    }
-    sessions: dict[str, TensorRtSession] = {}
-    for artifact in engine_names(bundle):
+    sessions: dict[str, tuple[str, TensorRtSession, tuple[int, int, int]]] = {}
+    for name, precision, bundle, artifact in engines(options):
         record = bundle.manifest.artifact(artifact).engine
         assert record is not None
-        name = f"{record.flavor} {record.precision}"
         try:
-            ready.facts[name] = {
-                "first, nothing cached": first_run(bundle, artifact, feeds[1], options),
-                "first, kernels cached": first_run(bundle, artifact, feeds[1], options),
-            }
-            session = stack.enter_context(open_engine(bundle, artifact, dry=options.dry))
-            session.run(feeds[1])
-            ready.facts[name]["layers_ms"] = session.profile_layers(1)
+            facts, session = open_first(bundle, artifact, options, stack)
         except LrnDeployError as error:
             ready.not_run[name] = str(error)
-        else:
-            sessions[name] = session
+            continue
+        ready.facts[name] = facts
+        sessions[name] = (precision, session, record.batch)
     for batch in BATCHES:
-        for name, session in sessions.items():
+        for name, (precision, session, (low, _, high)) in sessions.items():
+            if not low <= batch <= high:
+                continue
+            (spec,) = session.inputs
+            feeds = {spec.name: rng.normal(size=spec.at_batch(batch)).astype(spec.dtype)}
             for graphs in (True, False):
                 label = f"{name}, CUDA graph" if graphs else name
-                precision = name.split()[1]
-                make = partial(candidate, label, precision, session, feeds[batch], graphs)
+                make = partial(candidate, label, precision, session, feeds, graphs)
                 ready.add(label, batch, make)
     return ready
+
+
+def open_first(
+    bundle: Bundle, artifact: str, options: StageOptions, stack: ExitStack
+) -> tuple[dict[str, Any], TensorRtSession]:
+    """An engine's session, and how long its first runs took and how exact it is."""
+    sample = next(item for item in read_samples(bundle) if item.name == ERROR_ON)
+    record = bundle.manifest.artifact(artifact).engine
+    assert record is not None
+    one = {name: rows[:1] for name, rows in sample.feeds.items()}
+    facts: dict[str, Any] = {"first, nothing cached": first_run(bundle, artifact, one, options)}
+    if os.environ.get(ENGINES) != FORMS:
+        facts["first, kernels cached"] = first_run(bundle, artifact, one, options)
+    session = stack.enter_context(open_engine(bundle, artifact, dry=options.dry))
+    ((name, expected),) = sample.outputs.items()
+    found = run_in_batches(session, sample.feeds, min(record.batch[2], sample.rows))[name]
+    facts["error_against_pytorch_fp32"] = compare(found, expected).relative_l2
+    session.run(one)
+    facts["layers_ms"] = session.profile_layers(1)
+    facts["bytes"] = bundle.manifest.artifact(artifact).size
+    return facts, session
 
 
 def candidate(
