@@ -42,6 +42,7 @@ _TABLE: tuple[tuple[str, float, dict[str, Any]], ...] = (
     ("parity", 170, {"after": ("made",)}),
     ("latency", 190, {"after": ("made", "forms", "kernels_right")}),
     ("kernels_fast", 120, {"after": ("kernels_right",)}),
+    ("kernels_tiles", 60, {"after": ("kernels_right",)}),
     ("server", 75, {"after": ("made",)}),
     ("tests", 75, {}),
     ("verdicts", 120, {"after": ("made",)}),
