@@ -11,8 +11,8 @@ from typing import Any
 from lrn_deploy.bundle import EngineLrn
 from lrn_deploy.errors import BadInputError, DamagedError
 from lrn_deploy.tensorrt.flavor import Flavor
+from lrn_deploy.tensorrt.graph import fit_graph
 from lrn_deploy.tensorrt.layers import NetworkLayer, read_layers
-from lrn_deploy.tensorrt.lrn_limits import fit_lrn, merge
 from lrn_deploy.tensorrt.messages import (
     builder_error,
     find_turing_refusal,
@@ -20,6 +20,7 @@ from lrn_deploy.tensorrt.messages import (
     reason,
     turing_error,
 )
+from lrn_deploy.tensorrt.targets import TURING
 
 Batch = tuple[int, int, int]
 Shapes = tuple[tuple[int, ...], tuple[int, ...], tuple[int, ...]]
@@ -111,13 +112,19 @@ def build_engine(
     flavor.check_targets(request.targets)
     builder = flavor.start_builder()
     start = time.perf_counter()
-    graph, lrn = _fit(graph, plugins=request.plugins, own_layer=request.lrn_layer)
+    graph, lrn = fit_graph(
+        graph,
+        flavor.name,
+        request.targets,
+        plugins=request.plugins,
+        lrn_layer=request.lrn_layer,
+    )
     network = flavor.create_network(builder)
     parser = flavor.create_parser(network)
     if not parser.parse(graph) or parser.num_errors:
         raise parser_error([parser.get_error(index) for index in range(parser.num_errors)])
     layers = read_layers(network)
-    if "sm75" in request.targets:
+    if TURING in request.targets:
         refused = find_turing_refusal(layers)
         if refused:
             raise turing_error(refused)
@@ -157,17 +164,6 @@ def inspect_engine(flavor: Flavor, plan: bytes) -> str:
             "and try another version of it.",
         )
     return flavor.inspect(engine)
-
-
-def _fit(graph: bytes, *, plugins: bool, own_layer: bool) -> tuple[bytes, tuple[EngineLrn, ...]]:
-    """The graph with LRN as TensorRT can take it, and what became of each layer."""
-    if not plugins:
-        return fit_lrn(graph, own_layer=own_layer)
-    from lrn_deploy.tensorrt.plugins import use_plugins
-
-    graph, fused = use_plugins(graph)
-    graph, others = fit_lrn(graph)
-    return graph, merge(fused, others)
 
 
 def _profile(network: Any, batch: Batch) -> dict[str, Shapes]:

@@ -13,6 +13,9 @@ PORTABLE = "portable"
 RTX_TARGETS = ("sm75", "sm80", "sm86", "sm89", "sm120", "sm121")
 """Compute capabilities that tensorrt-rtx 1.7 can be told to build for. Hopper (sm90) is none."""
 
+TURING = "sm75"
+"""Has no matrix product of fp32 in TensorRT for RTX."""
+
 RTX_BEFORE_CHECK = "1.6.1.120"
 """The last tensorrt-rtx that does not look at the GPU's compute capability before it runs."""
 

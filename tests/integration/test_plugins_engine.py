@@ -13,7 +13,7 @@ from lrn_deploy.errors import MissingError
 from lrn_deploy.lrn import LrnSpec
 from lrn_deploy.tensorrt.build import BuildRequest, build_engine
 from lrn_deploy.tensorrt.flavor import find_flavor
-from lrn_deploy.tensorrt.lrn_limits import merge
+from lrn_deploy.tensorrt.graph import merge
 from lrn_deploy.tensorrt.plugins import fuse, use_plugins
 from lrn_deploy.workflows import build_engine as workflow
 from lrn_deploy.workflows.build_engine import EngineRequest, build_bundle_engine

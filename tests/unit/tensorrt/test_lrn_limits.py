@@ -11,7 +11,8 @@ from lrn_deploy.errors import BadInputError
 from lrn_deploy.lrn import LrnSpec, reference
 from lrn_deploy.tensorrt.build import BuildRequest, build_engine
 from lrn_deploy.tensorrt.flavor import Flavor
-from lrn_deploy.tensorrt.lrn_limits import fit_lrn, why_not_native
+from lrn_deploy.tensorrt.graph import fit_graph
+from lrn_deploy.tensorrt.lrn_limits import why_not_native
 from tests.engine_graphs import lrn_model, network
 
 
@@ -84,7 +85,7 @@ def test_written_out_equals_the_definition_with_onnxs_window(
     size: int, shape: tuple[int, ...]
 ) -> None:
     spec = LrnSpec(size, alpha=1.0, beta=0.75, k=1.0)
-    data, (report,) = fit_lrn(lrn_model(spec, ("batch", *shape[1:])))
+    data, (report,) = fit_graph(lrn_model(spec, ("batch", *shape[1:])), "tensorrt", ("current",))
     assert report.form == "written out"
     x = np.random.default_rng(size).normal(size=shape).astype(np.float32)
     (y,) = ort.InferenceSession(data, providers=["CPUExecutionProvider"]).run(None, {"x": x})
@@ -93,7 +94,7 @@ def test_written_out_equals_the_definition_with_onnxs_window(
 
 def test_fp16_is_written_out_in_fp32_so_that_large_squares_do_not_overflow() -> None:
     spec = LrnSpec(17, alpha=1.0, beta=0.75, k=1.0)
-    data, _ = fit_lrn(lrn_model(spec, dtype=TensorProto.FLOAT16))
+    data, _ = fit_graph(lrn_model(spec, dtype=TensorProto.FLOAT16), "tensorrt", ("current",))
     x = np.full((2, 20, 3, 3), 1000, np.float16)  # the square is 1e6, fp16 ends at 65504
     (y,) = ort.InferenceSession(data, providers=["CPUExecutionProvider"]).run(None, {"x": x})
     assert y.dtype == np.float16
@@ -102,16 +103,18 @@ def test_fp16_is_written_out_in_fp32_so_that_large_squares_do_not_overflow() -> 
 
 def test_a_graph_that_fits_keeps_its_bytes() -> None:
     graph = network()
-    data, (report,) = fit_lrn(graph)
+    data, (report,) = fit_graph(graph, "tensorrt", ("current",))
     assert data == graph
     assert (report.name, report.form, report.reason) == ("norm", "native", "")
 
 
 def test_the_rank_is_inferred_where_the_graph_does_not_tell() -> None:
-    _, (report,) = fit_lrn(network())  # nothing but inputs and outputs has a shape there
+    _, (report,) = fit_graph(
+        network(), "tensorrt", ("current",)
+    )  # nothing but inputs and outputs has a shape there
     assert report.form == "native"
 
 
 def test_no_onnx_model_is_refused() -> None:
     with pytest.raises(BadInputError, match="no ONNX model"):
-        fit_lrn(b"garbage")
+        fit_graph(b"garbage", "tensorrt", ("current",))
