@@ -32,22 +32,22 @@ from lrn_deploy.errors import BAD_INPUT, CANNOT_WRITE, CHECK_FAILED, DONE, INTER
 ROOT = Path(__file__).parent.parent
 DEFAULT_SECONDS = 600.0
 
-# name, limit in seconds, and what more to say of it; in the order of what is worth most.
-_TABLE: tuple[tuple[str, float, dict[str, Any]], ...] = (
-    ("smoke", 150, {}),
-    ("imports", 60, {"after": ("smoke",)}),
-    ("kernels_right", 150, {"background": True, "after": ("imports",)}),
-    ("made", 120, {"after": ("imports",)}),
-    ("forms", 90, {"background": True, "after": ("made",)}),
-    ("parity", 170, {"after": ("made",)}),
-    ("latency", 190, {"after": ("made", "forms", "kernels_right")}),
-    ("kernels_fast", 120, {"after": ("kernels_right",)}),
-    ("kernels_tiles", 60, {"after": ("kernels_right",)}),
-    ("server", 75, {"after": ("made",)}),
-    ("tests", 75, {}),
-    ("verdicts", 120, {"after": ("made",)}),
+# Name, module, limit in seconds, and what more to say of it; in the order of what is worth most.
+_TABLE: tuple[tuple[str, str, float, dict[str, Any]], ...] = (
+    ("smoke", "smoke.stage", 150, {}),
+    ("imports", "imports", 60, {"after": ("smoke",)}),
+    ("kernels_right", "kernels.right", 150, {"background": True, "after": ("imports",)}),
+    ("made", "made", 120, {"after": ("imports",)}),
+    ("forms", "forms", 90, {"background": True, "after": ("made",)}),
+    ("server", "server", 75, {"after": ("made",)}),
+    ("parity", "parity", 170, {"after": ("made",)}),
+    ("latency", "latency", 190, {"after": ("made", "forms", "kernels_right")}),
+    ("kernels_fast", "kernels.fast", 120, {"after": ("kernels_right",)}),
+    ("tests", "tests", 75, {}),
+    ("verdicts", "verdicts", 120, {"after": ("made",)}),
+    ("kernels_tiles", "kernels.tiles", 90, {"after": ("kernels_right",)}),
 )
-_MORE: tuple[tuple[str, float, dict[str, Any]], ...] = (("zoo", 3600, {}),)
+_MORE: tuple[tuple[str, str, float, dict[str, Any]], ...] = (("zoo", "zoo", 3600, {}),)
 """Run only when named with ``--only``."""
 ENGINE_STAGES = frozenset({"smoke", "parity", "latency", "server", "verdicts", "zoo"})
 """Stages that say how many engines ran, under ``engines_run``."""
@@ -61,8 +61,8 @@ def stages(names: Sequence[str], options: Sequence[str]) -> list[Stage]:
         options: Arguments that each of them gets.
     """
     return [
-        Stage(name, (sys.executable, "-m", f"benchmarks.gpu.{name}", *options), limit, **more)
-        for name, limit, more in (*_TABLE, *_MORE)
+        Stage(name, (sys.executable, "-m", f"benchmarks.gpu.{module}", *options), limit, **more)
+        for name, module, limit, more in (*_TABLE, *_MORE)
         if name in names
     ]
 
@@ -141,7 +141,7 @@ def find_gpus() -> list[str]:
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run the stages; returns the exit code."""
-    known = [name for name, _, _ in (*_TABLE, *_MORE)]
+    known = [name for name, *_ in (*_TABLE, *_MORE)]
     parser = argparse.ArgumentParser(
         prog="benchmarks.gpu_check", description=(__doc__ or "").splitlines()[0]
     )
@@ -155,7 +155,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         "--dry", action="store_true", help="without a GPU: on the CPU and a fake, small inputs"
     )
     told = parser.parse_args(arguments)
-    names = told.only.split(",") if told.only else [name for name, _, _ in _TABLE]
+    names = told.only.split(",") if told.only else [name for name, *_ in _TABLE]
     unknown = [name for name in names if name not in known]
     if unknown or told.seconds <= 0:
         what = f"There is no stage '{unknown[0]}'" if unknown else "--seconds must be positive"

@@ -60,6 +60,10 @@ class DamagedError(LrnDeployError):
     exit_code = DAMAGED
 
 
+class NoKernelError(DamagedError):
+    """An artifact is whole, but a runtime has no kernel for a node of it on a device."""
+
+
 class CannotWriteError(LrnDeployError):
     """The output could not be written: permissions, or no space left."""
 

@@ -24,7 +24,7 @@ OURS = (
     *("--threads", "1", "--max-batch-size", str(MAX_BATCH), "--batching", "fixed"),
     *("--max-queue-delay-us", str(DELAY_US), "--preferred-batch-sizes", str(PREFERRED)),
     *("--max-queue-requests", str(QUEUE_SIZE), "--default-timeout-us", str(TIMEOUT_US)),
-    *("--access-log", "none"),
+    *("--access-log", "none", "--model-control"),
 )
 TRITON = f"""
   preferred_batch_size: [{PREFERRED}]

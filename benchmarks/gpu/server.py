@@ -88,7 +88,9 @@ def serve(path: Path, options: StageOptions) -> dict[str, Any]:
     before = gpu_memory()
     start = time.monotonic()
     with lrn_server(
-        path, "--device", device, "--max-batch-size", str(MAX_BATCH), "--access-log", "none"
+        path,
+        *("--device", device, "--max-batch-size", str(MAX_BATCH)),
+        *("--access-log", "none", "--model-control"),
     ) as server:
         ready = time.monotonic() - start
         memory = {"before": before, "loaded": gpu_memory()}

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import json
+import re
 import shlex
 import warnings
 from collections.abc import Mapping
@@ -19,7 +20,7 @@ from lrn_deploy.backends.layer_times import LayerTrace, timed_runs
 from lrn_deploy.backends.onnxruntime_trace import kernel_times
 from lrn_deploy.backends.protocol import Array, Probe, SessionBase, check_feeds
 from lrn_deploy.bundle import ArtifactData, TensorSpec
-from lrn_deploy.errors import CannotWriteError, DamagedError, MissingError
+from lrn_deploy.errors import CannotWriteError, DamagedError, MissingError, NoKernelError
 
 _PROVIDERS = {"cpu": "CPUExecutionProvider", "cuda": "CUDAExecutionProvider"}
 _DTYPES = {
@@ -32,7 +33,13 @@ _DTYPES = {
     "tensor(int64)": "int64",
     "tensor(bool)": "bool",
 }
-_ON_THE_CPU = "assigned to the default CPU EP"
+_NO_KERNEL = (
+    (re.compile(r"NOT_IMPLEMENTED\s*:\s*(.*)"), "{0}"),
+    (re.compile(r"Provider type for (.*) is not set"), "{0}, which no provider takes"),
+    (re.compile(r"assigned to the default CPU EP"), "it would run some of them on the CPU"),
+)
+"""How ONNX Runtime says that a provider lacks a kernel, and what of it is worth telling. The second
+is an assertion of its, met on CUDA where the fallback to the CPU, which is off, would not help."""
 _INSTALL = {
     "cpu": "Install it with: pip install 'lrn-deploy[cpu]'",
     "cuda": "On a machine with an NVIDIA GPU and driver: pip install 'lrn-deploy[gpu]' "
@@ -155,13 +162,9 @@ class OnnxRuntimeSession(SessionBase):
         try:
             self._session: Any = _make_session(artifact.file or artifact.data, options, providers)
         except Exception as error:  # ONNX Runtime's own exceptions share no other base class
-            if _ON_THE_CPU in str(error):
-                raise DamagedError(
-                    f"ONNX Runtime can run '{artifact.name}' on the GPU only in part, and would "
-                    "run some of its nodes on the CPU.",
-                    "Run it on the CPU, or make a graph for the GPU: lrn-deploy optimize "
-                    f"{shlex.quote(artifact.bundle)} --target cuda",
-                ) from error
+            lacking = _lacking(error)
+            if lacking:
+                raise _no_kernel(artifact, providers, lacking) from error
             raise DamagedError(
                 f"ONNX Runtime refuses the graph of '{artifact.name}': {_first_line(error)}",
                 "Check the graph with 'lrn-deploy inspect', or export it again.",
@@ -263,6 +266,25 @@ def _provider_loads(provider: str, index: int) -> bool:
     except Exception:  # whatever it is, the provider cannot be used
         return False
     return bool(session.get_providers()[0] == provider)
+
+
+def _lacking(error: Exception) -> str:
+    """What has no kernel, if that is what a refusal says; else empty."""
+    for pattern, sentence in _NO_KERNEL:
+        found = pattern.search(str(error))
+        if found is not None:
+            return sentence.format(*found.groups()).rstrip(".") + "."
+    return ""
+
+
+def _no_kernel(artifact: ArtifactData, providers: list[Any], lacking: str) -> NoKernelError:
+    here, other = ("CPU", "GPU") if providers[0] == _PROVIDERS["cpu"] else ("GPU", "CPU")
+    target = {"CPU": "cpu", "GPU": "cuda"}[here]
+    return NoKernelError(
+        f"ONNX Runtime has no kernel on the {here} for a node of '{artifact.name}': {lacking}",
+        f"Run it on the {other}, or make a graph for the {here}: lrn-deploy optimize "
+        f"{shlex.quote(artifact.bundle)} --target {target}",
+    )
 
 
 def _spec(item: Any) -> TensorSpec:

@@ -98,8 +98,12 @@ class Weights(Record):
             ``factory``: whatever the user's factory put there.
         seed: Seed of random weights.
         file: Absolute path of the weights file, for kind ``file``; its name for ``shipped``.
-        sha256: Digest of that file, or of the weights' names and bytes where there is none.
+        sha256: Digest of that file (of an index over shards: over it and the shards' digests), or
+            of the weights' names and bytes where there is none.
         note: One sentence for people.
+        mapping: Keys that lead to the weights within the file, joined by ``/``; empty where
+            nothing had to be unwrapped.
+        stripped: What was taken out of the keys there, ``module.`` for instance.
     """
 
     kind: Literal["random", "shipped", "file", "factory"]
@@ -107,6 +111,8 @@ class Weights(Record):
     file: str | None = None
     sha256: str | None = None
     note: str = ""
+    mapping: str = ""
+    stripped: tuple[str, ...] = ()
 
 
 class ModelSource(Record):
@@ -204,7 +210,7 @@ class EngineRecord(Record):
         flavor: Which TensorRT.
         version: Its version; an engine loads in the same one only.
         platform: Operating system and processor, ``linux-x86_64`` for instance.
-        targets: Compute capabilities it was built for, ``sm89`` for instance.
+        targets: Compute capabilities it was built for, ``sm89`` for instance; or ``portable``.
         gpu: Name of the GPU of the machine that built it; None if it has none, or it is unknown.
         driver: Version of that machine's NVIDIA driver, likewise.
         precision: What the graph computes in; ``tf32`` is fp32 whose matrix products and

@@ -44,8 +44,9 @@ def _parse_batch(_ctx: click.Context, _param: click.Parameter, value: str) -> tu
     "--target",
     "targets",
     multiple=True,
-    metavar="SM|current",
+    metavar="SM|current|portable",
     help="GPU to build for, sm89 for instance; may be repeated for one engine for several. "
+    "portable: leave the choice to tensorrt-rtx. "
     "Default: this machine's GPU; without one, sm86, sm89 and sm120.",
 )
 @click.option(

@@ -86,7 +86,9 @@ def export_options(function: Function) -> Function:
             click.option(
                 "--weights",
                 type=click.Path(path_type=Path, dir_okay=False),
-                help="A safetensors file or a PyTorch checkpoint; keys must match the network's.",
+                metavar="FILE[#KEY]",
+                help="PyTorch checkpoint, safetensors file or index, or .npz; with #KEY the "
+                "mapping in it, where several fit.",
             ),
             click.option("--seed", default=0, show_default=True, help="Seed of random weights."),
             click.option(

@@ -34,7 +34,7 @@ def _option(field: Field[Any], hint: Any) -> Callable[[Function], Function]:
     flag = f"--{name}"
     if hint is bool:
         kind, flag = bool, f"--{name}/--no-{name}"
-    elif hint is int or get_origin(hint) is tuple:
+    elif hint in (int, tuple[int, ...]):
         kind = click.IntRange(**limits)
     elif hint is float:
         kind = click.FloatRange(**limits)

@@ -25,6 +25,7 @@ from lrn_deploy.errors import BadInputError, LrnDeployError
 from lrn_deploy.export.graph import MAX_OPSET, MIN_OPSET, to_onnx
 from lrn_deploy.models import ZOO
 from lrn_deploy.network import Network, load_network, require_torch
+from lrn_deploy.network.files import WeightsFile
 
 MODEL_FILE = "model.onnx"
 
@@ -35,7 +36,7 @@ class ExportRequest:
 
     Attributes:
         factory: A name of the zoo, ``package.module:factory`` or ``file.py:factory``.
-        weights: A safetensors file or a checkpoint; None as in ``load_network``.
+        weights: A file of weights, or ``FILE#mapping``; None as in ``load_network``.
         seed: Seed of random weights.
         input_shape: Shape of one input without the batch, if the network does not say.
         opset: Opset of the graph's default domain.
@@ -62,7 +63,7 @@ class ExportRequest:
         facts = {
             "factory": self.factory,
             "code": entry.digest(),
-            "weights": _file_digest(self.weights),
+            "weights": WeightsFile.parse(self.weights).identity() if self.weights else None,
             "labels": _file_digest(self.labels),
             "seed": self.seed,
             "opset": self.opset,

@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING
 from lrn_deploy.bundle import ModelSource, Preprocessing
 from lrn_deploy.errors import BadInputError, MissingError
 from lrn_deploy.models import ZOO, read_labels
+from lrn_deploy.network.files import WeightsFile
 
 if TYPE_CHECKING:
     from torch import nn
@@ -64,7 +65,7 @@ def require_torch() -> None:
 def load_network(
     factory: str,
     *,
-    weights: Path | None = None,
+    weights: Path | WeightsFile | None = None,
     seed: int = 0,
     input_shape: tuple[int, ...] | None = None,
 ) -> Network:
@@ -72,8 +73,9 @@ def load_network(
 
     Args:
         factory: A name of the zoo, ``package.module:factory`` or ``file.py:factory``.
-        weights: A safetensors file, or a PyTorch checkpoint that holds tensors only. Without it a
-            network of the zoo takes its shipped weights or, having none, random ones; a user's
+        weights: A safetensors file, the index of a sharded one, an ``.npz`` archive or a PyTorch
+            checkpoint, as ``FILE`` or ``FILE#mapping`` where several mappings in it fit. Without it
+            a network of the zoo takes its shipped weights or, having none, random ones; a user's
             factory keeps the weights it made.
         seed: Seed of random weights; set before a user's factory is called, too.
         input_shape: Shape of one input without the batch; needed if the factory's module has no
@@ -106,6 +108,8 @@ def load_network(
         shape = shape_of(module, factory, input_shape)
         preprocessing, labels = default_preprocessing(shape), None
         factory = absolute(factory)
+    if isinstance(weights, Path):
+        weights = WeightsFile.parse(weights)
     record = fill(module, entry, weights, seed)
     return Network(
         module=module.eval(),
@@ -128,16 +132,17 @@ def reload_network(source: ModelSource) -> Network:
         BadInputError: If its factory or its weights file is gone or has changed.
         MissingError: If torch is not installed.
     """
-    file = source.weights.file if source.weights.kind == "file" else None
+    record = source.weights
+    file = record.file if record.kind == "file" else None
     network = load_network(
         source.factory,
-        weights=Path(file) if file else None,
-        seed=source.weights.seed or 0,
+        weights=WeightsFile(Path(file), record.mapping) if file else None,
+        seed=record.seed or 0,
         input_shape=source.input_shape if source.origin == "factory" else None,
     )
-    if network.source.weights.sha256 != source.weights.sha256:
+    if network.source.weights.sha256 != record.sha256:
         raise BadInputError(
-            f"The weights of '{source.name}' ({source.weights.file or source.factory}) are no "
+            f"The weights of '{source.name}' ({record.file or source.factory}) are no "
             "longer those that were exported.",
             "Restore the file, or export the bundle again; save the weights of a factory that "
             "makes others each time, and give them with --weights.",

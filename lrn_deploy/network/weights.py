@@ -3,22 +3,37 @@
 from __future__ import annotations
 
 import hashlib
-import io
-from collections.abc import Mapping
-from pathlib import Path
+from dataclasses import dataclass
 from typing import Any
 
 import torch
-from safetensors import SafetensorError
-from safetensors.torch import load
 from torch import nn
 
-from lrn_deploy.bundle import Weights, sha256
+from lrn_deploy.bundle import Weights
 from lrn_deploy.errors import BadInputError
 from lrn_deploy.models import WEIGHTS_FOLDER, ZooEntry
+from lrn_deploy.network.files import WeightsFile, is_index, read_shards, sharded_digest
+from lrn_deploy.network.fit_errors import described
+from lrn_deploy.network.fitting import Fit, find_weights
+from lrn_deploy.network.formats import parse
 
 
-def fill(module: nn.Module, entry: ZooEntry | None, weights: Path | None, seed: int) -> Weights:
+@dataclass(frozen=True)
+class Checkpoint:
+    """What a file of weights holds.
+
+    Attributes:
+        content: Mappings of tensors, maybe within others.
+        digest: SHA-256 of the file; of an index, over it and its shards' digests.
+    """
+
+    content: Any
+    digest: str
+
+
+def fill(
+    module: nn.Module, entry: ZooEntry | None, weights: WeightsFile | None, seed: int
+) -> Weights:
     """Give the module its weights and say where they came from.
 
     Args:
@@ -32,16 +47,20 @@ def fill(module: nn.Module, entry: ZooEntry | None, weights: Path | None, seed: 
         BadInputError: If the file cannot be read, or holds the weights of another network.
     """
     if weights is not None:
-        state, digest = read_checkpoint(weights)
-        _load_state(module, state, weights)
-        file = str(weights.resolve())
+        fit, digest = _load(module, weights)
+        under = f", under '{fit.mapping}'" if fit.mapping else ""
         return Weights(
-            kind="file", file=file, sha256=digest, seed=seed, note=f"from {weights.name}"
+            kind="file",
+            file=str(weights.path.resolve()),
+            sha256=digest,
+            seed=seed,
+            note=f"from {weights.path.name}{under}{described(fit.stripped)}",
+            mapping=fit.mapping,
+            stripped=fit.stripped,
         )
     if entry is not None and entry.weights is not None:
         path = WEIGHTS_FOLDER / entry.weights
-        state, digest = read_checkpoint(path)
-        _load_state(module, state, path)
+        _, digest = _load(module, WeightsFile(path))
         return Weights(
             kind="shipped",
             file=entry.weights,
@@ -74,75 +93,38 @@ def initialize_he(module: nn.Module, seed: int) -> None:
                 nn.init.zeros_(layer.bias)
 
 
-def read_checkpoint(path: Path) -> tuple[dict[str, torch.Tensor], str]:
-    """Read a state dict and the SHA-256 of its file, without ever running a pickle.
-
-    A safetensors file is read as such; anything else with ``torch.load(weights_only=True)``. A
-    dictionary under ``model`` or ``state_dict`` is unwrapped, and so is the ``module.`` that
-    DataParallel puts before each key.
+def read_checkpoint(weights: WeightsFile) -> Checkpoint:
+    """Read a file of weights, or an index and its shards, without ever running a pickle.
 
     Raises:
-        BadInputError: If the file cannot be read as weights.
+        BadInputError: If a file cannot be read as weights, or a shard lacks what the index says.
     """
-    try:
-        data = path.read_bytes()
-    except OSError as error:
-        raise BadInputError(
-            f"Cannot read the weights file '{path}': {error.strerror}.", "Check --weights."
-        ) from error
-    try:
-        content: Any = (
-            load(data)
-            if path.suffix == ".safetensors"
-            else torch.load(io.BytesIO(data), map_location="cpu", weights_only=True)
-        )
-    except SafetensorError as error:
-        raise BadInputError(
-            f"'{path}' is no safetensors file: {error}.", "It may be truncated; copy it again."
-        ) from error
-    except Exception as error:  # torch.load raises many kinds on bytes that are no checkpoint
-        raise BadInputError(
-            f"'{path}' is no checkpoint that holds tensors only.",
-            "Save it with torch.save(model.state_dict(), FILE) or as safetensors; files that need "
-            "arbitrary pickle code are never loaded.",
-        ) from error
-    for key in ("model", "state_dict"):
-        if isinstance(content, Mapping) and isinstance(content.get(key), Mapping):
-            content = content[key]
-    if not isinstance(content, Mapping) or not all(
-        isinstance(value, torch.Tensor) for value in content.values()
-    ):
-        raise BadInputError(
-            f"'{path}' holds no state dict.", "Save it with torch.save(model.state_dict(), FILE)."
-        )
-    return {str(key).removeprefix("module."): value for key, value in content.items()}, sha256(data)
+    data = weights.read()
+    shards = read_shards(weights.path, data)
+    digest = sharded_digest(data, shards.values())
+    if not is_index(weights.path):
+        return Checkpoint(parse(data, weights.path.name), digest)
+    content: dict[str, torch.Tensor] = {}
+    for name, shard in shards.items():
+        held = parse(shard.data, name)
+        for key in shard.keys:
+            value = held.get(key) if isinstance(held, dict) else None
+            if not isinstance(value, torch.Tensor):
+                raise BadInputError(
+                    f"The shard '{name}' holds no {key!r}, which '{weights.path.name}' says it "
+                    "does.",
+                    "Shards and index are of different networks or versions; copy all of them "
+                    "again.",
+                )
+            content[key] = value
+    return Checkpoint(content, digest)
 
 
-def _load_state(module: nn.Module, state: dict[str, torch.Tensor], path: Path) -> None:
-    own = module.state_dict()
-    missing = [key for key in own if key not in state]
-    unexpected = [key for key in state if key not in own]
-    shapes = [
-        f"{key} is {tuple(state[key].shape)}, should be {tuple(own[key].shape)}"
-        for key in own
-        if key in state and state[key].shape != own[key].shape
-    ]
-    problems = [
-        f"{label}: {', '.join(items[:5])}"
-        + (f" and {len(items) - 5} more" if len(items) > 5 else "")
-        for label, items in (
-            ("missing", missing),
-            ("unexpected", unexpected),
-            ("of another shape", shapes),
-        )
-        if items
-    ]
-    if problems:
-        raise BadInputError(
-            f"'{path.name}' holds the weights of another network; {'; '.join(problems)}.",
-            "'lrn-deploy models' lists the networks; choose the one these weights belong to.",
-        )
-    module.load_state_dict(state)
+def _load(module: nn.Module, weights: WeightsFile) -> tuple[Fit, str]:
+    checkpoint = read_checkpoint(weights)
+    fit = find_weights(checkpoint.content, module.state_dict(), weights.path.name, weights.mapping)
+    module.load_state_dict(fit.state)
+    return fit, checkpoint.digest
 
 
 def _digest(module: nn.Module) -> str:

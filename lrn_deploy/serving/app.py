@@ -23,9 +23,10 @@ from lrn_deploy.serving.errors import (
 from lrn_deploy.serving.events import EventRoutes
 from lrn_deploy.serving.image_routes import ImageRoutes
 from lrn_deploy.serving.message import Request, Response, compressed, error_response
+from lrn_deploy.serving.origins import Origins
 from lrn_deploy.serving.protocol import ProtocolRoutes
 from lrn_deploy.serving.repository import Repository
-from lrn_deploy.serving.routes import Match, Route
+from lrn_deploy.serving.routes import Handler, Match, Route
 from lrn_deploy.serving.settings import ServerSettings
 from lrn_deploy.serving.shared_memory import SharedMemory
 from lrn_deploy.serving.spans import Spans
@@ -61,6 +62,7 @@ class App:
         self._counting = threading.Lock()
         self.log = AccessLog(settings.access_log, spans)
         self.memory = SharedMemory(enabled=settings.shared_memory)
+        self.origins = Origins(settings)
         self.limiter = RateLimiter(settings.rate_limit)
         self.workers = ThreadPoolExecutor(4, thread_name_prefix="app")
         self._routes = [Route("GET", "/metrics", self._metrics)]
@@ -134,7 +136,10 @@ class App:
         Raises:
             RequestError: If it would be refused whatever its body.
         """
+        self.origins.check_host(request.headers.get("host"))
         match, route = self._route(request.method, request.path)
+        if route.guarded:
+            self.origins.check_page(request.headers)
         if self.draining:
             raise UnavailableError("The server is stopping; try another one.")
         length = request.headers.get("content-length", "")
@@ -180,18 +185,29 @@ class App:
         return error_response(error, request.id)
 
     def _find(self, method: str, path: str) -> tuple[Match, Route]:
-        allowed = []
+        methods: tuple[str, ...] = ()
         for route in self._routes:
             match = route.match(path)
             if match and route.takes(method):
                 return match, route
             if match:
-                allowed.append(route.method)
-        if allowed:
-            raise MethodError(f"{method} is not possible on '{path}'; use {allowed[0]}.")
+                methods += route.methods
+                seen = match
+        if methods and self.origins.shared:
+            methods += ("OPTIONS",)
+            if method == "OPTIONS":
+                return seen, Route("OPTIONS", "", self._preflight(methods), guarded=False)
+        if methods:
+            raise MethodError(f"{method} is not possible on '{path}'; use {methods[0]}.", methods)
         if path.startswith(_ABSENT):
             raise UnsupportedError(f"This server has no '{path}'.")
         raise NotFoundError(f"There is nothing at '{path[:200]}'.")
+
+    def _preflight(self, methods: tuple[str, ...]) -> Handler:
+        async def answer(request: Request, _match: Match) -> Response:
+            return self.origins.preflight(request, methods)
+
+        return answer
 
     async def _metrics(self, _request: Request, _match: Match) -> Response:
         text = metrics.render(self.repository.models(), self.limiter.refused)

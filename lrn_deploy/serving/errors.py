@@ -28,9 +28,20 @@ class RequestError(Exception):
         self.message = message
         self.retry_after = retry_after
 
+    @property
+    def headers(self) -> tuple[tuple[str, str], ...]:
+        """What an answer by HTTP says beside its status and its body."""
+        return () if self.retry_after is None else (("retry-after", str(self.retry_after)),)
+
 
 class InvalidRequestError(RequestError):
     """The client sent something that no server could answer."""
+
+
+class ForbiddenError(RequestError):
+    """Whoever asks may not have this done."""
+
+    status = 403
 
 
 class NotFoundError(RequestError):
@@ -40,9 +51,23 @@ class NotFoundError(RequestError):
 
 
 class MethodError(RequestError):
-    """The path exists, but not for this method."""
+    """The path exists, but not for this method.
+
+    Args:
+        message: As for every error.
+        methods: Those that it exists for.
+    """
 
     status = 405
+
+    def __init__(self, message: str, methods: tuple[str, ...]) -> None:
+        super().__init__(message)
+        self.methods = methods
+
+    @property
+    def headers(self) -> tuple[tuple[str, str], ...]:
+        """``Allow``, which this status must have (RFC 9110, 15.5.6)."""
+        return (("allow", ", ".join(self.methods)),)
 
 
 class TimedOutError(RequestError):

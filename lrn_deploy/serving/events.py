@@ -34,7 +34,7 @@ class EventRoutes:
     def __init__(self, app: App) -> None:
         self.app = app
         self.streams = 0
-        self.routes = [Route("GET", "/v1/stats", self._stats)]
+        self.routes = [Route("GET", "/v1/stats", self._stats, guarded=True)]
 
     async def _stats(self, _request: Request, _match: Match) -> Response:
         if self.streams >= _MAX_STREAMS:

@@ -282,6 +282,8 @@ class Connection(asyncio.BufferedProtocol):
         headers = [*response.headers, extent, ("x-request-id", request.id)]
         if request.trace is not None:
             headers.append((RESPONSE_HEADER, request.trace.header))
+        if self._app.origins.shared:
+            headers += self._app.origins.answer_headers(request.headers)
         if not keep:
             headers.append(("connection", "close"))
         elif self._head is not None and not self._head.modern:

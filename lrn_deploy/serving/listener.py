@@ -67,6 +67,15 @@ def check_port(host: str, port: int) -> int:
         return int(probe.getsockname()[1])
 
 
+def address_of(host: str) -> str:
+    """The address that a server on ``host`` is bound to; ``host`` itself if it has none."""
+    try:
+        found = socket.getaddrinfo(host, 0, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE)
+    except (OSError, UnicodeError):
+        return host
+    return str(found[0][4][0])
+
+
 def deafen(listening: socket.socket) -> None:
     """Let no further connection be opened on a listening socket; does nothing but on Linux."""
     program = ctypes.create_string_buffer(_NO_OPENING_PACKETS)

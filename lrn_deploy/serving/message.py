@@ -76,9 +76,7 @@ def error_response(error: RequestError, request_id: str = "") -> Response:
     response = json_response(
         {"error": error.message} | ({"request_id": request_id} if request_id else {}), error.status
     )
-    if error.retry_after is None:
-        return response
-    return replace(response, headers=(*response.headers, ("retry-after", str(error.retry_after))))
+    return replace(response, headers=(*response.headers, *error.headers))
 
 
 def parse_json(text: bytes | bytearray) -> dict[str, Any]:

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 from lrn_deploy.serving import describe, wire
 from lrn_deploy.serving.arrivals import outcome_of
 from lrn_deploy.serving.describe import VERSION
-from lrn_deploy.serving.errors import InvalidRequestError, UnsupportedError
+from lrn_deploy.serving.errors import ForbiddenError, InvalidRequestError, UnsupportedError
 from lrn_deploy.serving.fields import field, whole
 from lrn_deploy.serving.message import Request, Response, decompress, json_response, parse_json
 from lrn_deploy.serving.model import ServedModel
@@ -131,12 +131,13 @@ def check_control(parameters: Iterable[str], *, allowed: bool) -> None:
         allowed: Whether clients may at all.
 
     Raises:
-        InvalidRequestError: If they may not.
+        ForbiddenError: If they may not.
         UnsupportedError: If the parameters ask for what this server does not do.
     """
     if not allowed:
-        raise InvalidRequestError(
-            "Loading and unloading by clients is switched off on this server."
+        raise ForbiddenError(
+            "Loading and unloading by clients is switched off on this server; "
+            "start it with --model-control to allow it."
         )
     if any(name == "config" or name.startswith("file:") for name in parameters):
         raise UnsupportedError("Models are loaded as their bundle has them, without overrides.")

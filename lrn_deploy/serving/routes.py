@@ -20,12 +20,23 @@ class Route:
         handler: What answers.
         works: True if the network runs for it, so that it counts for the rate limit, and a full
             queue refuses it before its body is read.
+        guarded: True if no web page of another origin may ask for it, since it changes or costs
+            something; None: unless it is a ``GET``.
     """
 
-    def __init__(self, method: str, pattern: str, handler: Handler, *, works: bool = False) -> None:
-        self.method = method
+    def __init__(
+        self,
+        method: str,
+        pattern: str,
+        handler: Handler,
+        *,
+        works: bool = False,
+        guarded: bool | None = None,
+    ) -> None:
+        self.methods = ("GET", "HEAD") if method == "GET" else (method,)
         self.handler = handler
         self.works = works
+        self.guarded = method != "GET" if guarded is None else guarded
         self._pattern = re.compile(pattern)
 
     def match(self, path: str) -> Match | None:
@@ -34,4 +45,4 @@ class Route:
 
     def takes(self, method: str) -> bool:
         """Whether it is there for ``method``."""
-        return method == self.method or (method == "HEAD" and self.method == "GET")
+        return method in self.methods

@@ -75,7 +75,13 @@ class ServerSettings:
     max_images: int = _setting(32, "Images in one request to /v1/classify.", 1)
     max_pixels: int = _setting(64_000_000, "Pixels of one image.", 1, 178_956_970)
     grpc_threads: int = _setting(64, "gRPC requests that are answered at the same time.", 1, 1024)
-    model_control: bool = _setting(True, "Let clients load and unload models.")
+    model_control: bool = _setting(False, "Let clients load and unload models.")
+    allow_origin: tuple[str, ...] = _setting(
+        (), "Other origin whose web pages may use the server, or * for any; may be repeated."
+    )
+    allow_host: tuple[str, ...] = _setting(
+        (), "Further name of a server that listens on this machine only; may be repeated."
+    )
     shared_memory: bool = _setting(
         False, "Let clients on this machine send tensors in its shared memory."
     )

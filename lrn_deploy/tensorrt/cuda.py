@@ -1,7 +1,4 @@
-"""The little of CUDA that engines need, through ``cuda-python``, which needs no torch.
-
-Nothing here has run on a GPU yet; see docs/tensorrt.md.
-"""
+"""The little of CUDA that engines need, through ``cuda-python``, which needs no torch."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Run a TensorRT engine. Written for a GPU, and not run on one yet; see docs/tensorrt.md."""
+"""Run a TensorRT engine; docs/gpu.md tells on which GPUs that was seen."""
 
 from __future__ import annotations
 

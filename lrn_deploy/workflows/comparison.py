@@ -11,7 +11,7 @@ import onnx
 
 from lrn_deploy.backends.protocol import Array, Backend, Session
 from lrn_deploy.bundle import Artifact, ArtifactData, LayerTensor, Manifest
-from lrn_deploy.errors import LrnDeployError, MissingError
+from lrn_deploy.errors import LrnDeployError, MissingError, NoKernelError
 from lrn_deploy.parity import graph
 from lrn_deploy.parity.budgets import Budget, Budgets
 from lrn_deploy.parity.metrics import compare
@@ -239,17 +239,20 @@ def cannot_run_here(artifact: Artifact, backend: Backend, error: LrnDeployError)
     """Whether a refusal to load speaks of this machine or runtime rather than of the artifact.
 
     An engine is made for some GPUs, and a variant may ask for what a processor has no units for
-    (bf16 in OpenVINO) or a runtime no kernel (bf16 on ONNX Runtime's CPU provider). OpenVINO need
-    not take what was not made for it, which ONNX Runtime runs. The canonical graph, though, must
-    run everywhere else, and its bytes are those that were recorded, so there it is the graph that
-    is wrong.
+    (bf16 in OpenVINO) or a runtime no kernel (bf16 in ONNX Runtime, on the CPU and on a GPU), unless
+    it was made for that very device. OpenVINO need not take what was not made for it, which ONNX
+    Runtime runs. The canonical graph, though, must run everywhere else, and its bytes are those
+    that were recorded, so there it is the graph that is wrong.
     """
     if artifact.engine is not None:
         return True
     if backend.name == "openvino" and artifact.target != "openvino":
         return True
-    lacking = isinstance(error, MissingError) or "NOT_IMPLEMENTED" in error.message
-    return artifact.source is not None and lacking
+    if artifact.source is None:
+        return False
+    if isinstance(error, NoKernelError):
+        return artifact.target != backend.device.partition(":")[0]
+    return isinstance(error, MissingError)
 
 
 def no_metrics(

@@ -90,10 +90,24 @@ def test_an_engine_and_its_record(bundle: Path, capsys: pytest.CaptureFixture[st
     assert record.source_sha256 == manifest.artifact("model").sha256
     assert record.profile["input"] == ((1, 3, 6, 6), (2, 3, 6, 6), (4, 3, 6, 6))
     assert (record.gpu, record.driver, record.realised) == (None, None, "unknown")
-    assert [(item.name, item.form) for item in record.lrn] == [("net.2", "native")]
+    assert [(item.name, item.form) for item in record.lrn] == [("net.2", "written out")]
     layers = json.loads((bundle / artifact.companions[0].file).read_bytes())
     assert layers["kind"] == "requested"
-    assert "LRN" in [layer["type"] for layer in layers["layers"]]
+    assert "LRN" not in [layer["type"] for layer in layers["layers"]]
+
+
+def test_lrn_is_left_to_tensorrts_own_layer_where_that_is_asked_for(
+    bundle: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert build(bundle, "--target", "sm89", "--lrn", "layer") == 0
+    assert "LRN: net.2 native" in capsys.readouterr().out
+    asked = Bundle.open(bundle).manifest.artifact("rtx-fp32-sm89")
+    assert asked.engine is not None
+    assert [(item.name, item.form) for item in asked.engine.lrn] == [("net.2", "native")]
+    layers = json.loads((bundle / asked.companions[0].file).read_bytes())["layers"]
+    assert [layer["type"] for layer in layers].count("LRN") == 1
+    assert build(bundle, "--target", "sm89", "--json") == 0
+    assert json.loads(capsys.readouterr().out)["reused"] is False, "it is another engine"
 
 
 def test_people_read_what_was_built_and_that_it_was_not_run(
@@ -102,7 +116,7 @@ def test_people_read_what_was_built_and_that_it_was_not_run(
     assert build(bundle, "--target", "sm89", "--precision", "tf32", "--workspace", "64M") == 0
     text = capsys.readouterr().out
     assert "runs on: sm89; batch 1 to 32, best at 8; TF32 on" in text
-    assert "LRN: net.2 native" in text
+    assert "LRN: net.2 written out: TensorRT for RTX computes its own LRN layer as a pool" in text
     assert "built, hashed and parsed; not run" in text
 
 

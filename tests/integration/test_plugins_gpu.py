@@ -11,9 +11,9 @@ from typing import Any
 import pytest
 import torch
 
-from benchmarks.gpu import kernels as benchmark
-from benchmarks.gpu import kernels_right
-from benchmarks.gpu.kernels_device import choose_device
+from benchmarks.gpu.kernels import cases as benchmark
+from benchmarks.gpu.kernels import right
+from benchmarks.gpu.kernels.device import choose_device
 from lrn_deploy.plugins.fusion import NAMES
 
 ROOT = Path(__file__).parents[2]
@@ -23,17 +23,17 @@ needs_gpu = pytest.mark.skipif(not torch.cuda.is_available(), reason="PyTorch fi
 @pytest.mark.gpu
 @needs_gpu
 def test_every_fusion_type_and_layout_equals_float64() -> None:
-    rows = list(kernels_right.check_equality(choose_device(dry=False)))
+    rows = list(right.check_equality(choose_device(dry=False)))
     assert len(rows) == 72
-    assert kernels_right.failures(rows) == []
+    assert right.failures(rows) == []
 
 
 @pytest.mark.gpu
 @needs_gpu
 def test_a_fused_network_eagerly_and_compiled() -> None:
-    rows = list(kernels_right.check_networks(choose_device(dry=False)))
+    rows = list(right.check_networks(choose_device(dry=False)))
     assert [row["how"] for row in rows] == ["eager", "compiled"]
-    assert kernels_right.failures(rows) == []
+    assert right.failures(rows) == []
 
 
 def test_the_other_implementations_of_the_benchmark_mean_the_same() -> None:

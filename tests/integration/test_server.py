@@ -48,7 +48,7 @@ def server(bundles: Path) -> Iterator[Running]:
         bundles / "digits",
         bundles / "colours",
         *("--max-batch-size", "8", "--threads", "1", "--max-body-bytes", "1000000"),
-        *("--body-seconds", "1", "--access-log", "all"),
+        *("--body-seconds", "1", "--access-log", "all", "--model-control"),
     ) as running:
         yield running
 
@@ -246,14 +246,17 @@ def test_a_chunked_body_is_read_and_limited(server: Running) -> None:
 def test_a_body_over_the_limit_is_refused_before_it_is_sent(server: Running) -> None:
     with socket.create_connection(("127.0.0.1", server.ports["http_port"]), 5) as raw:
         raw.sendall(
-            b"POST %s HTTP/1.1\r\nHost: x\r\nContent-Length: 9999999\r\n\r\n" % INFER.encode()
+            b"POST %s HTTP/1.1\r\nHost: localhost\r\nContent-Length: 9999999\r\n\r\n"
+            % INFER.encode()
         )
         assert raw.recv(4096).startswith(b"HTTP/1.1 413")
 
 
 def test_a_body_that_never_comes_is_given_up(server: Running) -> None:
     with socket.create_connection(("127.0.0.1", server.ports["http_port"]), 5) as raw:
-        raw.sendall(b"POST %s HTTP/1.1\r\nHost: x\r\nContent-Length: 99\r\n\r\n{" % INFER.encode())
+        raw.sendall(
+            b"POST %s HTTP/1.1\r\nHost: localhost\r\nContent-Length: 99\r\n\r\n{" % INFER.encode()
+        )
         started = time.monotonic()
         answer = raw.recv(4096)
     assert answer.startswith(b"HTTP/1.1 408")
@@ -262,9 +265,9 @@ def test_a_body_that_never_comes_is_given_up(server: Running) -> None:
 
 def test_clients_that_leave_early_or_lie_do_no_harm(server: Running) -> None:
     for text in (
-        b"POST %s HTTP/1.1\r\nHost: x\r\nContent-Length: 500\r\n\r\n{}" % INFER.encode(),
-        b"POST %s HTTP/1.1\r\nHost: x\r\nContent-Length: -5\r\n\r\n{}" % INFER.encode(),
-        b"POST %s HTTP/1.1\r\nHost: x\r\nContent-Length: 2\r\n\r\n{}xxxx" % INFER.encode(),
+        b"POST %s HTTP/1.1\r\nHost: localhost\r\nContent-Length: 500\r\n\r\n{}" % INFER.encode(),
+        b"POST %s HTTP/1.1\r\nHost: localhost\r\nContent-Length: -5\r\n\r\n{}" % INFER.encode(),
+        b"POST %s HTTP/1.1\r\nHost: localhost\r\nContent-Length: 2\r\n\r\n{}xxxx" % INFER.encode(),
         b"\x16\x03\x01\x02\x00\x01\x00\x01\xfc\x03\x03",
         b"GET " + b"/" * 70_000 + b" HTTP/1.1\r\n\r\n",
     ):

@@ -94,7 +94,9 @@ def test_more_arrays_than_any_tensor_needs_are_refused(tmp_path: Path) -> None:
 def raw(server: Running, head: bytes, body: bytes = b"") -> bytes:
     """What comes back for bytes that no HTTP library would send; empty if nothing does."""
     with socket.create_connection(("127.0.0.1", server.ports["http_port"]), 5) as connection:
-        connection.sendall(b"POST %s HTTP/1.1\r\nHost: x\r\n%s\r\n" % (INFER.encode(), head) + body)
+        connection.sendall(
+            b"POST %s HTTP/1.1\r\nHost: localhost\r\n%s\r\n" % (INFER.encode(), head) + body
+        )
         connection.shutdown(socket.SHUT_WR)
         try:
             return b"".join(iter(lambda: connection.recv(65536), b""))

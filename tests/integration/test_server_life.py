@@ -137,7 +137,7 @@ def test_sigterm_under_load_loses_no_request(bundle: Path) -> None:
 
 
 def test_reload_under_load_loses_no_request(bundle: Path) -> None:
-    with serving(bundle, "--access-log", "none") as running:
+    with serving(bundle, "--model-control", "--access-log", "none") as running:
 
         def reload(stop: threading.Event) -> None:
             for _ in range(5):
@@ -149,7 +149,7 @@ def test_reload_under_load_loses_no_request(bundle: Path) -> None:
 
 
 def test_unload_under_load_answers_everyone(bundle: Path) -> None:
-    with serving(bundle, "--access-log", "none") as running:
+    with serving(bundle, "--model-control", "--access-log", "none") as running:
 
         def unload(stop: threading.Event) -> None:
             assert running.call("POST", "/v2/repository/models/colours/unload").status == 200

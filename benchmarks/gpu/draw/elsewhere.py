@@ -118,7 +118,7 @@ def _in_short(card: Card) -> str:
     )
     days = sorted({run.date for run in card.runs})
     when = " to ".join(dict.fromkeys((days[0], days[-1])))
-    parts = [f"On an {card.title} ({used}; {when}; [all figures](docs/gpu.md#what-ran-where)):"]
+    parts = []
     for side, what in (("tensorrt", "engines"), ("onnxruntime", "graphs on ONNX Runtime")):
         asked = [one for one in parity.compared(card) if one.side == side]
         if asked:
@@ -135,16 +135,19 @@ def _in_short(card: Card) -> str:
     ended = {name: run.outcome(name) for name, run in card.attempts().items()}
     failed = [f"`{name}`" for name in overview.stage_names(card) if ended[name] != "passed"]
     if failed:
-        parts.append(f"Stages that did not pass: {', '.join(failed)}.")
-    return " ".join(part for part in parts if part)
+        parts.append(f"Stages of the check that did not pass: {', '.join(failed)}.")
+    return paragraphs(
+        f"On an {card.title} ({used}; {when}; [all figures](docs/gpu.md#what-ran-where)):",
+        "\n".join(f"- {part}" for part in parts if part),
+    )
 
 
 def _aims(card: Card) -> str:
-    """How many aims of the engines are met, and those that are not."""
+    """How many aims of the engines are met, and how far the others are from it."""
     findings = card.stage("latency", "device").get("findings", ())
     met = sum(bool(item["met"]) for item in findings)
     missed = [f"{item['asked']} ({times(item['times'])})" for item in findings if not item["met"]]
-    told = f"; missed: {', '.join(missed)}" if missed else ""
+    told = f"; not: {', '.join(missed)}" if missed else ""
     return f"{met} of {len(findings)} aims of the engines are met{told}." if findings else ""
 
 

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from benchmarks.gpu.draw.latency import copied
 from benchmarks.gpu.draw.runs import Card, Row
 from benchmarks.gpu.draw.words import NOTHING, paragraphs, ranged, table, times
-from benchmarks.gpu.kernels import BANDWIDTH_TARGET
+from benchmarks.gpu.kernels.cases import BANDWIDTH_TARGET
 
 RIVALS = {
     "onnxruntime": "ONNX Runtime's LRN node",

@@ -14,6 +14,7 @@ Row = Mapping[str, Any]
 _NAME = re.compile(r"(?P<card>.+)-(?P<number>\d+)")
 _ONNXRUNTIME = ("onnxruntime-gpu", "onnxruntime")
 """Packages of ONNX Runtime: where both are installed, the first is the one that ran."""
+NOT_RUN = "not run"
 
 
 @dataclass(frozen=True)
@@ -99,11 +100,13 @@ class Card:
         return None
 
     def attempts(self) -> dict[str, Run]:
-        """The stages that were begun, or could not be, each with the newest run that tells it."""
+        """The stages, each with the newest run that began it, or else that could not begin it."""
         found: dict[str, Run] = {}
-        for run in self.runs:
-            for name in sorted({*run.stages, *run.outcomes}):
-                found.setdefault(name, run)
+        for begun in (True, False):
+            for run in self.runs:
+                for name in sorted({*run.stages, *run.outcomes}):
+                    if (run.outcome(name) != NOT_RUN) is begun:
+                        found.setdefault(name, run)
         return found
 
     def stage(self, stage: str, key: str = "stage") -> Row:

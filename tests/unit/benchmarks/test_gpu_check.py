@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import resource
 import signal
 import subprocess
@@ -121,7 +122,7 @@ def table(monkeypatch: pytest.MonkeyPatch) -> Any:
     """Puts commands in the place of the stages."""
 
     def put(*stages: Stage) -> None:
-        rows = tuple((stage.name, stage.limit, {}) for stage in stages)
+        rows = tuple((stage.name, "", stage.limit, {}) for stage in stages)
         monkeypatch.setattr(gpu_check, "_TABLE", rows)
         monkeypatch.setattr(gpu_check, "stages", lambda _names, _options: list(stages))
 
@@ -158,6 +159,23 @@ def test_a_check_in_which_no_engine_ran_has_not_passed(table: Any, tmp_path: Pat
     assert json.loads((tmp_path / "summary.json").read_text())["failures"] == ["no engine ran"]
     table(Stage("kernels_right", python(""), 30))  # this one has no engines
     assert gpu_check.main(["--dry", "--out", str(tmp_path)]) == DONE
+
+
+def test_the_page_lists_the_stages_with_their_limits() -> None:
+    page = (ROOT / "docs/gpu.md").read_text(encoding="utf-8")
+    listed = re.findall(r"^\| `(\w+)` \| (\d+) s \|", page, flags=re.MULTILINE)
+    every = gpu_check.stages(
+        [name for name, *_ in (*gpu_check._TABLE, *gpu_check._MORE)], options=()
+    )
+    assert [(name, float(limit)) for name, limit in listed] == [
+        (stage.name, stage.limit) for stage in every
+    ]
+
+
+def test_every_stage_is_a_module_that_can_be_asked_for_help() -> None:
+    for stage in gpu_check.stages(["imports", "kernels_tiles", "smoke"], options=["--help"]):
+        done = subprocess.run(stage.command, cwd=ROOT, capture_output=True, text=True, check=True)
+        assert "--out" in done.stdout
 
 
 def test_without_a_gpu_nothing_is_checked(

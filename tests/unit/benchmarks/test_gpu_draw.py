@@ -298,14 +298,29 @@ def test_runs_are_read_from_folders_and_dry_ones_are_not(tmp_path: Path) -> None
     assert read_cards(tmp_path / "none") == []
 
 
+def test_a_stage_that_was_not_begun_hides_no_earlier_run_of_it() -> None:
+    earlier, later = {"server": content()}, {"made": content()}
+    runs = [
+        Run("a", 1, earlier, {"server": {"state": "failed", "reason": "it broke"}}),
+        Run("a", 2, later, {"server": {"state": "not run"}, "zoo": {"state": "not run"}}),
+    ]
+    (one,) = group(runs)
+    ended = {name: (run.name, run.outcome(name)) for name, run in one.attempts().items()}
+    assert ended == {
+        "server": ("a-1", "failed"),
+        "made": ("a-2", "passed"),
+        "zoo": ("a-2", "not run"),
+    }
+
+
 def test_the_summary_has_what_fell_short() -> None:
     one = card({"parity": PARITY | {"failed": ["a", "b"]}, "latency": LATENCY})
     text = elsewhere.summary([one])
     assert "1 of 2 engines are within every limit; not fp32 (2.0e-04 where 1.0e-05 is" in text
     assert "The fp32 engines of net compute with the accuracy of TF32" in text
     assert "1 of 2 graphs on ONNX Runtime are within every limit; not trt-bf16, which did" in text
-    assert "1 of 2 aims of the engines are met; missed: a floor (13.3)." in text
-    assert text.endswith("Stages that did not pass: `parity`.")
+    assert "1 of 2 aims of the engines are met; not: a floor (13.3)." in text
+    assert text.endswith("- Stages of the check that did not pass: `parity`.")
     listed = elsewhere.tensorrt([one]).splitlines()
     assert "2 engines, of which 1 are within all limits against float64: rtx-tf32 of" in listed[0]
     assert "- Aim, a floor: **missed**; rtx fp16 takes 13.3 times the floor of 30 µs." in listed

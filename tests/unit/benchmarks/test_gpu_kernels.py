@@ -6,8 +6,8 @@ from typing import Any
 
 import pytest
 
-from benchmarks.gpu import kernels
-from benchmarks.gpu.kernels import Case, fusion_called
+from benchmarks.gpu.kernels import cases as kernels
+from benchmarks.gpu.kernels.cases import Case, fusion_called
 
 PLANE = (96, 55, 55)
 BANDWIDTH = 3e12

@@ -8,10 +8,10 @@ from types import SimpleNamespace
 import pytest
 import torch
 
-from benchmarks.gpu import kernels_fast
-from benchmarks.gpu.kernels import Case, fusion_called
-from benchmarks.gpu.kernels_device import Gpu
-from benchmarks.gpu.kernels_dry import DryCpu
+from benchmarks.gpu.kernels import fast
+from benchmarks.gpu.kernels.cases import Case, fusion_called
+from benchmarks.gpu.kernels.device import Gpu
+from benchmarks.gpu.kernels.dry import DryCpu
 from lrn_deploy.plugins import gpu
 
 PLANE = (96, 55, 55)
@@ -75,7 +75,7 @@ def test_a_case_is_timed_by_graphs_and_events(pretended: Gpu) -> None:
     small = Case(
         fusion_called("relu_lrn_maxpool"), "first", "float32", (32, 6, 7, 7), closely=False
     )
-    row = kernels_fast.attempt(pretended, small, BANDWIDTH)
+    row = fast.attempt(pretended, small, BANDWIDTH)
     assert row["wrong"] == []
     assert row["how"] == ["graph"]
     assert row["not_run"] == {}

@@ -10,11 +10,11 @@ import pytest
 import torch
 from torch import Tensor
 
-from benchmarks.gpu import kernels_fast, kernels_right, rivals
-from benchmarks.gpu.kernels import Case, fusion_called
-from benchmarks.gpu.kernels_device import Device, Run
-from benchmarks.gpu.kernels_dry import DryCpu
-from benchmarks.gpu.kernels_time import Candidates, copy_samples, measure
+from benchmarks.gpu.kernels import fast, right, rivals
+from benchmarks.gpu.kernels.cases import Case, fusion_called
+from benchmarks.gpu.kernels.device import Device, Run
+from benchmarks.gpu.kernels.dry import DryCpu
+from benchmarks.gpu.kernels.timing import Candidates, copy_samples, measure
 from benchmarks.gpu.record import StageOptions, run_stage
 from lrn_deploy.errors import CHECK_FAILED, DONE, MISSING
 from lrn_deploy.plugins import gpu
@@ -100,9 +100,7 @@ class Broken(DryCpu):
     ],
 )
 def test_a_wrong_result_is_seen(how: str, sentence: str) -> None:
-    row = kernels_right.check_case(
-        Broken(wrong="lrn", how=how), "lrn", "float32", "channels first", 1.0
-    )
+    row = right.check_case(Broken(wrong="lrn", how=how), "lrn", "float32", "channels first", 1.0)
     assert row["verdict"] == "fail"
     assert row["reason"].startswith(sentence)
 
@@ -111,9 +109,9 @@ def right_stage(
     device: DryCpu, folder: Path, patch: pytest.MonkeyPatch
 ) -> tuple[int, dict[str, Any]]:
     patch.setenv("TRITON_CACHE_DIR", str(folder / "triton"))
-    patch.setattr(kernels_right, "choose_device", lambda **_: device)
-    patch.setattr(kernels_right, "compile_all", lambda *_: {})
-    code = kernels_right.stage(StageOptions(folder, folder, dry=True))
+    patch.setattr(right, "choose_device", lambda **_: device)
+    patch.setattr(right, "compile_all", lambda *_: {})
+    code = right.stage(StageOptions(folder, folder, dry=True))
     return code, read(folder / "kernels_right.json")
 
 
@@ -133,7 +131,7 @@ def test_a_wrong_kernel_fails_the_check_and_one_that_raises_costs_only_itself(
     code, found = right_stage(device, tmp_path, monkeypatch)
     assert code == CHECK_FAILED
     verdicts = {(row["fusion"], row["verdict"]) for row in found["equality"]}
-    passing = set(kernels_right.NAMES) - {"lrn", "maxpool_lrn"}
+    passing = set(right.NAMES) - {"lrn", "maxpool_lrn"}
     assert verdicts == {(name, "pass") for name in passing} | {
         ("lrn", "fail"),
         ("maxpool_lrn", "fail"),
@@ -162,9 +160,9 @@ def test_a_timed_kernel_that_is_wrong_or_does_not_run_fails_its_case_alone(
 ) -> None:
     device = Broken(wrong="relu_lrn", raising="relu_maxpool_lrn")
     monkeypatch.setenv("TRITON_CACHE_DIR", str(tmp_path))
-    monkeypatch.setattr(kernels_fast, "choose_device", lambda **_: device)
+    monkeypatch.setattr(fast, "choose_device", lambda **_: device)
     monkeypatch.setattr(rivals, "RIVALS", {"onnxruntime": "no_such_module"})
-    assert kernels_fast.stage(StageOptions(tmp_path, tmp_path, dry=True)) == CHECK_FAILED
+    assert fast.stage(StageOptions(tmp_path, tmp_path, dry=True)) == CHECK_FAILED
     found = read(tmp_path / "kernels_fast.json")
     assert len(found["timings"]) == 8
     wrong = {row["fusion"]: row["wrong"] for row in found["timings"]}
@@ -185,7 +183,7 @@ def test_no_memory_for_a_case_s_inputs_costs_only_that_case() -> None:
 
     one = Case(fusion_called("lrn"), "first", "float16", (32, *PLANE), closely=True)
     device.inputs = inputs  # type: ignore[method-assign] # a device without memory
-    row = kernels_fast.attempt(device, one, BANDWIDTH)
+    row = fast.attempt(device, one, BANDWIDTH)
     assert row["wrong"] == ["not measured: OutOfMemoryError: out of memory"]
     assert row["shape"] == [32, *PLANE]
     assert device.freed == 1
@@ -198,9 +196,9 @@ def test_a_missed_target_is_a_finding_and_no_failure(
     device.planes, device.batches, device.kinds = {"first": (6, 7, 7)}, (32,), ("float32",)
     device.seconds = lambda _run: 1e-3  # type: ignore[method-assign] # all are equally fast
     monkeypatch.setenv("TRITON_CACHE_DIR", str(tmp_path))
-    monkeypatch.setattr(kernels_fast, "choose_device", lambda **_: device)
+    monkeypatch.setattr(fast, "choose_device", lambda **_: device)
     monkeypatch.setattr(rivals, "RIVALS", {})
-    assert kernels_fast.stage(StageOptions(tmp_path, tmp_path, dry=True)) == DONE
+    assert fast.stage(StageOptions(tmp_path, tmp_path, dry=True)) == DONE
     missed = read(tmp_path / "kernels_fast.json")["missed"]
     assert "relu_lrn_maxpool first float32 batch 32: 1.00 times unfused pair, not 1.5" in missed
     assert "missed: 1.00 times torch eager, not 5" in capsys.readouterr().out
@@ -230,7 +228,7 @@ def test_what_a_rival_said_before_it_crashed_is_read() -> None:
 
 
 @pytest.mark.skipif(torch.cuda.is_available(), reason="there is a GPU")
-@pytest.mark.parametrize("module", [kernels_right, kernels_fast])
+@pytest.mark.parametrize("module", [right, fast])
 def test_without_a_gpu_it_says_so(
     module: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:

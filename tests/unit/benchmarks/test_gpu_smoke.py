@@ -13,7 +13,8 @@ from typing import Any
 import numpy as np
 import pytest
 
-from benchmarks.gpu import smoke, smoke_row
+from benchmarks.gpu.smoke import row as smoke_row
+from benchmarks.gpu.smoke import stage as smoke
 from lrn_deploy.errors import CANNOT_WRITE, CHECK_FAILED, DONE, MISSING
 
 ROOT = Path(__file__).parent.parent.parent.parent
@@ -434,7 +435,7 @@ def test_a_failing_nvidia_smi_is_no_gpu(monkeypatch: pytest.MonkeyPatch, answer:
 def test_it_needs_nothing_but_numpy() -> None:
     code = (
         "import sys; before = set(sys.modules)\n"
-        "import benchmarks.gpu.smoke\n"
+        "import benchmarks.gpu.smoke.stage\n"
         "names = {name.split('.')[0] for name in set(sys.modules) - before}\n"
         "print(*sorted(names - sys.stdlib_module_names))"
     )

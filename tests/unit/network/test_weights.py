@@ -15,6 +15,7 @@ from safetensors.torch import save_file
 from lrn_deploy.bundle import sha256
 from lrn_deploy.errors import BadInputError
 from lrn_deploy.network import load_network
+from lrn_deploy.network.files import WeightsFile
 from lrn_deploy.network.weights import initialize_he, read_checkpoint
 
 
@@ -70,7 +71,7 @@ def test_truncated_checkpoint_is_refused(tmp_path: Path, suffix: str, keep: floa
     data = file.read_bytes()
     file.write_bytes(data[: int(len(data) * keep) if keep == 0.5 else int(keep)])
     with pytest.raises(BadInputError, match="weights"):
-        read_checkpoint(file)
+        read_checkpoint(WeightsFile(file))
 
 
 class Payload:
@@ -93,7 +94,7 @@ def test_pickled_code_never_runs(tmp_path: Path, writer: str) -> None:
     else:
         file.write_bytes(pickle.dumps(content, protocol=2))
     with pytest.raises(BadInputError, match="tensors only") as caught:
-        read_checkpoint(file)
+        read_checkpoint(WeightsFile(file))
     assert not trace.exists()
     assert "never loaded" in caught.value.hint
     pickle.loads(pickle.dumps(Payload(trace)))
@@ -103,16 +104,18 @@ def test_pickled_code_never_runs(tmp_path: Path, writer: str) -> None:
 @pytest.mark.parametrize(
     "content", [[1, 2], torch.zeros(3), {"epoch": 3}, {"model": {"a": "b"}}], ids=str
 )
-def test_checkpoint_without_a_state_dict_is_refused(tmp_path: Path, content: Any) -> None:
+def test_checkpoint_without_a_state_dict_is_refused(
+    tmp_path: Path, factory: str, content: Any
+) -> None:
     torch.save(content, tmp_path / "weights.pt")
     with pytest.raises(BadInputError, match="holds no state dict"):
-        read_checkpoint(tmp_path / "weights.pt")
+        load_network(factory, weights=tmp_path / "weights.pt")
 
 
 @pytest.mark.parametrize("name", ["missing.pt", "."])
 def test_checkpoint_that_cannot_be_read_is_refused(tmp_path: Path, name: str) -> None:
     with pytest.raises(BadInputError, match="Cannot read the weights file"):
-        read_checkpoint(tmp_path / name)
+        read_checkpoint(WeightsFile(tmp_path / name))
 
 
 def test_weights_of_another_network_are_named_key_by_key(tmp_path: Path, factory: str) -> None:

@@ -31,7 +31,10 @@ def app(tmp_path_factory: pytest.TempPathFactory) -> Iterator[App]:
     colour_bundle(folder, weights="random")
     repository = Repository(ModelSettings(max_batch_size=4, threads=1), drain_seconds=5)
     repository.load(repository.add(folder))
-    yield App(repository, ServerSettings(max_body_bytes=100_000, max_images=3, access_log="none"))
+    yield App(
+        repository,
+        ServerSettings(max_body_bytes=100_000, max_images=3, access_log="none", model_control=True),
+    )
     repository.close(5)
 
 

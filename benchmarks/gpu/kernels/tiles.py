@@ -13,7 +13,7 @@ from typing import Any
 
 import torch
 
-from benchmarks.gpu.kernels import (
+from benchmarks.gpu.kernels.cases import (
     DTYPES,
     Case,
     describe,
@@ -22,9 +22,9 @@ from benchmarks.gpu.kernels import (
     reason,
     traffic,
 )
-from benchmarks.gpu.kernels_compile import Job, compile_all, use_cache
-from benchmarks.gpu.kernels_device import Device, choose_device
-from benchmarks.gpu.kernels_time import Candidates, copy_samples, measure
+from benchmarks.gpu.kernels.compile import Job, compile_all, use_cache
+from benchmarks.gpu.kernels.device import Device, choose_device
+from benchmarks.gpu.kernels.timing import Candidates, copy_samples, measure
 from benchmarks.gpu.record import Record, StageOptions, run_stage
 from benchmarks.harness import spread
 from lrn_deploy.plugins.launch import Tile

@@ -1,4 +1,4 @@
-"""Where the kernels run and what times them: a GPU, or ``kernels_dry``'s CPU.
+"""Where the kernels run and what times them: a GPU, or the CPU of ``dry``.
 
 Time on a GPU is that between two events on a stream of ours, around calls that were captured in a
 CUDA graph or are enqueued one by one. The calls go through as many inputs and outputs as together
@@ -23,7 +23,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from benchmarks.gpu.kernels import PLANES, Case, Shape, timed_cases
+from benchmarks.gpu.kernels.cases import PLANES, Case, Shape, timed_cases
 from lrn_deploy.errors import MissingError
 from lrn_deploy.plugins import gpu
 from lrn_deploy.plugins.fusion import Fusion
@@ -246,7 +246,7 @@ def choose_device(*, dry: bool) -> Device:
         MissingError: If there is no GPU and the run is not dry.
     """
     if dry:
-        from benchmarks.gpu.kernels_dry import DryCpu
+        from benchmarks.gpu.kernels.dry import DryCpu
 
         return DryCpu()
     if not torch.cuda.is_available():

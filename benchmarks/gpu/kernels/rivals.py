@@ -1,7 +1,7 @@
 """LRN by another runtime on a GPU, in turns with the fused kernel, in a process of its own.
 
-``python -m benchmarks.gpu.rivals onnxruntime`` prints a line of JSON for each of AlexNet's two
-layers: ``kernels_fast`` runs it, so that a runtime that crashes ends nothing else. These calls
+``python -m benchmarks.gpu.kernels.rivals onnxruntime`` prints a line of JSON for each of AlexNet's
+two layers: ``kernels_fast`` runs it, so that a runtime that crashes ends nothing else. These calls
 cannot be captured in our graphs, so the host makes them one by one; its own time is told, too.
 """
 
@@ -19,7 +19,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from benchmarks.gpu.kernels import (
+from benchmarks.gpu.kernels.cases import (
     DTYPES,
     SPEC,
     Case,
@@ -27,14 +27,14 @@ from benchmarks.gpu.kernels import (
     largest_error,
     reason,
 )
-from benchmarks.gpu.kernels_device import Device, Run, choose_device
-from benchmarks.gpu.kernels_time import measure
+from benchmarks.gpu.kernels.device import Device, Run, choose_device
+from benchmarks.gpu.kernels.timing import measure
 from benchmarks.harness import spread
 from lrn_deploy.parity.graph import single_lrn
 
 RIVALS = {"onnxruntime": "onnxruntime", "rtx": "tensorrt_rtx", "tensorrt": "tensorrt"}
 """The module that each needs."""
-ROOT = Path(__file__).parents[2]
+ROOT = Path(__file__).parents[3]
 MOST_ERROR = 0.05
 """A rival may round in between; more than that is another function, or no result yet."""
 _SHORT_MESSAGE = 300
@@ -171,7 +171,7 @@ def ask(device: Device, name: str, seconds: float) -> list[dict[str, Any]]:
     Returns:
         A row for each layer, with what was measured or with the reason why not.
     """
-    command = [sys.executable, "-m", "benchmarks.gpu.rivals", name, *device.options]
+    command = [sys.executable, "-m", "benchmarks.gpu.kernels.rivals", name, *device.options]
     try:
         done = subprocess.run(command, cwd=ROOT, capture_output=True, timeout=seconds, check=False)
         said, why = done.stdout, f"its process ended with {done.returncode}"

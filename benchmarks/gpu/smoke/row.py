@@ -1,6 +1,6 @@
 """One row of the stage ``smoke``: an engine for one target and precision, built and run.
 
-    python -m benchmarks.gpu.smoke_row TARGET PRECISION --file ROW.json
+    python -m benchmarks.gpu.smoke.row TARGET PRECISION --file ROW.json
 
 Needs the standard library, NumPy, ``tensorrt_rtx`` and ``cuda.bindings``. The file is written again
 with each fact, so that it tells how far a process came that crashed.
@@ -369,7 +369,7 @@ def run_row(target: str, precision: str, file: Path, *, dry: bool) -> int:
 def main(arguments: Sequence[str] | None = None) -> int:
     """Read what to build, and do it; returns the exit code."""
     parser = argparse.ArgumentParser(
-        prog="benchmarks.gpu.smoke_row", description=(__doc__ or "").splitlines()[0]
+        prog="benchmarks.gpu.smoke.row", description=(__doc__ or "").splitlines()[0]
     )
     parser.add_argument("target", help="none, current, sm80, ...")
     parser.add_argument("precision", choices=("fp32", "tf32", "fp16", "bf16"))

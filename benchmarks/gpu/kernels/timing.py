@@ -7,8 +7,8 @@ from dataclasses import dataclass, field
 
 import torch
 
-from benchmarks.gpu.kernels import reason
-from benchmarks.gpu.kernels_device import Device, Run
+from benchmarks.gpu.kernels.cases import reason
+from benchmarks.gpu.kernels.device import Device, Run
 
 WARMUP = 3
 _COPIES = 5

@@ -1,11 +1,11 @@
 """Does the installed TensorRT for RTX run on this GPU at all, in which targets and precisions.
 
-    python -m benchmarks.gpu.smoke --out FOLDER
+    python -m benchmarks.gpu.smoke.stage --out FOLDER
 
 It is the first question on a GPU, and is asked with nothing but the standard library, NumPy,
 ``tensorrt_rtx`` and ``cuda.bindings``, so that a bare machine answers it. Convolution, ReLU, LRN,
 max pool and a matrix product, with a dynamic batch, become an engine for each row of :data:`ROWS`,
-in a process of its own (:mod:`benchmarks.gpu.smoke_row`): a crash, a hang or a refusal costs one
+in a process of its own (:mod:`benchmarks.gpu.smoke.row`): a crash, a hang or a refusal costs one
 row. Each engine runs with and without TensorRT's own CUDA graphs at several batch sizes, against
 NumPy in float64. Rows follow each other, as their times would disturb each other.
 
@@ -31,7 +31,7 @@ from pathlib import Path
 from typing import Any
 
 from benchmarks.gpu.files import read_json, write_json
-from benchmarks.gpu.smoke_row import BATCHES, GRAPHS
+from benchmarks.gpu.smoke.row import BATCHES, GRAPHS
 from benchmarks.gpu.stages import Outcome, Stage, run_stages
 from lrn_deploy import environment
 from lrn_deploy.errors import CANNOT_WRITE, CHECK_FAILED, DONE, MISSING
@@ -75,7 +75,7 @@ _PACKAGES = (
 def row_command(target: str, precision: str, file: Path, *, dry: bool) -> tuple[str, ...]:
     """What runs one row."""
     more = ("--dry",) if dry else ()
-    python = (sys.executable, "-X", "faulthandler", "-m", "benchmarks.gpu.smoke_row")
+    python = (sys.executable, "-X", "faulthandler", "-m", "benchmarks.gpu.smoke.row")
     return (*python, target, precision, "--file", str(file), *more)
 
 
@@ -290,7 +290,7 @@ def conclude(result: Result) -> int:
 def main(arguments: Sequence[str] | None = None) -> int:
     """Read the options, and go through all rows; returns the exit code."""
     parser = argparse.ArgumentParser(
-        prog="benchmarks.gpu.smoke", description=(__doc__ or "").splitlines()[0]
+        prog="benchmarks.gpu.smoke.stage", description=(__doc__ or "").splitlines()[0]
     )
     parser.add_argument("--out", type=Path, required=True, help="folder of the results")
     parser.add_argument("--work", type=Path, help="folder of what stages share; default OUT/work")

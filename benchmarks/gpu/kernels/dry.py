@@ -11,8 +11,8 @@ from unittest import mock
 import torch
 from torch import Tensor
 
-from benchmarks.gpu.kernels import Shape
-from benchmarks.gpu.kernels_device import Device, Run, Step
+from benchmarks.gpu.kernels.cases import Shape
+from benchmarks.gpu.kernels.device import Device, Run, Step
 from lrn_deploy.plugins.fusion import Fusion
 from lrn_deploy.plugins.launch import Tile
 from lrn_deploy.plugins.operators import arguments, operator

@@ -22,7 +22,7 @@ from unittest import mock
 import torch
 from torch import Tensor
 
-from benchmarks.gpu.kernels import (
+from benchmarks.gpu.kernels.cases import (
     DTYPES,
     LARGEST_ERROR,
     fusion_called,
@@ -31,14 +31,14 @@ from benchmarks.gpu.kernels import (
     number,
     reason,
 )
-from benchmarks.gpu.kernels_compile import (
+from benchmarks.gpu.kernels.compile import (
     Job,
     checked_jobs,
     compile_all,
     timed_jobs,
     use_cache,
 )
-from benchmarks.gpu.kernels_device import Device, choose_device
+from benchmarks.gpu.kernels.device import Device, choose_device
 from benchmarks.gpu.record import Record, StageOptions, run_stage
 from lrn_deploy.models import ZOO
 from lrn_deploy.plugins import gpu

@@ -20,8 +20,8 @@ import torch
 import torch.nn.functional as F  # noqa: N812 - PyTorch's own spelling
 from torch import Tensor
 
-from benchmarks.gpu import rivals
-from benchmarks.gpu.kernels import (
+from benchmarks.gpu.kernels import rivals
+from benchmarks.gpu.kernels.cases import (
     DTYPES,
     LARGEST_ERROR,
     Case,
@@ -34,9 +34,9 @@ from benchmarks.gpu.kernels import (
     other_tiles,
     reason,
 )
-from benchmarks.gpu.kernels_compile import use_cache
-from benchmarks.gpu.kernels_device import Device, Run, Step, choose_device
-from benchmarks.gpu.kernels_time import Candidates, copy_samples, measure
+from benchmarks.gpu.kernels.compile import use_cache
+from benchmarks.gpu.kernels.device import Device, Run, Step, choose_device
+from benchmarks.gpu.kernels.timing import Candidates, copy_samples, measure
 from benchmarks.gpu.record import Record, StageOptions, run_stage
 from benchmarks.harness import spread
 from lrn_deploy.plugins.fusion import Fusion

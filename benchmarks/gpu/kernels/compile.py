@@ -16,14 +16,14 @@ from typing import Any
 
 import torch
 
-from benchmarks.gpu.kernels import (
+from benchmarks.gpu.kernels.cases import (
     DTYPES,
     Shape,
     default_tile,
     other_tiles,
     plane_of,
 )
-from benchmarks.gpu.kernels_device import Device
+from benchmarks.gpu.kernels.device import Device
 from lrn_deploy.plugins import launch
 from lrn_deploy.plugins.fusion import Fusion
 from lrn_deploy.plugins.launch import Plane, Tile
