@@ -45,6 +45,8 @@ def stage(options: StageOptions) -> int:
         "LRN by a band, batch 1": (band, replace(request, batch=one)),
         "batch 1": (nothing, replace(request, batch=one)),
     }
+    if options.dry:
+        forms = {name: forms[name] for name in ("own LRN layer", "batch 1")}
     failed = []
     for name, (change, wanted) in forms.items():
         model = ir.from_proto(onnx.load_model_from_string(data))

@@ -32,6 +32,7 @@ ENGINE_PRECISIONS: tuple[Precision, ...] = ("fp32", "tf32", "fp16", "bf16")
 BATCHES = (1, 8, 32)
 """Smallest, best and largest batch of the engines, and the batches that are timed."""
 DRY_TARGET = "sm86"
+DRY_PRECISIONS: tuple[Precision, ...] = ("fp32", "fp16")
 
 
 def stage(options: StageOptions) -> int:
@@ -58,7 +59,7 @@ def make(name: str, options: StageOptions) -> tuple[dict[str, Any], list[str]]:
     done = make_network(
         name,
         options.work / name,
-        precisions=ENGINE_PRECISIONS,
+        precisions=DRY_PRECISIONS if options.dry else ENGINE_PRECISIONS,
         targets=targets(options),
         batch=BATCHES,
     )

@@ -36,7 +36,7 @@ from benchmarks.gpu.stages import Outcome, Stage, run_stages
 from lrn_deploy import environment
 from lrn_deploy.errors import CANNOT_WRITE, CHECK_FAILED, DONE, MISSING
 
-ROOT = Path(__file__).parent.parent.parent
+ROOT = Path(__file__).parents[3]
 ROWS = (
     ("none", "fp32"),
     ("current", "fp32"),
@@ -268,16 +268,23 @@ def run(out: Path, work: Path, *, dry: bool) -> int:
         row: dict[str, Any] = {"target": target, "precision": precision}
         row |= {"ended": missing} if missing else ask(target, precision, folder, dry=dry)
         result.add(row)
-    return conclude(result)
+    return conclude(result, can_build=not missing)
 
 
-def conclude(result: Result) -> int:
-    """The verdict over all rows, in a line for each target."""
+def conclude(result: Result, *, can_build: bool) -> int:
+    """The verdict over all rows, in a line for each target.
+
+    Args:
+        result: The rows.
+        can_build: Whether engines can be built here, which a dry run then must have done.
+    """
     rows = result.content["rows"]
     if result.content["dry"]:
+        absent = [row for row in rows if "plan_bytes" not in row] if can_build else []
+        failed = [f"{row['target']}/{row['precision']} not built: {row['ended']}" for row in absent]
         built = sum("plan_bytes" in row for row in rows)
-        result.finish([], f"dry: {built} of {len(rows)} engines built, none run")
-        return DONE
+        result.finish(failed, f"dry: {built} of {len(rows)} engines built, none run")
+        return CHECK_FAILED if failed else DONE
     for target, precisions in result.content["works"].items():
         print(f"works on {target}: {precisions}", flush=True)
     count = result.content["engines_run"]

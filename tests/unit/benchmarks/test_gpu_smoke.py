@@ -368,6 +368,21 @@ def test_dry_runs_nothing_and_passes(tmp_path: Path, monkeypatch: pytest.MonkeyP
     assert found["headline"] == "dry: 6 of 6 engines built, none run"
 
 
+def test_dry_fails_where_an_engine_that_could_be_built_was_not(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def command(target: str, _precision: str, file: Path, *, dry: bool) -> tuple[str, ...]:
+        assert dry
+        return write(file, {} if target == "sm80" else {"plan_bytes": 5})
+
+    monkeypatch.setattr(smoke, "find_gpus", list)
+    monkeypatch.setattr(smoke, "what_is_missing", lambda _gpus, *, dry: "" if dry else "a GPU")
+    monkeypatch.setattr(smoke, "row_command", command)
+    code, found = outcome(tmp_path, "--dry")
+    assert code == CHECK_FAILED
+    assert [sentence.split(":")[0] for sentence in found["failed"]] == ["sm80/fp32 not built"]
+
+
 def test_dry_without_tensorrt_says_so_in_each_row(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
