@@ -26,7 +26,7 @@ def machine() -> dict[str, str]:
     """Processor, number of cores this process may use, and operating system."""
     return {
         "processor": _processor(),
-        "cores": str(_cores()),
+        "cores": str(cores()),
         "system": f"{platform.system()} {platform.release()}, {platform.machine()}",
     }
 
@@ -51,7 +51,8 @@ def _processor() -> str:
     return next(names, platform.processor() or platform.machine())
 
 
-def _cores() -> int:
+def cores() -> int:
+    """Number of cores that this process may use, which in a container is less than there are."""
     try:
         return len(os.sched_getaffinity(0))
     except AttributeError:  # macOS and Windows

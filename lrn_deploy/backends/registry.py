@@ -57,6 +57,17 @@ def torch_backends(devices: Sequence[str] = DEVICES) -> tuple[TorchBackend, ...]
     return tuple(TorchBackend(device) for device in devices)
 
 
+def runs_on(place: str, device: str) -> bool:
+    """Whether a backend's place in a report, ``onnxruntime:cpu, bf16 emulated``, is on a device.
+
+    Args:
+        place: The backend and its device, and after a comma what more is to say.
+        device: ``cpu``, ``cuda`` or ``cuda:N``; empty is any.
+    """
+    where = place.partition(",")[0].partition(":")[2]
+    return not device or where == device
+
+
 def check_device(device: str) -> None:
     """Refuse what names no device.
 

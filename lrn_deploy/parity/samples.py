@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 
 from lrn_deploy.bundle import Preprocessing, TensorSpec
 from lrn_deploy.errors import BadInputError
+from lrn_deploy.images.collect import collect
 from lrn_deploy.images.decode import DecodedImage, decode
 from lrn_deploy.images.preprocess import normalize, preprocess
 from lrn_deploy.parity.budgets import Regime
@@ -21,9 +22,6 @@ Array = NDArray[Any]
 ACTIVE_PREFIX = "active"
 MAX_IMAGES = 64
 """More pictures of a user's folder than this are not taken: they are stored in the bundle."""
-IMAGE_SUFFIXES = frozenset(
-    {".jpg", ".jpeg", ".png", ".webp", ".bmp", ".gif", ".tif", ".tiff", ".ppm", ".pgm"}
-)
 
 _BLACK, _WHITE = 0, 255
 
@@ -93,13 +91,8 @@ def read_folder(folder: Path) -> tuple[DecodedImage, ...]:
     """
     if not folder.is_dir():
         raise BadInputError(f"'{folder}' is not a folder.", "Give a folder of images.")
-    files = sorted(path for path in folder.iterdir() if path.suffix.lower() in IMAGE_SUFFIXES)
-    if not files:
-        raise BadInputError(
-            f"The folder '{folder}' holds no images.",
-            f"Images are files that end in {', '.join(sorted(IMAGE_SUFFIXES))}.",
-        )
-    return tuple(decode(path) for path in files[:MAX_IMAGES])
+    sources = collect([str(folder)])[:MAX_IMAGES]
+    return tuple(decode(source.content, name=source.name) for source in sources)
 
 
 def random_set(

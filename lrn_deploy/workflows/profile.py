@@ -8,6 +8,7 @@ from contextlib import ExitStack
 from datetime import UTC, datetime
 from statistics import median
 
+from lrn_deploy.backends.registry import runs_on
 from lrn_deploy.bundle import Bundle
 from lrn_deploy.environment import machine, versions
 from lrn_deploy.errors import BadInputError, LrnDeployError, MissingError
@@ -140,7 +141,7 @@ class _Profile:
 
     def _require_some(self, subjects: Sequence[Subject]) -> None:
         for device in self.options.devices or ("",):
-            here = [item for item in subjects if item.where.endswith(device)]
+            here = [item for item in subjects if runs_on(item.where, device)]
             if any(item.session is not None and item.label == "this" for item in here):
                 continue
             reason = next((item.reason for item in (*here, *subjects) if item.reason), "none")

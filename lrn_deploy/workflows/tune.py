@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import os
 import time
 from collections.abc import Callable, Sequence
 from datetime import UTC, datetime
 
 from lrn_deploy.bundle import Bundle, Choice
-from lrn_deploy.environment import machine, versions
+from lrn_deploy.environment import cores, machine, versions
 from lrn_deploy.errors import MissingError
 from lrn_deploy.latency.machine import MAX_FOREIGN_CORES, conditions, foreign_cores, usage
 from lrn_deploy.tuning.decide import best_point, decide, explain, front
@@ -76,8 +75,7 @@ class _Tune:
         self.warnings: list[str] = []
         wanted = {options.batch} if options.objective == "latency" else set()
         self.batches = tuple(sorted({*powers_up_to(options.max_batch), *wanted}))
-        cores = os.cpu_count() or 1
-        self.threads = options.threads or tuple(sorted({cores, 1}, reverse=True))
+        self.threads = options.threads or tuple(sorted({cores(), 1}, reverse=True))
 
     def run(self) -> TuneReport:
         started = time.monotonic()

@@ -10,7 +10,13 @@ from datetime import UTC, datetime
 import onnx_ir as ir
 
 from lrn_deploy.backends.protocol import Array, Backend
-from lrn_deploy.backends.registry import DEVICES, artifact_backends, runs, torch_backends
+from lrn_deploy.backends.registry import (
+    DEVICES,
+    artifact_backends,
+    runs,
+    runs_on,
+    torch_backends,
+)
 from lrn_deploy.backends.torch import TorchBackend, TorchSession
 from lrn_deploy.bundle import Artifact, ArtifactData, Bundle
 from lrn_deploy.environment import machine, versions
@@ -243,7 +249,7 @@ class _Validation:
         """Refuse a verdict on nothing, or on less than the devices that were asked for."""
         asked = self.options.devices or ("",)
         for device in asked:
-            here = [check for check in checks if check.artifact and check.backend.endswith(device)]
+            here = [check for check in checks if check.artifact and runs_on(check.backend, device)]
             if any(check.verdict != "skipped" for check in here):
                 continue
             reason = next((check.reason for check in here), "the bundle has none for it.")

@@ -4,7 +4,7 @@ import pytest
 
 from lrn_deploy.backends.onnxruntime import OnnxRuntimeBackend
 from lrn_deploy.backends.openvino import OpenVinoBackend
-from lrn_deploy.backends.registry import artifact_backends, runs, torch_backends
+from lrn_deploy.backends.registry import artifact_backends, runs, runs_on, torch_backends
 from lrn_deploy.backends.tensorrt import TensorRtBackend
 from lrn_deploy.bundle import ArtifactData
 from lrn_deploy.errors import BadInputError
@@ -61,3 +61,19 @@ def test_what_runs_where(kind: str, target: str, expected: set[str]) -> None:
     )
     artifact = ArtifactData("a", kind, b"", target=target)
     assert {f"{b.name}:{b.device}" for b in backends if runs(b, artifact)} == expected
+
+
+@pytest.mark.parametrize(
+    ("place", "device", "on"),
+    [
+        ("onnxruntime:cpu", "cpu", True),
+        ("onnxruntime:cpu, bf16 emulated", "cpu", True),
+        ("onnxruntime:cuda", "cpu", False),
+        ("tensorrt:cuda:1", "cuda:1", True),
+        ("tensorrt:cuda:1", "cuda", False),
+        ("openvino:cpu", "", True),
+        ("", "cpu", False),
+    ],
+)
+def test_on_which_device_a_place_in_a_report_is(place: str, device: str, on: bool) -> None:
+    assert runs_on(place, device) is on

@@ -116,17 +116,18 @@ def test_dark_pictures_have_a_quarter_of_the_light() -> None:
 
 
 def test_a_folder_gives_its_pictures_by_name(tmp_path: Path) -> None:
-    for name, colour in (("b.png", 2), ("a.jpg", 1), ("c.txt", 3)):
+    named = ("b.png", "a.jpg", "c.txt", ".hidden.png", "d.jfif", "e.pbm")
+    for colour, name in enumerate(named):
         image = Image.new("L", (4, 4), colour)
         image.save(tmp_path / name, format="PNG")
     found = samples.read_folder(tmp_path)
-    assert [Path(item.name).name for item in found] == ["a.jpg", "b.png"]
+    assert [Path(item.name).name for item in found] == ["a.jpg", "b.png", "d.jfif", "e.pbm"]
     rows = samples.image_set("images", found, PIXELS, IN_GRAPH, "two").feeds["image"]
-    assert rows.shape == (2, 8, 8, 3)
+    assert rows.shape == (4, 8, 8, 3)
 
 
 def test_a_folder_without_pictures_is_refused(tmp_path: Path) -> None:
-    with pytest.raises(BadInputError, match="holds no images"):
+    with pytest.raises(BadInputError, match="has no images"):
         samples.read_folder(tmp_path)
     with pytest.raises(BadInputError, match="is not a folder"):
         samples.read_folder(tmp_path / "none")
