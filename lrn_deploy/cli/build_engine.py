@@ -71,7 +71,8 @@ def _parse_batch(_ctx: click.Context, _param: click.Parameter, value: str) -> tu
 @click.option(
     "--calibration",
     type=click.Path(path_type=Path, exists=True, file_okay=False),
-    help="Folder of images for int8. Default: the bundle's samples.",
+    help="Folder of images for int8. Default: two photographs that scikit-learn brings, or the "
+    "digits that the zoo's digit networks were trained on.",
 )
 @click.option(
     "--allow-other-types",
@@ -181,5 +182,6 @@ def describe_engine(name: str, artifact: Artifact) -> list[str]:
     if engine.realised == "unknown":
         lines.append("  built, hashed and parsed; not run")
     else:
-        lines.append(f"  types of its layers: {engine.realised}")
+        difference = f": {engine.difference}" if engine.difference else ""
+        lines.append(f"  what it computes in: {engine.realised}{difference}")
     return lines

@@ -8,10 +8,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from lrn_deploy.bundle import EngineLrn
 from lrn_deploy.errors import BadInputError, DamagedError
 from lrn_deploy.tensorrt.flavor import Flavor
-from lrn_deploy.tensorrt.graph import fit_graph
+from lrn_deploy.tensorrt.graph import Records, fit_graph
 from lrn_deploy.tensorrt.layers import NetworkLayer, read_layers
 from lrn_deploy.tensorrt.messages import (
     builder_error,
@@ -69,7 +68,7 @@ class BuiltEngine:
 
     data: bytes
     layers: tuple[NetworkLayer, ...]
-    lrn: tuple[EngineLrn, ...]
+    lrn: Records
     profile: dict[str, Shapes]
     timing_cache: bytes | None
     seconds: float
@@ -108,17 +107,32 @@ def build_engine(
         BadInputError: If TensorRT cannot take the graph, the batch or the targets.
         MissingError: If TensorRT or the GPU it needs is not there.
     """
+    return build_fitted(flavor, *fit(flavor, graph, request), request, on_progress)
+
+
+def fit(flavor: Flavor, graph: bytes, request: BuildRequest) -> tuple[bytes, Records]:
+    """First half of :func:`build_engine`: the graph that TensorRT is given, and its LRN nodes."""
     check_batch(request.batch)
     flavor.check_targets(request.targets)
-    builder = flavor.start_builder()
-    start = time.perf_counter()
-    graph, lrn = fit_graph(
+    return fit_graph(
         graph,
         flavor.name,
         request.targets,
         plugins=request.plugins,
         lrn_layer=request.lrn_layer,
     )
+
+
+def build_fitted(
+    flavor: Flavor,
+    graph: bytes,
+    lrn: Records,
+    request: BuildRequest,
+    on_progress: OnProgress | None = None,
+) -> BuiltEngine:
+    """Second half of :func:`build_engine`, which leaves no work of Python's before TensorRT's."""
+    builder = flavor.start_builder()
+    start = time.perf_counter()
     network = flavor.create_network(builder)
     parser = flavor.create_parser(network)
     if not parser.parse(graph) or parser.num_errors:

@@ -4,8 +4,10 @@ TensorRT for RTX 1.7 orders some of its work by the addresses of objects, so tha
 graph with a dynamic batch differ in a few internal names. They agree in a process of its own
 whose addresses are not randomized, when the build has a thread of its own: glibc gives that a fresh
 arena. In the main thread objects go where Python's imports left holes, and those depend on every
-file that lies in a directory of ``sys.path``. (A tool with a graph compiler may also crash, and
-then takes only this process with it.)
+file that lies in a directory of ``sys.path``. So that the arena is TensorRT's alone, the graph is
+fitted before: when the same thread did that, and had written out LRN, one fp32 build in three gave
+other bytes under another ``PYTHONPATH``. (A tool with a graph compiler may also crash, and then
+takes only this process with it.)
 
 It reads a line of JSON and the graph from stdin, and writes lines of JSON to stdout: steps and log
 messages while it builds, at the end an error, or what was built followed by the engine's bytes.
@@ -51,7 +53,7 @@ def _fix_addresses() -> bool:
 
 def _work(source: BinaryIO, channel: BinaryIO, *, reproducible: bool) -> None:
     from lrn_deploy.errors import LrnDeployError
-    from lrn_deploy.tensorrt.build import BuildRequest, build_engine
+    from lrn_deploy.tensorrt.build import BuildRequest, build_fitted, fit
     from lrn_deploy.tensorrt.flavor import find_flavor
 
     def tell(**line: Any) -> None:
@@ -80,9 +82,10 @@ def _work(source: BinaryIO, channel: BinaryIO, *, reproducible: bool) -> None:
     )
     try:
         flavor = find_flavor(job["flavor"])
+        graph, lrn = fit(flavor, graph, request)
         with ThreadPoolExecutor(1) as fresh:  # a thread's memory does not depend on what was before
             built = fresh.submit(
-                build_engine, flavor, graph, request, lambda *step: tell(step=step)
+                build_fitted, flavor, graph, lrn, request, lambda *step: tell(step=step)
             ).result()
     except LrnDeployError as error:
         tell(error={"kind": type(error).__name__, "message": error.message, "hint": error.hint})

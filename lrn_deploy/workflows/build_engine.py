@@ -47,7 +47,8 @@ class EngineRequest:
         batch: Smallest, best and largest batch.
         workspace: Limit of scratch GPU memory while building, in bytes.
         timing_cache: File to start from and to write back.
-        calibration: Folder of images for int8; None for the bundle's own samples.
+        calibration: Folder of images for int8; None for crops of scikit-learn's two photographs, or
+            for the zoo's digit networks their training images.
         allow_other_types: Keep an engine whose layers compute in other types than the graph's.
         plugins: ``auto`` computes LRN with our plugins where TensorRT takes them: full TensorRT
             does, TensorRT for RTX never gets one.

@@ -239,10 +239,10 @@ def cannot_run_here(artifact: Artifact, backend: Backend, error: LrnDeployError)
     """Whether a refusal to load speaks of this machine or runtime rather than of the artifact.
 
     An engine is made for some GPUs, and a variant may ask for what a processor has no units for
-    (bf16 in OpenVINO) or a runtime no kernel (bf16 in ONNX Runtime, on the CPU and on a GPU), unless
-    it was made for that very device. OpenVINO need not take what was not made for it, which ONNX
-    Runtime runs. The canonical graph, though, must run everywhere else, and its bytes are those
-    that were recorded, so there it is the graph that is wrong.
+    (bf16 in OpenVINO) or, unless it was made for that very device, for what a runtime has no kernel
+    (bf16 in ONNX Runtime, on the CPU and on a GPU). OpenVINO need not take what was not made for
+    it, which ONNX Runtime runs. The canonical graph, though, must run everywhere else, and its
+    bytes are those that were recorded, so there it is the graph that is wrong.
     """
     if artifact.engine is not None:
         return True

@@ -25,6 +25,7 @@ from lrn_deploy.tensorrt.fit import Machine, check_fit
 from lrn_deploy.tensorrt.flavor import find_flavor
 from lrn_deploy.tensorrt.process import build_in_process
 from lrn_deploy.workflows import build_engine as workflow
+from lrn_deploy.workflows import engine_realised
 from lrn_deploy.workflows.build_engine import EngineRequest, build_bundle_engine
 from tests.engine_graphs import make_bundle, network
 from tests.fake_gpu import DEVICE, FakeGpu, no_device, untold_types
@@ -251,8 +252,11 @@ def test_an_lrn_outside_the_limits_is_reported(
     spec = LrnSpec(17)
     make_bundle(tmp_path / "wide", network(spec=spec), spec)
     assert build(tmp_path / "wide", "--target", "sm89") == 0
-    text = capsys.readouterr().out
-    assert "LRN: net.2 written out: its window of 17 is not odd and at most 15" in text
+    slow = "TensorRT for RTX computes its own LRN layer as a pooling, which takes longer"
+    assert f"LRN: net.2 written out: {slow}" in capsys.readouterr().out
+    assert build(tmp_path / "wide", "--target", "sm89", "--lrn", "layer") == 0
+    limit = "its window of 17 is not odd and at most 15"
+    assert f"LRN: net.2 written out: {limit}" in capsys.readouterr().out
 
 
 def realise(monkeypatch: pytest.MonkeyPatch, dtype: str) -> None:
@@ -260,10 +264,13 @@ def realise(monkeypatch: pytest.MonkeyPatch, dtype: str) -> None:
     answer(monkeypatch, untold_types("r", text=dtype))
 
 
-def answer(monkeypatch: pytest.MonkeyPatch, text: str, device: Device = DEVICE) -> None:
+def answer(
+    monkeypatch: pytest.MonkeyPatch, text: str, device: Device = DEVICE, *, tf32: bool = False
+) -> None:
     """As on a machine with a GPU, whose engine inspector answers ``text``."""
     monkeypatch.setattr(workflow, "find_device", lambda: device)
-    monkeypatch.setattr(workflow, "inspect_engine", lambda *_: text)
+    monkeypatch.setattr(engine_realised, "inspect_engine", lambda *_: text)
+    monkeypatch.setattr(engine_realised, "rounds_to_tf32", lambda *_: tf32)
 
 
 def test_realised_types_are_recorded_where_a_gpu_tells(
@@ -308,7 +315,8 @@ def refuse(monkeypatch: pytest.MonkeyPatch, device: Device = DEVICE) -> None:
         return build_module.inspect_engine(gpu, plan)  # type: ignore[arg-type]
 
     monkeypatch.setattr(workflow, "find_device", lambda: device)
-    monkeypatch.setattr(workflow, "inspect_engine", inspect)
+    monkeypatch.setattr(engine_realised, "inspect_engine", inspect)
+    monkeypatch.setattr(engine_realised, "rounds_to_tf32", lambda *_: pytest.fail("it ran one"))
 
 
 def test_an_engine_that_does_not_load_on_the_gpu_that_it_is_for_is_an_error(
@@ -388,10 +396,41 @@ def test_other_types_than_requested_are_an_error_unless_allowed(
     record = Bundle.open(bundle).manifest.artifact("rtx-fp32-sm89").engine
     assert record is not None
     assert record.realised == "different"
+    assert "'r': fp16 instead of fp32" in record.difference
+
+
+def test_fp32_that_the_gpu_rounds_to_tf32_is_an_error_unless_allowed(
+    bundle: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    answer(monkeypatch, untold_types("r", text="fp32"), tf32=True)
+    before = state(bundle)
+    with pytest.raises(CheckFailedError, match="products of fp32 are computed in TF32") as caught:
+        build_bundle_engine(Bundle.open(bundle), EngineRequest("rtx", targets=("sm89",)))
+    assert "--allow-other-types" in caught.value.hint
+    assert state(bundle) == before
+    assert build(bundle, "--target", "sm89", "--allow-other-types") == 0
+    text = capsys.readouterr().out
+    record = Bundle.open(bundle).manifest.artifact("rtx-fp32-sm89").engine
+    assert record is not None
+    assert record.realised == "different"
+    assert "computed in TF32, although that was switched off" in record.difference
+    assert f"what it computes in: different: {record.difference}" in text
+
+
+def test_tf32_that_was_asked_for_is_no_difference(
+    bundle: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    answer(monkeypatch, untold_types("r", text="fp32"), tf32=True)
+    assert build(bundle, "--target", "sm89", "--precision", "tf32") == 0
+    record = Bundle.open(bundle).manifest.artifact("rtx-tf32-sm89").engine
+    assert record is not None
+    assert (record.realised, record.difference) == ("as requested", "")
 
 
 @pytest.mark.slow
-def test_alexnet_in_fp32_builds_in_5_seconds_with_two_native_lrn_layers(tmp_path: Path) -> None:
+def test_alexnet_in_fp32_builds_in_5_seconds_with_both_lrn_layers_written_out(
+    tmp_path: Path,
+) -> None:
     path = tmp_path / "alexnet"
     assert cli.run(["export", "alexnet", "-o", str(path)]) == 0
     start = time.perf_counter()
@@ -401,9 +440,11 @@ def test_alexnet_in_fp32_builds_in_5_seconds_with_two_native_lrn_layers(tmp_path
     assert artifact.engine is not None
     assert artifact.engine.build_seconds < 5
     assert seconds < 15  # reading, hashing and writing a quarter of a gigabyte, too
-    assert [item.form for item in artifact.engine.lrn] == ["native", "native"]
+    assert [item.form for item in artifact.engine.lrn] == ["written out", "written out"]
     layers = json.loads((path / artifact.companions[0].file).read_bytes())["layers"]
-    assert [layer["type"] for layer in layers].count("LRN") == 2
+    types = [layer["type"] for layer in layers]
+    assert "LRN" not in types
+    assert types.count("SLICE") >= 2 * 5  # (a + b) + (c + d) + e, and pairs serve two windows
 
 
 @pytest.mark.parametrize("precision", ["fp16", "bf16", "int8"])
@@ -421,8 +462,8 @@ def test_a_precision_builds_the_variant_of_optimize(
     layers = json.loads((digits / artifact.companions[0].file).read_bytes())["layers"]
     types = {value["dtype"] for layer in layers for value in layer["outputs"]}
     assert precision in types
-    by_name = {layer["name"]: layer for layer in layers}
-    assert by_name["local_response_norm_0"]["outputs"][0]["dtype"] == "fp32"
+    quotients = [layer for layer in layers if layer["name"].endswith("_lowered_quotient")]
+    assert [layer["outputs"][0]["dtype"] for layer in quotients] == ["fp32", "fp32"]
     assert build(digits, "--precision", precision, "--json") == 0
     assert json.loads(capsys.readouterr().out)["reused"] is True
 

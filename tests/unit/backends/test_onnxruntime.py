@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import sys
 import tempfile
 from collections.abc import Iterator
@@ -17,7 +18,13 @@ from onnx import TensorProto, helper, numpy_helper
 from lrn_deploy.backends import onnxruntime as backend
 from lrn_deploy.backends.onnxruntime import OnnxRuntimeBackend, OnnxRuntimeSession
 from lrn_deploy.bundle import ArtifactData
-from lrn_deploy.errors import BadInputError, CannotWriteError, DamagedError, MissingError
+from lrn_deploy.errors import (
+    BadInputError,
+    CannotWriteError,
+    DamagedError,
+    MissingError,
+    NoKernelError,
+)
 
 
 def artifact(node: onnx.NodeProto, shape: list[Any], *, kind: int = TensorProto.FLOAT) -> Any:
@@ -194,9 +201,64 @@ def test_a_node_that_would_run_on_the_cpu_instead_is_refused() -> None:
     other = "AzureExecutionProvider"
     if other not in onnxruntime.get_available_providers():
         pytest.skip("this onnxruntime has no such provider")
-    with pytest.raises(DamagedError, match="'model' on the GPU only in part") as caught:
+    says = "no kernel on the GPU for a node of 'model': it would run some of them on the CPU"
+    with pytest.raises(NoKernelError, match=says) as caught:
         OnnxRuntimeSession(artifact(NEGATION, [1]), [other], threads=1)
     assert caught.value.hint.endswith("lrn-deploy optimize BUNDLE --target cuda")
+    assert caught.value.exit_code == 4
+
+
+def test_a_node_whose_type_the_cpu_has_no_kernel_for() -> None:
+    """By the real session: ONNX defines LRN in bf16, and ONNX Runtime's CPU has it in fp32 only."""
+    node = helper.make_node("LRN", ["x"], ["y"], "norm", size=3)
+    graph = artifact(node, [1, 4, 1, 1], kind=TensorProto.BFLOAT16)
+    says = r"no kernel on the CPU for a node of 'model': .*LRN.* node with name 'norm'\.$"
+    with pytest.raises(NoKernelError, match="no kernel") as caught:
+        OnnxRuntimeBackend("cpu").load(graph)
+    assert re.search(says, caught.value.message)
+    assert caught.value.hint.endswith("lrn-deploy optimize BUNDLE --target cpu")
+    assert caught.value.exit_code == 4
+
+
+ON_CUDA = (
+    "[ONNXRuntimeError] : 1 : FAIL : Exception during initialization: "
+    "/build/onnxruntime/core/optimizer/transformer_memcpy.cc:253 bool onnxruntime::"
+    "TransformerMemcpyImpl::IsNodeCompatibleWithProvider(const onnxruntime::Node&) const "
+    "!node_provider_type.empty() was false. Provider type for MaxPool node with name "
+    "'node_max_pool2d' is not set.\nCheck the graph."
+)
+"""Of ONNX Runtime with its CUDA provider on an H200, about a graph in bf16."""
+
+
+def refuse_with(monkeypatch: pytest.MonkeyPatch, message: str) -> None:
+    def refusing(*_: Any, **__: Any) -> None:
+        raise RuntimeError(message)
+
+    monkeypatch.setattr(backend, "_provider_loads", lambda *_: True)
+    monkeypatch.setattr(onnxruntime, "InferenceSession", refusing)
+
+
+@pytest.mark.usefixtures("cuda_listed")
+def test_a_node_that_no_provider_takes_on_a_gpu(monkeypatch: pytest.MonkeyPatch) -> None:
+    refuse_with(monkeypatch, ON_CUDA)
+    with pytest.raises(NoKernelError) as caught:
+        OnnxRuntimeBackend("cuda").load(artifact(NEGATION, [1]))
+    assert caught.value.message == (
+        "ONNX Runtime has no kernel on the GPU for a node of 'model': MaxPool node with name "
+        "'node_max_pool2d', which no provider takes."
+    )
+    assert caught.value.hint.endswith("lrn-deploy optimize BUNDLE --target cuda")
+
+
+@pytest.mark.usefixtures("cuda_listed")
+@pytest.mark.parametrize("message", ["[ONNXRuntimeError] : 1 : FAIL : no memory.", "CUDA error."])
+def test_another_refusal_is_no_missing_kernel(
+    monkeypatch: pytest.MonkeyPatch, message: str
+) -> None:
+    refuse_with(monkeypatch, message)
+    with pytest.raises(DamagedError, match="refuses the graph of 'model'") as caught:
+        OnnxRuntimeBackend("cuda").load(artifact(NEGATION, [1]))
+    assert not isinstance(caught.value, NoKernelError)
 
 
 def test_the_cpu_is_not_kept_from_itself(monkeypatch: pytest.MonkeyPatch) -> None:

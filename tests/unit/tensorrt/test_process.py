@@ -16,7 +16,7 @@ from typing import Any
 import pytest
 
 from lrn_deploy.errors import BadInputError, MissingError
-from lrn_deploy.tensorrt import process, worker
+from lrn_deploy.tensorrt import build, process, worker
 from lrn_deploy.tensorrt.build import BuildRequest, build_engine
 from lrn_deploy.tensorrt.flavor import Flavor
 from lrn_deploy.tensorrt.process import build_in_process
@@ -126,6 +126,8 @@ def work(flavor: str, graph: bytes, **changes: Any) -> list[bytes]:
         "batch": [1, 2, 4],
         "tf32": False,
         "workspace": None,
+        "plugins": False,
+        "lrn_layer": True,
         "flavor": flavor,
         "graph_size": len(graph),
         "cache_size": None,
@@ -146,6 +148,30 @@ def test_the_worker_tells_steps_then_what_was_built_then_the_bytes() -> None:
     told = json.loads(lines[index])
     assert told["built"]["reproducible"] is True
     assert told["engine_size"] == len(b"".join(lines[index + 1 :]))
+
+
+@pytest.mark.tensorrt
+@pytest.mark.usefixtures("rtx")
+def test_nothing_but_tensorrt_works_in_the_thread_that_builds(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """What Python allocates there moves what TensorRT does, and that changes the engine's bytes."""
+    threads: dict[str, threading.Thread] = {}
+
+    def noting(name: str) -> None:
+        real = getattr(build, name)
+
+        def call(*words: Any, **options: Any) -> Any:
+            threads[name] = threading.current_thread()
+            return real(*words, **options)
+
+        monkeypatch.setattr(build, name, call)
+
+    for name in ("fit_graph", "read_layers"):
+        noting(name)
+    work("rtx", network(), lrn_layer=False)
+    assert threads["fit_graph"] is threading.main_thread()
+    assert threads["read_layers"] is not threading.main_thread()
 
 
 def test_the_worker_tells_an_error(monkeypatch: pytest.MonkeyPatch) -> None:

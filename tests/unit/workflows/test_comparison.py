@@ -10,7 +10,7 @@ from lrn_deploy.backends.openvino import OpenVinoBackend
 from lrn_deploy.backends.protocol import Array, SessionBase
 from lrn_deploy.backends.tensorrt import TensorRtBackend
 from lrn_deploy.bundle import Artifact, EngineRecord, TensorSpec
-from lrn_deploy.errors import DamagedError, MissingError
+from lrn_deploy.errors import DamagedError, MissingError, NoKernelError
 from lrn_deploy.parity.budgets import Budgets
 from lrn_deploy.parity.report import Check
 from lrn_deploy.workflows.comparison import (
@@ -115,13 +115,28 @@ def test_an_engine_runs_at_the_batches_of_its_profile() -> None:
 
 
 def test_a_missing_kernel_speaks_of_the_machine() -> None:
-    refusal = DamagedError("ONNX Runtime refuses: 9 : NOT_IMPLEMENTED : Conv(11) in bfloat16.")
-    variant = ARTIFACT.model_copy(update={"source": "model"})
+    refusal = NoKernelError("ONNX Runtime has no kernel on the CPU for a node of 'trt-bf16': Conv.")
+    variant = ARTIFACT.model_copy(update={"source": "model", "target": "tensorrt"})
     backend = OnnxRuntimeBackend()
     assert cannot_run_here(variant, backend, refusal)
     assert cannot_run_here(variant, backend, MissingError("It fell back to the CPU."))
     assert not cannot_run_here(ARTIFACT, backend, refusal), "the canonical graph must run"
     assert not cannot_run_here(variant, backend, DamagedError("It has a loop."))
+    said = DamagedError("ONNX Runtime refuses the graph: NOT_IMPLEMENTED.")
+    assert not cannot_run_here(variant, backend, said), "the kind counts, not the words"
+
+
+@pytest.mark.parametrize(
+    ("device", "target"), [("cpu", "cpu"), ("cuda", "cuda"), ("cuda:1", "cuda")]
+)
+def test_what_was_made_for_a_device_has_kernels_there(device: str, target: str) -> None:
+    refusal = NoKernelError("ONNX Runtime has no kernel for it.")
+    made_for_it = ARTIFACT.model_copy(update={"source": "model", "target": target})
+    assert not cannot_run_here(made_for_it, OnnxRuntimeBackend(device), refusal)
+    other = OnnxRuntimeBackend("cuda" if device == "cpu" else "cpu")
+    assert cannot_run_here(made_for_it, other, refusal)
+    gone = MissingError("ONNX Runtime cannot run on cuda.")
+    assert cannot_run_here(made_for_it, OnnxRuntimeBackend(device), gone)
 
 
 def test_openvino_need_not_take_what_was_not_made_for_it() -> None:
