@@ -47,7 +47,7 @@ def stage(options: StageOptions) -> int:
         if reason:
             failed.append(f"{name} cannot be imported: {reason}")
     diagnosis = diagnose()
-    record.put("doctor", diagnosis.model_dump(mode="json"))
+    record.put("doctor", diagnosis.model_dump(mode="json", exclude={"executable"}))
     on_gpu = {
         backend.name: backend for backend in diagnosis.backends if backend.device.startswith("cuda")
     }
