@@ -90,6 +90,7 @@ def load_network(
 
     from lrn_deploy.network.factory import absolute, call_factory
     from lrn_deploy.network.factory import input_shape as shape_of
+    from lrn_deploy.network.floats import as_float32
     from lrn_deploy.network.weights import fill
 
     torch.manual_seed(seed)
@@ -110,7 +111,10 @@ def load_network(
         factory = absolute(factory)
     if isinstance(weights, Path):
         weights = WeightsFile.parse(weights)
+    turned = as_float32(module)  # before it is filled: a file may hold more digits
     record = fill(module, entry, weights, seed)
+    if turned:
+        record = record.model_copy(update={"note": f"{record.note}; {turned}"})
     return Network(
         module=module.eval(),
         source=ModelSource(

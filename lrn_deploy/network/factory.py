@@ -8,6 +8,7 @@ import sys
 from pathlib import Path
 from typing import Any
 
+import torch
 from torch import nn
 
 from lrn_deploy.errors import BadInputError
@@ -40,6 +41,13 @@ def call_factory(factory: str) -> tuple[nn.Module, str]:
             f"The factory '{factory}' raised {type(error).__name__}: {error}.",
             "It is called without arguments and must return a torch.nn.Module.",
         ) from error
+    if isinstance(module, torch.jit.ScriptModule):
+        raise BadInputError(
+            f"The factory '{factory}' returned a {type(module).__name__}, a network that "
+            "TorchScript has already compiled, in which LRN can no longer be told from its parts.",
+            "Return the nn.Module that was given to torch.jit.script or torch.jit.trace; its "
+            "weights are those of the compiled one's state_dict().",
+        )
     if not isinstance(module, nn.Module):
         raise BadInputError(
             f"The factory '{factory}' returned a {type(module).__name__}.",
