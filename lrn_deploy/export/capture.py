@@ -9,11 +9,15 @@ standard operators. ``nn.LocalResponseNorm`` calls the same function.
 from __future__ import annotations
 
 import ast
+import inspect
+import io
 import logging
 import re
+import traceback
 import warnings
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, redirect_stderr
+from pathlib import Path
 from typing import Any
 
 import onnx_ir as ir
@@ -23,10 +27,13 @@ from onnx_ir.passes import common as ir_passes
 from torch import Tensor, nn
 from torch.overrides import TorchFunctionMode
 
+import lrn_deploy
 from lrn_deploy.errors import BadInputError
 from lrn_deploy.passes import legalize_lrn as lrn_pass
 
 _SCOPES = "pkg.torch.onnx.name_scopes"
+_CHATTER = ("torch.onnx", "torch.export", "torch._export", "torch.fx", "torch._dynamo", "torch")
+_LIBRARIES = (str(Path(torch.__file__).parent), str(Path(lrn_deploy.__file__).parent))
 
 
 class KeepLrnWhole(TorchFunctionMode):
@@ -74,6 +81,7 @@ def capture(module: nn.Module, example: Tensor, *, opset: int) -> ir.Model:
     Raises:
         BadInputError: If the module cannot be traced, or holds an operator that ONNX lacks.
     """
+    _check_inputs(module)
     batch = {0: torch.export.Dim("batch")}
     try:
         with _quiet(), torch.no_grad():
@@ -149,16 +157,19 @@ def _module_path(node: ir.Node) -> str:
 
 @contextmanager
 def _quiet() -> Iterator[None]:
-    """Silence the exporter's chatter about packages and opsets that do not matter here."""
-    logger = logging.getLogger("torch.onnx")
-    level = logger.level
-    logger.setLevel(logging.ERROR)
+    """Silence the exporter's chatter: what matters of it is told by the error that it ends with."""
+    loggers = [logging.getLogger(name) for name in _CHATTER]
+    before = [logger.level for logger in loggers]
+    for logger in loggers:
+        logger.setLevel(logging.CRITICAL)
     try:
-        with warnings.catch_warnings():
+        # torch.export prints the graph that it could not finish, past all loggers.
+        with warnings.catch_warnings(), redirect_stderr(io.StringIO()):
             warnings.simplefilter("ignore")
             yield
     finally:
-        logger.setLevel(level)
+        for logger, level in zip(loggers, before, strict=True):
+            logger.setLevel(level)
 
 
 def _fixed_batch() -> BadInputError:
@@ -166,6 +177,44 @@ def _fixed_batch() -> BadInputError:
         "The network works for one batch size only.",
         "Keep the first axis free in forward(): use x.size(0) or torch.flatten(x, 1).",
     )
+
+
+_BRANCHES = frozenset({"GuardOnDataDependentSymNode", "UserError"})
+
+
+def _check_inputs(module: nn.Module) -> None:
+    """Refuse a forward() that needs more than one input.
+
+    Raises:
+        BadInputError: Naming its inputs.
+    """
+    parameters = inspect.signature(module.forward).parameters.values()
+    needed = [
+        item.name
+        for item in parameters
+        if item.default is item.empty and item.kind not in (item.VAR_POSITIONAL, item.VAR_KEYWORD)
+    ]
+    if len(needed) > 1:
+        raise BadInputError(
+            f"The network's forward() takes {len(needed)} inputs ({', '.join(needed)}), and only "
+            "a network with one can be exported.",
+            "Wrap it in a module that takes one tensor, and splits it or makes the others.",
+        )
+
+
+def _user_line(chain: list[BaseException]) -> str:
+    """The innermost line of the user's own code that an error passed through, in words."""
+    frames = [
+        frame
+        for error in chain
+        for frame in traceback.extract_tb(error.__traceback__)
+        if not frame.filename.startswith((*_LIBRARIES, "<"))
+        and "site-packages" not in frame.filename
+    ]
+    if not frames:
+        return ""
+    last = frames[-1]
+    return f", in {Path(last.filename).name}, line {last.lineno}: '{last.line}'"
 
 
 def _explain(error: BaseException) -> BadInputError:
@@ -176,6 +225,13 @@ def _explain(error: BaseException) -> BadInputError:
     text = " ".join(str(item) for item in chain)
     if "Constraints violated (batch)" in text:
         return _fixed_batch()
+    if any(type(item).__name__ in _BRANCHES for item in chain):
+        where = _user_line(chain)
+        return BadInputError(
+            f"The network cannot be exported: it branches on a value that it computes{where}.",
+            "Every input must take the same way: use torch.where, or decide when the network is "
+            "made.",
+        )
     missing = re.search(r"No ONNX function found for <OpOverload\(op='([\w.]+)'", text)
     if missing:
         return BadInputError(
@@ -185,7 +241,7 @@ def _explain(error: BaseException) -> BadInputError:
     root = chain[-1]
     line = next((line for line in str(root).splitlines() if line.strip()), type(root).__name__)
     return BadInputError(
-        f"The network cannot be exported: {line.strip().rstrip('.')}.",
+        f"The network cannot be exported: {line.strip().rstrip('.')}{_user_line(chain)}.",
         "Its forward() must take one tensor and branch on no values; "
         "'lrn-deploy --debug export' shows the whole error.",
     )
