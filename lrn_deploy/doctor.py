@@ -113,9 +113,13 @@ def diagnose() -> Diagnosis:
 
 
 def conflicts(packages: Sequence[Package]) -> tuple[str, ...]:
-    """What cannot stay installed together, one sentence each."""
+    """What cannot stay installed together, one sentence each.
+
+    In two folders, as when one comes by ``PYTHONPATH``, the first only hides the second.
+    """
     installed = {package.name for package in packages if package.version is not None}
-    if {"onnxruntime", "onnxruntime-gpu"} <= installed:
+    both = ("onnxruntime", "onnxruntime-gpu")
+    if installed.issuperset(both) and len({installed_in(name) for name in both}) == 1:
         return (
             "onnxruntime and onnxruntime-gpu are both installed and overwrite each other's files; "
             "run 'pip uninstall onnxruntime onnxruntime-gpu' and install one of them again.",
@@ -129,6 +133,14 @@ def installed_version(distribution: str) -> str | None:
         return metadata.version(distribution)
     except metadata.PackageNotFoundError:
         return None
+
+
+def installed_in(distribution: str) -> str:
+    """The folder that an installed distribution lies in; empty if there is none."""
+    try:
+        return str(metadata.distribution(distribution).locate_file(""))
+    except metadata.PackageNotFoundError:
+        return ""
 
 
 def find_gpus() -> tuple[Gpu, ...]:

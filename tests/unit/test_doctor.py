@@ -82,10 +82,24 @@ def test_both_onnxruntimes_together_are_refused(
     words: list[str], monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     monkeypatch.setattr(doctor, "installed_version", lambda _name: "1.0")
+    monkeypatch.setattr(doctor, "installed_in", lambda _name: "/site")
     assert run(words) == 3
     error = capsys.readouterr().err
     assert "overwrite each other's files" in error
     assert "pip uninstall onnxruntime onnxruntime-gpu" in error
+
+
+def test_two_folders_keep_them_apart(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    for folder, name in (("a", "onnxruntime"), ("b", "onnxruntime-gpu")):
+        info = tmp_path / folder / f"{name.replace('-', '_')}-1.0.dist-info"
+        info.mkdir(parents=True)
+        (info / "METADATA").write_text(f"Name: {name}\nVersion: 1.0\n")
+        monkeypatch.syspath_prepend(tmp_path / folder)
+    assert doctor.installed_in("onnxruntime") == str(tmp_path / "a")
+    assert run(["doctor"]) == 0
+    assert "overwrite each other's files" not in capsys.readouterr().err
 
 
 def test_machine_where_nothing_runs_is_3_with_the_first_thing_to_install(
