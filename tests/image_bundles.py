@@ -52,7 +52,8 @@ def colour_bundle(
         labels: The class names.
         batch: A number fixes the batch.
         last: An operator after the scores: ``Softmax``; ``Divide`` scores by themselves, so that a
-            0 becomes NaN; ``Spatial`` keeps the output (N, 3, 1, 1).
+            0 becomes NaN; ``Spatial`` keeps the output (N, 3, 1, 1); ``Map`` gives the image's
+            own (N, 3, 8, 8).
         weights: What the manifest says of the weights.
     """
     in_graph = recipe is not None and recipe.in_graph
@@ -73,11 +74,12 @@ def colour_bundle(
             "Softmax": helper.make_node("Softmax", ["flat"], ["scores"]),
             "Divide": helper.make_node("Div", ["flat", "flat"], ["scores"]),
             "Spatial": helper.make_node("Identity", ["scaled"], ["scores"]),
+            "Map": helper.make_node("Identity", [x], ["scores"]),
         }[last],
     ]
     shape: list[int | str] = [batch, 8, 8, 3] if in_graph else [batch, 3, 8, 8]
     kind = TensorProto.UINT8 if in_graph else TensorProto.FLOAT
-    out = [batch, 3, 1, 1] if last == "Spatial" else [batch, 3]
+    out = [batch, 3, *{"Spatial": (1, 1), "Map": (8, 8)}.get(last, ())]
     graph = helper.make_graph(
         nodes,
         "colours",

@@ -40,6 +40,21 @@ class TensorSpec(Record):
         """The shape with ``batch`` in place of each dynamic axis."""
         return tuple(axis if isinstance(axis, int) else batch for axis in self.shape)
 
+    @property
+    def classes(self) -> int | None:
+        """How many classes each row of the batch has a score for; None: it is no such vector.
+
+        It is one if a single axis beside the batch is longer than 1: (N, K) or (N, K, 1, 1).
+        """
+        axes = self.shape[1:]
+        longer = [axis for axis in axes if axis != 1]
+        return longer[0] if len(longer) == 1 and isinstance(longer[0], int) else None
+
+    @property
+    def described_shape(self) -> str:
+        """The shape for people: ``[batch, 4, 62, 62]``."""
+        return f"[{', '.join(str(axis) for axis in self.shape)}]"
+
 
 class Preprocessing(Record):
     """How a decoded image becomes the network's input.
@@ -119,7 +134,7 @@ class ModelSource(Record):
     """What was exported.
 
     Attributes:
-        name: Short name, also the served model's name.
+        name: What the bundle is called, and served as: its folder's name, or as ``--name`` said.
         factory: ``zoo name``, ``package.module:factory`` or ``/abs/file.py:factory``.
         origin: Whether ``factory`` names a network of the zoo or a callable of the user's.
         input_shape: Shape of one input without the batch axis.

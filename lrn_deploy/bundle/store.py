@@ -110,13 +110,14 @@ class Bundle:
         self.manifest = manifest
 
     @classmethod
-    def open(cls, path: Path) -> Bundle:
+    def open(cls, path: Path | str) -> Bundle:
         """Read the bundle in the folder ``path``.
 
         Raises:
             BadInputError: If there is no bundle, or one of a newer schema.
             DamagedError: If the manifest is not what a bundle's manifest is.
         """
+        path = Path(path)
         file = path / MANIFEST
         try:
             text = file.read_bytes()

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 import click
 
+from lrn_deploy.cli.layout import Column, print_facts, print_list
 from lrn_deploy.cli.options import bundle_argument
 from lrn_deploy.cli.output import emit, json_option, people
 from lrn_deploy.errors import DAMAGED, DONE
@@ -14,7 +15,7 @@ from lrn_deploy.errors import DAMAGED, DONE
 if TYPE_CHECKING:
     from rich.console import Console
 
-    from lrn_deploy.bundle import Manifest, TensorSpec
+    from lrn_deploy.bundle import LrnLayer, Manifest, TensorSpec
     from lrn_deploy.workflows.inspect import Inspection
 
 
@@ -47,77 +48,97 @@ def command(bundle: Path, as_json: bool) -> int:
 def _print(result: Inspection, console: Console) -> None:
     manifest = result.manifest
     console.print(f"{manifest.model.name} in {result.bundle}", style="bold")
-    _print_model(manifest, console)
     counts = ", ".join(f"{count} {operator}" for operator, count in result.operators.items())
-    console.print(
-        f"  graph    {sum(result.operators.values())} nodes: {counts} "
+    graph = (
+        f"{sum(result.operators.values())} nodes: {counts} "
         f"(opset {result.opset}, IR {result.ir_version})"
     )
-    _print_lrn(manifest, console)
-    _print_files(result, console)
+    facts = [*_model_facts(manifest), ("graph", graph)]
+    if not manifest.lrn_layers:
+        facts.append(("LRN", "none"))
+    print_facts(console, [*facts, ("default", f"artifact {manifest.default}")])
+    if manifest.lrn_layers:
+        print_list(
+            console, "LRN layers", _LRN_COLUMNS, [_lrn_row(layer) for layer in manifest.lrn_layers]
+        )
+    print_list(console, "Files", _FILE_COLUMNS, _file_rows(result), alarms=["damaged"])
 
 
-def _print_model(manifest: Manifest, console: Console) -> None:
+def _model_facts(manifest: Manifest) -> list[tuple[str, str]]:
     model = manifest.model
-    console.print(f"  source   {model.factory}")
-    console.print(f"  weights  {model.weights.note}")
+    facts = [("source", model.factory), ("weights", model.weights.note)]
     if model.weights.sha256:
-        console.print(f"           sha256 {model.weights.sha256}")
-    console.print(f"  input    {'; '.join(_tensor(spec) for spec in manifest.inputs)}")
-    console.print(f"  output   {'; '.join(_tensor(spec) for spec in manifest.outputs)}")
+        facts.append(("", f"sha256 {model.weights.sha256}"))
+    facts.append(("input", "; ".join(_tensor(spec) for spec in manifest.inputs)))
+    facts.append(("output", "; ".join(_tensor(spec) for spec in manifest.outputs)))
     if manifest.preprocessing is not None:
         recipe = manifest.preprocessing
         resize = f"shorter side to {recipe.resize}, " if recipe.resize else "resize to "
         where = "in the graph" if recipe.in_graph else "before the graph"
-        console.print(
-            f"  images   {recipe.mode}, {resize}{recipe.crop[0]} x {recipe.crop[1]}, "
-            f"{recipe.interpolation}; scaling and normalisation {where}"
+        facts.append(
+            (
+                "images",
+                f"{recipe.mode}, {resize}{recipe.crop[0]} x {recipe.crop[1]}, "
+                f"{recipe.interpolation}; scaling and normalisation {where}",
+            )
         )
     if manifest.labels is None:
-        console.print("  labels   none")
+        facts.append(("labels", "none"))
+    return facts
 
 
-def _print_lrn(manifest: Manifest, console: Console) -> None:
-    from rich.table import Table
-
-    if not manifest.lrn_layers:
-        console.print("  LRN      none")
-        return
-    table = Table("LRN layer", "size", "alpha", "beta", "k", "input", "in the graph", "why")
-    for layer in manifest.lrn_layers:
-        spec = layer.spec
-        table.add_row(
-            layer.name,
-            str(spec.size),
-            f"{spec.alpha:g}",
-            f"{spec.beta:g}",
-            f"{spec.k:g}",
-            " x ".join(str(axis) for axis in layer.shape),
-            layer.form,
-            layer.reason or "-",
-        )
-    console.print(table)
+_LRN_COLUMNS = (
+    Column("LRN layer"),
+    Column("size", "size="),
+    Column("alpha", "alpha="),
+    Column("beta", "beta="),
+    Column("k", "k="),
+    Column("input", "input "),
+    Column("in the graph"),
+    Column("why", "because ", wraps=True),
+)
 
 
-def _print_files(result: Inspection, console: Console) -> None:
-    from rich.table import Table
-    from rich.text import Text
+def _lrn_row(layer: LrnLayer) -> list[str]:
+    spec = layer.spec
+    return [
+        layer.name,
+        str(spec.size),
+        f"{spec.alpha:g}",
+        f"{spec.beta:g}",
+        f"{spec.k:g}",
+        " x ".join(str(axis) for axis in layer.shape),
+        layer.form,
+        layer.reason or "-",
+    ]
 
-    table = Table("what", "file", "precision", "target", "MB", "sha256", "state")
-    for file in result.files:
-        artifact = result.manifest.artifacts.get(file.name)
-        table.add_row(
+
+_FILE_COLUMNS = (
+    Column("what"),
+    Column("file"),
+    Column("precision"),
+    Column("target", "for "),
+    Column("size"),
+    Column("sha256", "sha256 "),
+    Column("state"),
+)
+
+
+def _file_rows(result: Inspection) -> list[list[str]]:
+    artifacts = result.manifest.artifacts
+    return [
+        [
             file.name,
             file.file,
-            artifact.precision if artifact else "-",
-            artifact.target if artifact else "-",
-            f"{file.size / 1e6:.2f}",
+            artifacts[file.name].precision if file.name in artifacts else "-",
+            artifacts[file.name].target if file.name in artifacts else "-",
+            f"{file.size / 1e6:.2f} MB",
             file.sha256[:12],
-            Text("damaged", style="red") if file.problem else "ok",
-        )
-    console.print(table)
-    console.print(f"  default artifact: {result.manifest.default}")
+            "damaged" if file.problem else "ok",
+        ]
+        for file in result.files
+    ]
 
 
 def _tensor(spec: TensorSpec) -> str:
-    return f"{spec.name}: {spec.dtype} {list(spec.shape)}".replace("'", "")
+    return f"{spec.name}: {spec.dtype} {spec.described_shape}"

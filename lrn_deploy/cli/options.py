@@ -90,6 +90,7 @@ def export_options(function: Function) -> Function:
                 help="PyTorch checkpoint, safetensors file or index, or .npz; with #KEY the "
                 "mapping in it, where several fit.",
             ),
+            click.option("--name", help="Name to serve and report it as; else its folder's."),
             click.option("--seed", default=0, show_default=True, help="Seed of random weights."),
             click.option(
                 "--shape", callback=parse_shape, help="Shape of one input, C,H,W, for a factory."
@@ -106,7 +107,7 @@ def export_options(function: Function) -> Function:
             click.option(
                 "--labels",
                 type=click.Path(path_type=Path, dir_okay=False),
-                help="Text file with one class name in each line.",
+                help="Class names: one in each line, or JSON: a list or a map of indices to names.",
             ),
         )
     ):
@@ -122,6 +123,7 @@ def export_request(
     opset: int,
     input_kind: str,
     labels: Path | None,
+    name: str | None,
 ) -> ExportRequest:
     """The values of :func:`export_options`, without the output, as a request."""
     from lrn_deploy.export import ExportRequest
@@ -134,6 +136,7 @@ def export_request(
         opset=opset,
         uint8_input=input_kind == "uint8",
         labels=labels,
+        name=name,
     )
 
 
@@ -143,7 +146,11 @@ def describe_export(say: Console, manifest: Manifest, output: Path, *, reused: b
         say.print(f"{output} is up to date: same network, weights, options and tools.")
     else:
         size = manifest.artifact("model").size / 1e6
-        say.print(f"Exported {manifest.model.name} to {output} (model.onnx, {size:.1f} MB).")
+        model = manifest.model
+        what = model.factory.rpartition("/")[2]
+        say.print(f"Exported {what} to {output} (model.onnx, {size:.1f} MB).")
+        if model.name != output.resolve().name:
+            say.print(f"  name: {model.name}")
     say.print(f"  weights: {manifest.model.weights.note}")
     if not manifest.lrn_layers:
         say.print("  LRN: the network has none; everything else works the same")

@@ -23,6 +23,7 @@ from lrn_deploy.bundle import (
 )
 from lrn_deploy.errors import BadInputError, LrnDeployError
 from lrn_deploy.export.graph import MAX_OPSET, MIN_OPSET, to_onnx
+from lrn_deploy.export.labels import check_count, read_labels_file
 from lrn_deploy.models import ZOO
 from lrn_deploy.network import Network, load_network, require_torch
 from lrn_deploy.network.files import WeightsFile
@@ -41,7 +42,8 @@ class ExportRequest:
         input_shape: Shape of one input without the batch, if the network does not say.
         opset: Opset of the graph's default domain.
         uint8_input: Take uint8 images (N, H, W, C), with preprocessing inside the graph.
-        labels: Text file with one class name in each line.
+        labels: File of class names, as ``read_labels_file`` takes it.
+        name: What the bundle is called, and served as; None: as its folder.
     """
 
     factory: str
@@ -51,6 +53,7 @@ class ExportRequest:
     opset: int = MIN_OPSET
     uint8_input: bool = False
     labels: Path | None = None
+    name: str | None = None
 
     def key(self) -> str:
         """Digest of all that determines the result, or "" if that cannot be known.
@@ -70,6 +73,8 @@ class ExportRequest:
             "uint8": self.uint8_input,
             "tools": _tools(),
         }
+        if self.name is not None:  # a folder that was only renamed is up to date
+            facts["name"] = self.name
         return sha256(json.dumps(facts, sort_keys=True).encode())
 
 
@@ -111,7 +116,8 @@ def export_bundle(request: ExportRequest, path: Path, *, force: bool = False) ->
             f"Opset {request.opset} is not supported.",
             f"Choose one from {MIN_OPSET} to {MAX_OPSET}; every current runtime takes {MIN_OPSET}.",
         )
-    labels = _read_labels(request.labels)
+    name = _name(request.name, path)
+    labels = read_labels_file(request.labels) if request.labels else None
     network = load_network(
         request.factory,
         weights=request.weights,
@@ -121,6 +127,8 @@ def export_bundle(request: ExportRequest, path: Path, *, force: bool = False) ->
     preprocessing = _preprocessing(network, uint8_input=request.uint8_input)
     exported = to_onnx(network, preprocessing, opset=request.opset)
     labels = labels or network.labels
+    if labels:
+        check_count(labels, exported.outputs[0])
     with new_bundle(path, force=force) as folder:
         write_atomic(folder / MODEL_FILE, exported.data)
         label_record = None
@@ -138,7 +146,8 @@ def export_bundle(request: ExportRequest, path: Path, *, force: bool = False) ->
             options={"opset": request.opset},
         )
         manifest = Manifest(
-            model=network.source,
+            # The graph keeps the network's own name: the folder does not change its bytes.
+            model=network.source.model_copy(update={"name": name or network.source.name}),
             inputs=exported.inputs,
             outputs=exported.outputs,
             preprocessing=preprocessing,
@@ -151,6 +160,19 @@ def export_bundle(request: ExportRequest, path: Path, *, force: bool = False) ->
     return Bundle.open(path)
 
 
+def _name(given: str | None, path: Path) -> str:
+    """The name of the bundle to be; empty if its folder has none that could be one."""
+    name = path.resolve().name if given is None else given
+    if name.isprintable() and name.strip() == name and "/" not in name and name:
+        return name
+    if given is None:
+        return ""
+    raise BadInputError(
+        f"{given!r} cannot be the name of a bundle.",
+        "Give a name that can stand in an address: printable, without a slash, no space around it.",
+    )
+
+
 def _preprocessing(network: Network, *, uint8_input: bool) -> Preprocessing | None:
     if not uint8_input:
         return network.preprocessing
@@ -161,17 +183,6 @@ def _preprocessing(network: Network, *, uint8_input: bool) -> Preprocessing | No
             "Leave out '--input uint8'.",
         )
     return network.preprocessing.model_copy(update={"in_graph": True})
-
-
-def _read_labels(path: Path | None) -> tuple[str, ...] | None:
-    if path is None:
-        return None
-    try:
-        return tuple(path.read_text().splitlines())
-    except (OSError, UnicodeDecodeError) as error:
-        raise BadInputError(
-            f"Cannot read the labels file '{path}': {error}.", "It holds one class name a line."
-        ) from error
 
 
 def _file_digest(path: Path | None) -> str | None:

@@ -96,6 +96,12 @@ def parse(data: bytes, name: str) -> Any:
             f"Take its weights out: torch.save(torch.jit.load('{name}').state_dict(), "
             "'weights.pt'), and give that file.",
         )
+    if any(member.endswith("/archive_format") for member in members):
+        raise BadInputError(
+            f"'{name}' is a program that torch.export saved, not weights alone.",
+            "Take its weights out: torch.save(torch.export.load(FILE).state_dict, 'weights.pt'), "
+            "and give that file.",
+        )
     if name.endswith(".npz"):
         raise BadInputError(
             f"'{name}' is no .npz archive of arrays.", "It may be truncated; copy it again."

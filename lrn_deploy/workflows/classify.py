@@ -86,8 +86,9 @@ def classify(
         the rounding of the runtime.
 
     Raises:
-        BadInputError: Before anything is decoded, if the network takes no images, the artifact
-            does not exist or does not run on this backend, or a number is out of range.
+        BadInputError: Before anything is decoded, if the network takes no images or gives no
+            classes, the artifact does not exist or does not run on this backend, the labels are
+            those of another network, or a number is out of range.
         DamagedError: If a file of the bundle is not what the manifest says.
         MissingError: If the backend cannot run here.
     """
@@ -95,6 +96,7 @@ def classify(
         if value < 1:
             raise BadInputError(f"The {what} must be at least 1, got {value}.")
     recipe = image_recipe(bundle.manifest)
+    labels = class_labels(bundle)
     name = artifact or bundle.manifest.default
     kind = bundle.manifest.artifact(name).format
     if kind not in backend.formats:
@@ -104,7 +106,6 @@ def classify(
         )
 
     def results() -> Iterator[ImageResult]:
-        labels = bundle.labels()
         with backend.load(bundle.load(name)) as session:
             rows = _fixed_batch(session) or batch_size
             remaining = iter(sources)
@@ -131,6 +132,40 @@ def image_recipe(manifest: Manifest) -> Preprocessing:
             "Export a network whose input has shape (1 or 3, height, width).",
         )
     return manifest.preprocessing
+
+
+def class_count(manifest: Manifest) -> int:
+    """How many classes the network's first output gives scores for.
+
+    Raises:
+        BadInputError: If that output is no vector of classes, a map of pixels for instance.
+    """
+    output = manifest.outputs[0] if manifest.outputs else None
+    if output is None or output.classes is None:
+        shape = f" has shape {output.described_shape}, which" if output else ""
+        raise BadInputError(
+            f"The output of '{manifest.model.name}'{shape} is no vector of classes, so it cannot "
+            "classify.",
+            "Export a network whose first output has shape (batch, classes); 'lrn-deploy serve' "
+            "answers with any output as it is.",
+        )
+    return output.classes
+
+
+def class_labels(bundle: Bundle) -> tuple[str, ...] | None:
+    """The names of the network's classes, one for each, or None if the bundle has none.
+
+    Raises:
+        BadInputError: If the output is no vector of classes, or there are more or fewer names.
+        DamagedError: If the file of names is not what the manifest says.
+    """
+    count, labels = class_count(bundle.manifest), bundle.labels()
+    if labels is not None and len(labels) != count:
+        raise BadInputError(
+            f"The bundle has {len(labels)} labels for {count} classes.",
+            "Export it again with the right --labels.",
+        )
+    return labels
 
 
 def weights_note(manifest: Manifest) -> str:
@@ -212,11 +247,6 @@ def _with_predictions(
             result,
             error=f"The network's output for '{result.name}' is not finite.",
             hint="Check the bundle with 'lrn-deploy validate'.",
-        )
-    if labels is not None and len(labels) != len(probabilities):
-        raise BadInputError(
-            f"The bundle has {len(labels)} labels for {len(probabilities)} classes.",
-            "Export it again with the right --labels.",
         )
     likeliest = np.argsort(-probabilities, kind="stable")[:top]
     return replace(

@@ -41,6 +41,13 @@ def test_manifest_survives_the_round_trip(bundle: Bundle, manifest: Manifest) ->
     assert bundle.manifest.lrn_layers[0].spec == LrnSpec(5, 1e-4, 0.75, 2.0)
 
 
+def test_a_bundle_is_opened_by_a_string_too(bundle: Bundle, manifest: Manifest) -> None:
+    opened = Bundle.open(str(bundle.path))
+    assert (opened.path, opened.manifest) == (bundle.path, manifest)
+    with pytest.raises(BadInputError, match="'nowhere' is not a bundle"):
+        Bundle.open("nowhere")
+
+
 def test_manifest_is_readable_json_with_the_spec_spelled_out(bundle: Bundle) -> None:
     content = json.loads((bundle.path / "manifest.json").read_text())
     assert content["schema_version"] == 1

@@ -179,7 +179,6 @@ def test_network_without_lrn_is_fine(tmp_path: Path) -> None:
         ExportRequest(f"{NETWORKS}:no_lrn", input_shape=(1, 4, 4)), tmp_path / "b"
     )
     assert bundle.manifest.lrn_layers == ()
-    assert bundle.manifest.model.name == "no_lrn"
 
 
 @pytest.mark.parametrize(
@@ -242,3 +241,21 @@ def test_labels_file_is_recorded(tmp_path: Path) -> None:
     request = ExportRequest(f"{NETWORKS}:no_lrn_with_shape", labels=tmp_path / "names.txt")
     export_bundle(request, tmp_path / "b")
     assert Bundle.open(tmp_path / "b").labels() == ("cat", "dog", "owl")
+
+
+@pytest.mark.parametrize(
+    ("factory", "names", "sentence"),
+    [
+        ("no_lrn_with_shape", "cat\ndog\n", "There are 2 class names for an output of 3 classes"),
+        ("functional", "cat\n", r"output \[batch, 6, 5, 5\] is no vector of classes"),
+        ("no_lrn_with_shape", "\n", "'names.txt' holds no class names"),
+    ],
+)
+def test_labels_that_do_not_fit_the_output_are_refused_when_given(
+    tmp_path: Path, factory: str, names: str, sentence: str
+) -> None:
+    (tmp_path / "names.txt").write_text(names)
+    request = ExportRequest(f"{NETWORKS}:{factory}", labels=tmp_path / "names.txt")
+    with pytest.raises(BadInputError, match=sentence):
+        export_bundle(request, tmp_path / "b")
+    assert [path.name for path in tmp_path.iterdir()] == ["names.txt"]

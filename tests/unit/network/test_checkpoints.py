@@ -288,3 +288,13 @@ def test_torchscript_is_told_apart(tmp_path: Path, factory: str) -> None:
     with pytest.raises(BadInputError, match=r"'traced\.pt' is a TorchScript archive") as caught:
         load_network(factory, weights=tmp_path / "traced.pt")
     assert "torch.jit.load('traced.pt').state_dict()" in caught.value.hint
+
+
+def test_an_exported_program_is_told_apart(tmp_path: Path, factory: str) -> None:
+    program = torch.export.export(nn.Linear(2, 2), (torch.ones(1, 2),))
+    torch.export.save(program, tmp_path / "program.pt2")
+    with pytest.raises(
+        BadInputError, match=r"'program\.pt2' is a program that torch\.export"
+    ) as caught:
+        load_network(factory, weights=tmp_path / "program.pt2")
+    assert "torch.export.load(FILE).state_dict" in caught.value.hint

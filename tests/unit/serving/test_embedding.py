@@ -86,7 +86,7 @@ def test_a_graph_without_a_linear_layer_at_its_end_has_no_embedding(tmp_path: Pa
 
 @pytest.fixture(scope="module")
 def digits(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    folder = tmp_path_factory.mktemp("digits") / "bundle"
+    folder = tmp_path_factory.mktemp("embedding") / "digits"
     assert run(["export", "digits", "-o", str(folder)]) == 0
     return folder
 

@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 
 from lrn_deploy.backends.onnxruntime import OnnxRuntimeBackend
-from lrn_deploy.bundle import Artifact, Bundle
+from lrn_deploy.bundle import Artifact, Bundle, TensorSpec
 from lrn_deploy.errors import BadInputError, DamagedError
 from lrn_deploy.images.collect import ImageSource
 from lrn_deploy.images.decode import ImageLimits
@@ -200,6 +200,32 @@ def test_an_artifact_of_another_format_is_refused(tmp_path: Path) -> None:
 def test_labels_of_another_network_are_refused(tmp_path: Path) -> None:
     with pytest.raises(BadInputError, match="2 labels for 3 classes"):
         run(colour_bundle(tmp_path / "b", labels=("cat", "dog")))
+
+
+def test_an_output_that_is_no_vector_of_classes_is_refused(tmp_path: Path) -> None:
+    bundle = colour_bundle(tmp_path / "b", last="Map", labels=None)
+    with pytest.raises(BadInputError, match=r"has shape .*, which is no vector of cl") as caught:
+        classify(bundle, COLOURS, backend=OnnxRuntimeBackend())
+    assert "[batch, 3, 8, 8]" in caught.value.message
+    assert "(batch, classes)" in caught.value.hint
+
+
+@pytest.mark.parametrize(
+    ("shape", "classes"),
+    [
+        (("batch", 10), 10),
+        ((1, 10), 10),
+        (("batch", 10, 1, 1), 10),
+        (("batch", 1, 1, 10), 10),
+        (("batch", 4, 62, 62), None),
+        (("batch", 1), None),  # one value tells no classes apart
+        (("batch",), None),
+        (("batch", "n"), None),
+        ((), None),
+    ],
+)
+def test_classes_are_counted_along_the_only_axis_there_is(shape: Any, classes: int | None) -> None:
+    assert TensorSpec(name="y", dtype="float32", shape=shape).classes == classes
 
 
 def test_a_damaged_graph_is_not_run(tmp_path: Path) -> None:
