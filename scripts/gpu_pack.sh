@@ -17,6 +17,7 @@ readonly ORT_WHEELS=(
   pydantic==2.14.3 pydantic-core==2.50.4 annotated-types==0.8.0 typing-inspection==0.4.5
   typing-extensions==4.16.0
   httptools==0.9.0 tritonclient==2.73.0
+  grpcio-health-checking==1.81.1 grpcio-reflection==1.81.1
 )
 
 # What must be in an archive for the checks to begin.
@@ -38,6 +39,8 @@ readonly ORT_CONTENT=(
   typing_inspection/__init__.py
   typing_extensions.py
   httptools/__init__.py
+  grpc_health/v1/health_pb2.py
+  grpc_reflection/v1alpha/reflection_pb2.py
   tritonclient/grpc/service_pb2.py
   rapidjson.py
 )

@@ -24,6 +24,8 @@ MODULES = (
     "onnxruntime",
     "cuda.bindings.runtime",
     "httptools",
+    "grpc_health.v1.health_pb2",
+    "grpc_reflection.v1alpha.reflection_pb2",
     "google.protobuf",
     "grpc",
     "tritonclient.grpc.service_pb2",

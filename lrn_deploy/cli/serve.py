@@ -122,11 +122,13 @@ def command(
     if not bundles:
         raise click.UsageError("Missing argument 'BUNDLE...'.")
     from lrn_deploy.serving import supervise as parent
+    from lrn_deploy.serving.stderr import never_waiting
 
     say = partial(click.echo, err=True)
     on_ready = emit if as_json else None
     if parent.frozen() if supervise is None else supervise:
-        return parent.supervise(bundles, model, server, say=say, on_ready=on_ready)
+        with never_waiting():
+            return parent.supervise(bundles, model, server, say=say, on_ready=on_ready)
     from lrn_deploy.serving.run import serve
 
     def ready(ports: dict[str, Any]) -> None:
@@ -134,7 +136,8 @@ def command(
         if as_json:
             emit(ports)
 
-    return serve([_named(one) for one in bundles], model, server, say=say, on_ready=ready)
+    with never_waiting():
+        return serve([_named(one) for one in bundles], model, server, say=say, on_ready=ready)
 
 
 def _named(text: str) -> tuple[str, Path]:

@@ -54,13 +54,12 @@ class AccessLog:
         if self._level != "none":
             self._write(request, error.status, started, error=error.message)
 
-    def bug(self, request: Request, error: Exception) -> None:
+    def bug(self, request: Request, error: Exception, started: int) -> None:
         """Something that we did not foresee: always written, with its traceback."""
-        now = time.monotonic_ns()
         if self._spans is not None:
-            self._spans.record(request, 500, now, repr(error))
+            self._spans.record(request, 500, started, repr(error))
         trace = "".join(traceback.format_exception(error))
-        self._write(request, 500, now, error=repr(error), traceback=trace)
+        self._write(request, 500, started, error=repr(error), traceback=trace)
 
     def _write(self, request: Request, status: int, started: int, **more: Any) -> None:
         line = {

@@ -9,7 +9,7 @@ from collections.abc import Mapping
 from concurrent.futures import ThreadPoolExecutor
 from functools import lru_cache
 
-from lrn_deploy.serving import metrics
+from lrn_deploy.serving import metrics, stderr
 from lrn_deploy.serving.accesslog import AccessLog, request_id
 from lrn_deploy.serving.clients import RateLimiter, client_name
 from lrn_deploy.serving.errors import (
@@ -169,7 +169,7 @@ class App:
         except RequestError as error:
             response = self.refusal(request, error, started)
         except Exception as error:  # a bug of ours must not take the server with it
-            self.log.bug(request, error)
+            self.log.bug(request, error, started)
             response = error_response(
                 RequestError("This is a bug in lrn-server; its log has the details."), request.id
             )
@@ -210,5 +210,6 @@ class App:
         return answer
 
     async def _metrics(self, _request: Request, _match: Match) -> Response:
-        text = metrics.render(self.repository.models(), self.limiter.refused)
+        models = self.repository.models()
+        text = metrics.render(models, self.limiter.refused, stderr.dropped())
         return Response(200, (("content-type", metrics.CONTENT_TYPE),), text.encode())

@@ -6,6 +6,7 @@ import time
 from collections.abc import Callable
 from concurrent import futures
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 import grpc
@@ -13,7 +14,7 @@ from google.protobuf.message import DecodeError
 from tritonclient.grpc import service_pb2 as pb
 
 from lrn_deploy.errors import BadInputError
-from lrn_deploy.serving import describe, grpc_codec
+from lrn_deploy.serving import describe, grpc_codec, grpc_health
 from lrn_deploy.serving.app import App
 from lrn_deploy.serving.describe import VERSION
 from lrn_deploy.serving.errors import (
@@ -89,12 +90,14 @@ class GrpcFront:
         )
         handlers = {
             f"/{_SERVICE}/{name}": grpc.unary_unary_rpc_method_handler(
-                self._guarded(name, function),
+                self._guarded(name, function, getattr(pb, f"{name}Request")),
                 # Messages come as bytes: what is none is then refused like any other mistake.
                 response_serializer=getattr(pb, f"{name}Response").SerializeToString,
             )
             for name, function in self._methods().items()
         }
+        guard = partial(self._guarded, draining=True)
+        handlers |= grpc_health.handlers(app, _SERVICE, guard)
         self._server.add_generic_rpc_handlers((_Handlers(handlers, self._unknown),))
         self.port = check_port(host, port)
         address = f"[{host}]" if ":" in host else host
@@ -142,9 +145,21 @@ class GrpcFront:
         }
 
     def _guarded(
-        self, name: str, function: Callable[[Any, Any], Any]
+        self,
+        name: str,
+        function: Callable[[Any, Any], Any],
+        kind: Any,
+        *,
+        draining: bool = False,
     ) -> Callable[[Any, grpc.ServicerContext], Any]:
-        """``function`` with its errors as gRPC statuses, counted and logged like HTTP's."""
+        """``function`` with its errors as gRPC statuses, counted and logged like HTTP's.
+
+        Args:
+            name: Of the method.
+            function: Answers a message and what is known of its call.
+            kind: Class of the message; None for a method that this server does not have.
+            draining: Answer also when no requests are taken any more.
+        """
 
         # Its last statement, context.abort, always raises, which the linter cannot know.
         def call(content: bytes, context: grpc.ServicerContext) -> Any:  # noqa: RET503
@@ -157,16 +172,16 @@ class GrpcFront:
             context.set_trailing_metadata(tuple(tail))
             self.app.enter()
             try:
-                if self.app.draining:
+                if self.app.draining and not draining:
                     raise UnavailableError("The server is stopping; try another one.")
-                answer = function(_parse(name, content), _Call(context, request))
+                answer = function(_parse(kind, content), _Call(context, request))
                 self.app.log.done(request, 200, started)
                 return answer
             except RequestError as error:
                 self.app.log.refused(request, error, started)
                 refusal = error
             except Exception as error:  # a bug of ours must not end as a bare traceback
-                self.app.log.bug(request, error)
+                self.app.log.bug(request, error, started)
                 refusal = InferenceError("This is a bug in lrn-server; its log has the details.")
             finally:
                 self.app.leave()
@@ -184,7 +199,7 @@ class GrpcFront:
         def refuse(_message: Any, _context: Any) -> Any:
             raise UnsupportedError(f"This server has no '{path[:200]}'.")
 
-        call = self._guarded(name, refuse)
+        call = self._guarded(name, refuse, None)
         return grpc.stream_stream_rpc_method_handler(lambda _, context: iter(call(b"", context)))
 
     def _infer(self, request: Any, call: _Call) -> Any:
@@ -252,10 +267,9 @@ class GrpcFront:
         return pb.SystemSharedMemoryUnregisterResponse()
 
 
-def _parse(name: str, content: bytes) -> Any:
-    """The message that ``content`` is; None for a method that this server does not have."""
-    kind = getattr(pb, f"{name}Request", None)
+def _parse(kind: Any, content: bytes) -> Any:
+    """The message of a class that ``content`` is; None if there is no class."""
     try:
         return kind and kind.FromString(content)
     except DecodeError as error:
-        raise InvalidRequestError(f"The message is no valid {name}Request: {error}.") from error
+        raise InvalidRequestError(f"The message is no valid {kind.__name__}: {error}.") from error

@@ -237,7 +237,7 @@ class Connection(asyncio.BufferedProtocol):
             else:
                 self._send(request, response, keep=self._keeps())
         except Exception as error:  # a bug of ours must not leave the client waiting
-            self._app.log.bug(request, error)
+            self._app.log.bug(request, error, self._started)
             self._transport.abort()
         self._task = None
         self._advance()

@@ -38,6 +38,7 @@ class ImageRoutes:
     async def _classify(self, request: Request, _match: Match) -> Response:
         top = _number(request.query.get("top", str(images.DEFAULT_TOP)), "top")
         model = self._model(request)
+        images.check_classes(model)
         ran = await self._run(request, model)
         return json_response(images.labelled(model, ran, top=top))
 

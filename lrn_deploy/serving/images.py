@@ -22,7 +22,12 @@ from lrn_deploy.serving.embedding import Embedding
 from lrn_deploy.serving.errors import InvalidRequestError, TooLargeError
 from lrn_deploy.serving.jobs import Outcome
 from lrn_deploy.serving.model import InferCall, ServedModel
-from lrn_deploy.workflows.classify import image_recipe, to_probabilities, weights_note
+from lrn_deploy.workflows.classify import (
+    class_count,
+    image_recipe,
+    to_probabilities,
+    weights_note,
+)
 
 Array = NDArray[Any]
 DEFAULT_TOP = 5
@@ -122,6 +127,25 @@ def files(content_type: str, body: bytes, max_files: int) -> list[tuple[str, byt
     return parts
 
 
+def check_classes(model: ServedModel) -> None:
+    """Make sure that a network's output can be read as classes, and its labels as their names.
+
+    Raises:
+        InvalidRequestError: If not, as ``lrn-deploy classify`` says it.
+    """
+    try:
+        count = class_count(model.bundle.manifest)
+    except BadInputError as error:
+        raise InvalidRequestError(
+            f"{error.message} Ask /v2/models/{model.name}/infer for the output as it is."
+        ) from error
+    if model.labels is not None and len(model.labels) != count:
+        raise InvalidRequestError(
+            f"The bundle has {len(model.labels)} labels for {count} classes. "
+            "Export it again with the right --labels."
+        )
+
+
 def prepare(model: ServedModel, name: str, content: bytes, limits: ImageLimits) -> Prepared:
     """Decode one image and make the network's input of it.
 
@@ -163,7 +187,7 @@ def labelled(model: ServedModel, ran: Ran, *, top: int) -> dict[str, Any]:
         result["predictions"] = [
             {
                 "index": int(index),
-                "label": labels[index] if labels and index < len(labels) else None,
+                "label": labels[index] if labels else None,
                 "probability": float(probabilities[index]),
             }
             for index in np.argsort(-probabilities, kind="stable")[:top]

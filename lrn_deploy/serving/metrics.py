@@ -35,12 +35,13 @@ _GAUGES = (
 )
 
 
-def render(models: Iterable[ServedModel], rate_limited: int = 0) -> str:
+def render(models: Iterable[ServedModel], rate_limited: int = 0, log_dropped: int = 0) -> str:
     """All metrics in Prometheus' text format 0.0.4.
 
     Args:
         models: The models.
         rate_limited: Requests that were refused for their client's rate.
+        log_dropped: Lines of the log that nobody read.
     """
     loaded = [(f'model="{_escape(model.name)}",version="{VERSION}"', model) for model in models]
     lines: list[str] = []
@@ -68,6 +69,10 @@ def render(models: Iterable[ServedModel], rate_limited: int = 0) -> str:
         "lrn_rate_limited_requests", "Number of requests over their client's rate", "counter"
     )
     lines.append(f"lrn_rate_limited_requests {rate_limited}")
+    lines += _head(
+        "lrn_log_lines_dropped", "Number of lines of the log that could not be written", "counter"
+    )
+    lines.append(f"lrn_log_lines_dropped {log_dropped}")
     return "\n".join(lines) + "\n"
 
 

@@ -12,9 +12,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from lrn_deploy.errors import BadInputError, MissingError
-from lrn_deploy.serving import spans
+from lrn_deploy.serving import spans, stderr
 from lrn_deploy.serving.errors import RequestError
 from lrn_deploy.serving.listener import check_port
+from lrn_deploy.serving.origins import Origins
 from lrn_deploy.serving.repository import Repository
 from lrn_deploy.serving.settings import ModelSettings, ServerSettings
 
@@ -53,6 +54,7 @@ def serve(
         BadInputError: If no bundle can be served, or a port cannot be bound.
         MissingError: If the packages for serving are not installed.
     """
+    Origins(settings)  # what is wrong with them is known before anything is loaded
     repository = Repository(model_settings, settings.drain_seconds)
     exported = spans.start(say)
     for port in (settings.http_port, settings.grpc_port, settings.metrics_port):
@@ -183,5 +185,6 @@ async def _drain(app: App, settings: ServerSettings, listening: list[HttpFront])
 async def _watch(app: App) -> None:
     while True:
         await asyncio.sleep(_HANG_CHECK_SECONDS)
+        stderr.catch_up()
         for model in app.repository.models():
             model.batcher.check_hangs()

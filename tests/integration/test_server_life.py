@@ -16,6 +16,7 @@ from typing import Any
 import grpc
 import numpy as np
 import pytest
+from grpc_health.v1 import health_pb2, health_pb2_grpc
 from tritonclient.grpc import service_pb2, service_pb2_grpc
 
 from tests.image_bundles import colour_bundle
@@ -69,6 +70,25 @@ def test_grpc_requests_during_sigterm_are_answered_or_refused_never_lost(bundle:
     assert statuses.keys() == {"OK", "UNAVAILABLE"}, statuses
     assert statuses["UNAVAILABLE"] == 8  # each caller's last
     assert statuses["OK"] > asked > 8  # it went on answering after the signal
+
+
+def test_a_probe_by_grpc_hears_that_the_server_is_stopping(bundle: Path) -> None:
+    serves = health_pb2.HealthCheckResponse
+    with (
+        serving(bundle, "--pre-drain-seconds", "1", "--access-log", "none") as running,
+        grpc.insecure_channel(running.grpc) as channel,
+    ):
+        stub = health_pb2_grpc.HealthStub(channel)
+        heard = stub.Watch(health_pb2.HealthCheckRequest(), timeout=20)
+        assert next(heard).status == serves.SERVING
+        running.process.send_signal(signal.SIGTERM)
+        assert next(heard).status == serves.NOT_SERVING
+        assert stub.Check(health_pb2.HealthCheckRequest()).status == serves.NOT_SERVING
+        infer = service_pb2_grpc.GRPCInferenceServiceStub(channel).ModelInfer
+        assert infer(red(), timeout=10).outputs  # which the second before the port closes is for
+        assert running.finish() == 0  # although somebody watches
+        with pytest.raises(grpc.RpcError):
+            next(heard)
 
 
 def red_json() -> bytes:

@@ -6,6 +6,7 @@ import asyncio
 import gzip
 import json
 import math
+import time
 import zlib
 from collections.abc import Iterator
 from pathlib import Path
@@ -328,10 +329,40 @@ def test_unload_load_and_the_index(app: App) -> None:
 def test_a_bug_of_ours_is_a_500_and_goes_to_the_log(
     app: App, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    monkeypatch.setattr("lrn_deploy.serving.wire.encode", lambda *_: 1 / 0)
+    def late(*_: Any) -> Any:
+        time.sleep(0.05)
+        return 1 / 0
+
+    monkeypatch.setattr("lrn_deploy.serving.wire.encode", late)
     response = call(app, "POST", INFER, infer_body((1, 0, 0)))
     assert (response.status, "bug" in content(response)["error"]) == (500, True)
-    assert "ZeroDivisionError" in json.loads(capsys.readouterr().err)["traceback"]
+    line = json.loads(capsys.readouterr().err)
+    assert "ZeroDivisionError" in line["traceback"]
+    assert 50 <= line["ms"] < 5000
+
+
+@pytest.mark.parametrize(
+    ("method", "path", "allow"),
+    [
+        ("GET", INFER, "POST"),
+        ("POST", "/metrics", "GET, HEAD"),
+        ("PUT", "/v2/repository/index", "POST"),
+        ("OPTIONS", "/v1/classify", "POST"),
+    ],
+)
+def test_a_wrong_method_is_told_the_right_ones(
+    app: App, method: str, path: str, allow: str
+) -> None:
+    response = call(app, method, path)
+    assert (response.status, dict(response.headers)["allow"]) == (405, allow)
+
+
+def test_loading_is_off_unless_it_is_switched_on(app: App) -> None:
+    closed = App(app.repository, ServerSettings(access_log="none"))
+    for what in ("load", "unload"):
+        response = call(closed, "POST", f"/v2/repository/models/colours/{what}")
+        assert (response.status, "--model-control" in content(response)["error"]) == (403, True)
+    assert call(closed, "POST", INFER, infer_body((1, 0, 0))).status == 200
 
 
 def test_metrics_alone(app: App) -> None:
@@ -369,6 +400,49 @@ def test_a_network_of_a_fixed_batch_is_served_whole(tmp_path: Path) -> None:
     assert call(app, "POST", INFER, infer_body((1, 0, 0))).status == 400
     answer = content(call(app, "POST", "/v1/classify", picture("blue")))
     assert answer["results"][0]["predictions"][0]["label"] == "blue"
+    repository.close(5)
+
+
+@pytest.mark.parametrize(
+    ("changes", "said"),
+    [
+        (
+            {"last": "Map", "labels": None},
+            "The output of 'colours' has shape [batch, 3, 8, 8], which is no vector of classes, "
+            "so it cannot classify. Ask /v2/models/colours/infer for the output as it is.",
+        ),
+        (
+            {"labels": ("red", "green")},
+            "The bundle has 2 labels for 3 classes. Export it again with the right --labels.",
+        ),
+        (
+            {"labels": ("red", "green", "blue", "grey")},
+            "The bundle has 4 labels for 3 classes. Export it again with the right --labels.",
+        ),
+    ],
+)
+def test_what_cannot_be_read_as_classes_is_not_classified(
+    tmp_path: Path, changes: dict[str, Any], said: str
+) -> None:
+    colour_bundle(tmp_path / "b", **changes)
+    repository = Repository(ModelSettings(threads=1))
+    repository.load(repository.add(tmp_path / "b"))
+    app = App(repository, ServerSettings(access_log="none"))
+    response = call(app, "POST", "/v1/classify", picture("red"))
+    assert (response.status, content(response)["error"]) == (400, said)
+    assert call(app, "POST", INFER, infer_body((1, 0, 0))).status == 200
+    repository.close(5)
+
+
+@pytest.mark.parametrize("last", ["", "Spatial"])
+def test_a_vector_of_classes_needs_no_labels(tmp_path: Path, last: str) -> None:
+    colour_bundle(tmp_path / "b", last=last, labels=None)
+    repository = Repository(ModelSettings(threads=1))
+    repository.load(repository.add(tmp_path / "b"))
+    app = App(repository, ServerSettings(access_log="none"))
+    answer = content(call(app, "POST", "/v1/classify?top=1", picture("lime")))
+    (best,) = answer["results"][0]["predictions"]
+    assert (best["index"], best["label"]) == (1, None)
     repository.close(5)
 
 

@@ -10,7 +10,7 @@ import pytest
 
 from lrn_deploy.errors import BadInputError
 from lrn_deploy.serving.app import App
-from lrn_deploy.serving.errors import ForbiddenError, RequestError
+from lrn_deploy.serving.errors import ForbiddenError
 from lrn_deploy.serving.message import Request
 from lrn_deploy.serving.origins import Origins
 from lrn_deploy.serving.repository import Repository
@@ -48,8 +48,7 @@ def refused(app: App, method: str, path: str, headers: dict[str, str]) -> str:
     """Why a request is refused before its body is read; empty if it is not."""
     try:
         app.admit(Request(method, path, {"host": HOST} | headers))
-    except RequestError as error:
-        assert error.status == 403
+    except ForbiddenError as error:
         return error.message
     return ""
 

@@ -1,0 +1,102 @@
+"""What a hostile client may claim: memory that it never fills, bodies without an end, two ends."""
+
+from __future__ import annotations
+
+import tracemalloc
+
+import pytest
+
+from lrn_deploy.serving.errors import InvalidRequestError, TooLargeError
+from lrn_deploy.serving.http_body import ChunkedBody, SizedBody
+from lrn_deploy.serving.http_head import MAX_HEAD_BYTES, parse_head, take_head
+
+POST = b"POST /v2/repository/index HTTP/1.%d\r\nHost: localhost\r\n%b\r\n"
+
+
+def head(lines: bytes, minor: int = 1) -> bytes:
+    return POST % (minor, lines)
+
+
+def test_a_length_takes_memory_only_as_it_is_filled() -> None:
+    tracemalloc.start()
+    body = SizedBody(2**30)
+    sent = 0
+    while sent < 3 * 2**20:
+        count = min(len(body.space()), 2**18)
+        body.filled(count)
+        sent += count
+    _, most = tracemalloc.get_traced_memory()
+    tracemalloc.stop()
+    assert most < 16 * 2**20  # not the gigabyte that was announced
+
+
+@pytest.mark.parametrize(
+    "lines",
+    [
+        b"Content-Length: 5\r\nTransfer-Encoding: chunked\r\n",
+        b"Transfer-Encoding: chunked\r\nContent-Length: 0\r\n",
+    ],
+)
+def test_both_lengths_are_never_a_body(lines: bytes) -> None:
+    with pytest.raises(InvalidRequestError):
+        parse_head(head(lines))
+
+
+def test_a_proxy_that_speaks_http_1_0_does_not_know_chunks() -> None:
+    assert parse_head(head(b"Transfer-Encoding: chunked\r\n")).chunked
+    with pytest.raises(InvalidRequestError, match=r"not supported|malformed"):
+        parse_head(head(b"Transfer-Encoding: chunked\r\n", minor=0))
+
+
+def test_it_does_not_know_100_continue_either() -> None:
+    lines = b"Expect: 100-continue\r\nContent-Length: 1\r\n"
+    assert parse_head(head(lines)).expects
+    assert not parse_head(head(lines, minor=0)).expects
+
+
+def test_a_head_has_its_limit_to_the_byte() -> None:
+    whole = head(b"X: %b\r\n" % (b"x" * (MAX_HEAD_BYTES - len(head(b"X: \r\n")))))
+    assert len(whole) == MAX_HEAD_BYTES
+    assert take_head(bytearray(whole)) == whole
+    with pytest.raises(Exception, match=r"larger than 65,536"):
+        take_head(bytearray(whole[:-1] + b"x"))
+
+
+def test_a_chunk_of_any_size_that_is_claimed_is_counted_before_it_comes() -> None:
+    with pytest.raises(TooLargeError):
+        ChunkedBody(1000).feed(bytearray(b"f" * 15 + b"\r\n"))
+    with pytest.raises(InvalidRequestError, match="not chunked"):  # no number of 64 bits
+        ChunkedBody(1000).feed(bytearray(b"0" * 15 + b"1\r\nx\r\n"))
+
+
+def test_chunks_of_exactly_the_limit_are_taken_and_one_byte_more_is_not() -> None:
+    body = ChunkedBody(5)
+    body.feed(bytearray(b"3\r\nabc\r\n2\r\nde\r\n0\r\n\r\n"))
+    assert (body.done, body.content()) == (True, b"abcde")
+    with pytest.raises(TooLargeError):
+        ChunkedBody(5).feed(bytearray(b"3\r\nabc\r\n3\r\n"))
+
+
+def test_a_refused_body_is_not_kept() -> None:
+    body = ChunkedBody(5000, keep=False)
+    body.feed(bytearray(b"fa0\r\n" + b"x" * 4000))
+    assert body.content() == b""
+
+
+def test_a_chunk_ends_where_its_size_says() -> None:
+    with pytest.raises(InvalidRequestError, match="more bytes than its size"):
+        ChunkedBody(100).feed(bytearray(b"1\r\nab\r\n0\r\n\r\n"))
+
+
+def test_a_trailer_ends() -> None:
+    body = ChunkedBody(100)
+    body.feed(bytearray(b"0\r\n" + b"X: y\r\n" * 1500))
+    assert not body.done
+    with pytest.raises(InvalidRequestError, match="trailer"):
+        body.feed(bytearray(b"X: y\r\n" * 1500))
+
+
+@pytest.mark.parametrize("line", [b"1\n\r\n", b"1;a=\nb\r\n", b"1;a=\rb\r\n"])
+def test_a_line_of_chunks_ends_in_one_way(line: bytes) -> None:
+    with pytest.raises(InvalidRequestError, match="ends in two ways"):
+        ChunkedBody(100).feed(bytearray(line + b"x\r\n0\r\n\r\n"))
