@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from lrn_deploy.bundle.manifest import Preprocessing
+from lrn_deploy.bundle.preprocessing import Preprocessing
 from lrn_deploy.lrn import LrnSpec
 from lrn_deploy.models.digits_data import PREPROCESSING as _DIGITS
 

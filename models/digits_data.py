@@ -15,7 +15,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from lrn_deploy.bundle.manifest import Preprocessing
+from lrn_deploy.bundle.preprocessing import Preprocessing
 
 SPLIT_SEED = 20120930
 

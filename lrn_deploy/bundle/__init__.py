@@ -11,11 +11,12 @@ from lrn_deploy.bundle.manifest import (
     LrnLayer,
     Manifest,
     ModelSource,
-    Preprocessing,
     SampleSet,
     TensorSpec,
     Weights,
 )
+from lrn_deploy.bundle.preprocessing import Preprocessing
+from lrn_deploy.bundle.said import Said
 from lrn_deploy.bundle.store import (
     MANIFEST,
     ArtifactData,
@@ -43,6 +44,7 @@ __all__ = [
     "Manifest",
     "ModelSource",
     "Preprocessing",
+    "Said",
     "SampleSet",
     "TensorSpec",
     "Weights",

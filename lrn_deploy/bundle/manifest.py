@@ -9,18 +9,15 @@ from __future__ import annotations
 
 from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, PlainSerializer, model_validator
+from pydantic import BeforeValidator, Field, PlainSerializer, model_validator
 
+from lrn_deploy.bundle.preprocessing import Preprocessing
+from lrn_deploy.bundle.record import Record
+from lrn_deploy.bundle.said import NAMES
 from lrn_deploy.errors import BadInputError
 from lrn_deploy.lrn import LrnSpec
 
 SCHEMA_VERSION = 1
-
-
-class Record(BaseModel):
-    """Base of everything in a manifest: frozen, and strict about unknown fields."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid")
 
 
 class TensorSpec(Record):
@@ -54,55 +51,6 @@ class TensorSpec(Record):
     def described_shape(self) -> str:
         """The shape for people: ``[batch, 4, 62, 62]``."""
         return f"[{', '.join(str(axis) for axis in self.shape)}]"
-
-
-class Preprocessing(Record):
-    """How a decoded image becomes the network's input.
-
-    The image is converted to ``mode``, resized, cropped at its centre, and each pixel value v
-    (0 to 255) becomes ``(v * scale - mean) / std`` per channel.
-
-    Attributes:
-        mode: Channel order, or ``L`` for grey.
-        resize: Length that the shorter side is resized to; None resizes straight to ``crop``.
-        crop: Height and width in pixels of the centre crop.
-        interpolation: Pillow's name of the resampling filter.
-        scale: Factor of the pixel values.
-        mean: Value that is subtracted, one for each channel.
-        std: Value that is divided by, one for each channel.
-        in_graph: True if scaling, normalisation and layout are inside the graph, which then takes
-            uint8 images of shape (N, H, W, C), RGB or grey.
-
-    Raises:
-        pydantic.ValidationError: If mean and std do not fit the mode, a std is 0, or the resized
-            image would be smaller than the crop.
-    """
-
-    mode: Literal["RGB", "BGR", "L"] = "RGB"
-    resize: int | None = 256
-    crop: tuple[int, int] = (227, 227)
-    interpolation: Literal["nearest", "bilinear", "bicubic", "lanczos", "box"] = "bilinear"
-    scale: float = 1 / 255
-    mean: tuple[float, ...] = (0.485, 0.456, 0.406)
-    std: tuple[float, ...] = (0.229, 0.224, 0.225)
-    in_graph: bool = False
-
-    @property
-    def channels(self) -> int:
-        """Number of colour channels of the network's input."""
-        return 1 if self.mode == "L" else 3
-
-    @model_validator(mode="after")
-    def _is_possible(self) -> Preprocessing:
-        if len(self.mean) != self.channels or len(self.std) != self.channels:
-            raise ValueError(f"mode {self.mode} takes {self.channels} means and stds")
-        if min(self.crop) < 1:
-            raise ValueError(f"the crop is empty: {self.crop}")
-        if 0 in self.std:
-            raise ValueError("a std must not be 0")
-        if self.resize is not None and self.resize < max(self.crop):
-            raise ValueError(f"resize {self.resize} is smaller than the crop {self.crop}")
-        return self
 
 
 class Weights(Record):
@@ -328,6 +276,8 @@ class Manifest(Record):
     Attributes:
         default: The artifact to run where nothing else is asked for.
         choices: Ways to run it, best first, if it was tuned; where the first cannot run, the next.
+        outdated: Reports that were made before the preprocessing was changed, each with the
+            SHA-256 of its bytes then; other bytes are a newer report.
     """
 
     schema_version: int = SCHEMA_VERSION
@@ -343,6 +293,22 @@ class Manifest(Record):
     samples_key: str = ""
     default: str = "model"
     choices: tuple[Choice, ...] = ()
+    outdated: dict[str, str] = Field(default_factory=dict)
+
+    @model_validator(mode="before")
+    @classmethod
+    def _says_what_is_assumed(cls, content: Any) -> Any:
+        """Manifests from before it could be said: an own network's preprocessing was assumed."""
+        if not isinstance(content, dict):
+            return content
+        recipe, model = content.get("preprocessing"), content.get("model")
+        if not isinstance(recipe, dict) or not isinstance(model, dict) or "assumed" in recipe:
+            return content
+        if model.get("origin") != "factory":
+            return content
+        gray = recipe.get("mode") == "L"
+        assumed = [name for name in NAMES if name != "crop" and not (gray and name == "colors")]
+        return content | {"preprocessing": recipe | {"assumed": assumed}}
 
     def artifact(self, name: str) -> Artifact:
         """The artifact called ``name``.

@@ -28,6 +28,7 @@ from lrn_deploy.errors import (
 COMMANDS = {
     "models": "List the networks that can be exported by name.",
     "export": "Export a PyTorch network to a bundle with an ONNX graph.",
+    "preprocess": "Show or correct how images become a network's input.",
     "build-engine": "Build a TensorRT engine; tensorrt-rtx needs no GPU for it.",
     "validate": "Compare every artifact of a bundle with the reference.",
     "profile": "Measure latency, throughput and memory of every artifact.",

@@ -15,6 +15,7 @@ import click
 
 from lrn_deploy.cli.options import bundle_argument, gpu_memory_option
 from lrn_deploy.cli.output import emit, json_option, people, progress
+from lrn_deploy.cli.preprocessing_options import warn_assumed
 from lrn_deploy.errors import CHECK_FAILED, DONE
 
 if TYPE_CHECKING:
@@ -83,6 +84,7 @@ def command(
     """
     from lrn_deploy.backends.registry import artifact_backends, runs
     from lrn_deploy.bundle import Bundle
+    from lrn_deploy.bundle.staleness import artifact_note
     from lrn_deploy.errors import BadInputError
     from lrn_deploy.images.collect import collect
     from lrn_deploy.images.decode import ImageLimits
@@ -133,6 +135,7 @@ def command(
     failed = [result for result in results if result.error]
     say, complain = people(as_json or jsonl), people(as_json=True)
     note = weights_note(manifest)
+    doubts = [warn_assumed(manifest.preprocessing, bundle), artifact_note(manifest, name)]
     if as_json:
         emit(
             {
@@ -143,6 +146,7 @@ def command(
                 "device": backend.device,
                 "weights": manifest.model.weights.kind,
                 "note": note,
+                "warnings": [doubt for doubt in doubts if doubt],
                 "failed": len(failed),
                 "results": [_line(result, manifest.model.weights.kind) for result in results],
             }
@@ -154,6 +158,9 @@ def command(
     for result in failed:
         complain.print(f"Error: {_printable(result.error)}", style="red", markup=False)
         complain.print(f"Hint: {_printable(result.hint)}", markup=False)
+    for doubt in doubts:
+        if doubt:
+            complain.print(f"Warning: {doubt}", style="yellow", markup=False)
     if note:
         say.print(f"Note: {note}", style="yellow", markup=False)
     count = len(results) - len(failed)

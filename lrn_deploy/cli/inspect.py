@@ -10,6 +10,7 @@ import click
 from lrn_deploy.cli.layout import Column, print_facts, print_list
 from lrn_deploy.cli.options import bundle_argument
 from lrn_deploy.cli.output import emit, json_option, people
+from lrn_deploy.cli.preprocessing_options import warn_assumed
 from lrn_deploy.errors import DAMAGED, DONE
 
 if TYPE_CHECKING:
@@ -53,10 +54,12 @@ def _print(result: Inspection, console: Console) -> None:
         f"{sum(result.operators.values())} nodes: {counts} "
         f"(opset {result.opset}, IR {result.ir_version})"
     )
-    facts = [*_model_facts(manifest), ("graph", graph)]
+    facts = [*_model_facts(manifest, result.bundle), ("graph", graph)]
     if not manifest.lrn_layers:
         facts.append(("LRN", "none"))
-    print_facts(console, [*facts, ("default", f"artifact {manifest.default}")])
+    facts.append(("default", f"artifact {manifest.default}"))
+    facts += [("outdated", note) for note in result.stale]
+    print_facts(console, facts)
     if manifest.lrn_layers:
         print_list(
             console, "LRN layers", _LRN_COLUMNS, [_lrn_row(layer) for layer in manifest.lrn_layers]
@@ -64,7 +67,7 @@ def _print(result: Inspection, console: Console) -> None:
     print_list(console, "Files", _FILE_COLUMNS, _file_rows(result), alarms=["damaged"])
 
 
-def _model_facts(manifest: Manifest) -> list[tuple[str, str]]:
+def _model_facts(manifest: Manifest, bundle: str) -> list[tuple[str, str]]:
     model = manifest.model
     facts = [("source", model.factory), ("weights", model.weights.note)]
     if model.weights.sha256:
@@ -73,15 +76,10 @@ def _model_facts(manifest: Manifest) -> list[tuple[str, str]]:
     facts.append(("output", "; ".join(_tensor(spec) for spec in manifest.outputs)))
     if manifest.preprocessing is not None:
         recipe = manifest.preprocessing
-        resize = f"shorter side to {recipe.resize}, " if recipe.resize else "resize to "
         where = "in the graph" if recipe.in_graph else "before the graph"
-        facts.append(
-            (
-                "images",
-                f"{recipe.mode}, {resize}{recipe.crop[0]} x {recipe.crop[1]}, "
-                f"{recipe.interpolation}; scaling and normalisation {where}",
-            )
-        )
+        facts.append(("preprocessing", f"{recipe.described}; mean and std {where}"))
+        if recipe.assumed:
+            facts.append(("", warn_assumed(recipe, bundle)))
     if manifest.labels is None:
         facts.append(("labels", "none"))
     return facts

@@ -9,6 +9,12 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
 
+from lrn_deploy.cli.preprocessing_options import (
+    preprocessing_options,
+    said_by_options,
+    warn_assumed,
+)
+
 if TYPE_CHECKING:
     from rich.console import Console
 
@@ -109,6 +115,7 @@ def export_options(function: Function) -> Function:
                 type=click.Path(path_type=Path, dir_okay=False),
                 help="Class names: one in each line, or JSON: a list or a map of indices to names.",
             ),
+            preprocessing_options,
         )
     ):
         function = decorate(function)
@@ -124,6 +131,7 @@ def export_request(
     input_kind: str,
     labels: Path | None,
     name: str | None,
+    **preprocessing: Any,
 ) -> ExportRequest:
     """The values of :func:`export_options`, without the output, as a request."""
     from lrn_deploy.export import ExportRequest
@@ -137,6 +145,7 @@ def export_request(
         uint8_input=input_kind == "uint8",
         labels=labels,
         name=name,
+        preprocessing=said_by_options(**preprocessing),
     )
 
 
@@ -157,3 +166,8 @@ def describe_export(say: Console, manifest: Manifest, output: Path, *, reused: b
     for layer in manifest.lrn_layers:
         reason = f": {layer.reason}" if layer.reason else ""
         say.print(f"  LRN: {layer.name} {layer.form}{reason}")
+    recipe = manifest.preprocessing
+    if recipe is not None:
+        say.print(f"  preprocessing: {recipe.described}")
+        if recipe.assumed:
+            say.print(f"  {warn_assumed(recipe, output)}", style="yellow")

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from importlib.metadata import version
 from pathlib import Path
 
@@ -15,6 +15,7 @@ from lrn_deploy.bundle import (
     FileRecord,
     Manifest,
     Preprocessing,
+    Said,
     check_target,
     dump,
     new_bundle,
@@ -44,6 +45,7 @@ class ExportRequest:
         uint8_input: Take uint8 images (N, H, W, C), with preprocessing inside the graph.
         labels: File of class names, as ``read_labels_file`` takes it.
         name: What the bundle is called, and served as; None: as its folder.
+        preprocessing: What the user says of it; a user's module and the usual one say the rest.
     """
 
     factory: str
@@ -54,6 +56,7 @@ class ExportRequest:
     uint8_input: bool = False
     labels: Path | None = None
     name: str | None = None
+    preprocessing: Said = field(default_factory=Said)
 
     def key(self) -> str:
         """Digest of all that determines the result, or "" if that cannot be known.
@@ -75,6 +78,8 @@ class ExportRequest:
         }
         if self.name is not None:  # a folder that was only renamed is up to date
             facts["name"] = self.name
+        if self.preprocessing.content:
+            facts["preprocessing"] = self.preprocessing.content
         return sha256(json.dumps(facts, sort_keys=True).encode())
 
 
@@ -123,6 +128,7 @@ def export_bundle(request: ExportRequest, path: Path, *, force: bool = False) ->
         weights=request.weights,
         seed=request.seed,
         input_shape=request.input_shape,
+        said=request.preprocessing,
     )
     preprocessing = _preprocessing(network, uint8_input=request.uint8_input)
     exported = to_onnx(network, preprocessing, opset=request.opset)

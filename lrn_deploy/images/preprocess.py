@@ -78,7 +78,9 @@ def fit(image: Image.Image, recipe: Preprocessing) -> NDArray[np.uint8]:
     if recipe.resize is None:
         image = image.resize((width, height), resample)
     else:
-        image = image.resize(_resized(image.size, recipe.resize), resample)
+        size = recipe.resize
+        resized = _resized(image.size, size) if isinstance(size, int) else (size[1], size[0])
+        image = image.resize(resized, resample)
         left = round((image.width - width) / 2)
         top = round((image.height - height) / 2)
         image = image.crop((left, top, left + width, top + height))

@@ -13,7 +13,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from lrn_deploy.bundle import ModelSource, Preprocessing
+from lrn_deploy.bundle import ModelSource, Preprocessing, Said
+from lrn_deploy.bundle.said import complete
 from lrn_deploy.errors import BadInputError, MissingError
 from lrn_deploy.models import ZOO, read_labels
 from lrn_deploy.network.files import WeightsFile
@@ -68,6 +69,7 @@ def load_network(
     weights: Path | WeightsFile | None = None,
     seed: int = 0,
     input_shape: tuple[int, ...] | None = None,
+    said: Said | None = None,
 ) -> Network:
     """Build a network and fill in its weights.
 
@@ -80,10 +82,13 @@ def load_network(
         seed: Seed of random weights; set before a user's factory is called, too.
         input_shape: Shape of one input without the batch; needed if the factory's module has no
             ``input_shape`` attribute.
+        said: What the user says of its preprocessing, which goes before what a user's module says
+            of itself; None asks neither, for a bundle that knows it already.
 
     Raises:
         MissingError: If torch is not installed.
-        BadInputError: If the factory or the weights cannot be used.
+        BadInputError: If the factory, the weights or what is said of the preprocessing cannot be
+            used.
     """
     require_torch()
     import torch
@@ -103,11 +108,11 @@ def load_network(
                 "Leave out --shape for a network of the zoo.",
             )
         name, labels = entry.name, read_labels(entry)
-        preprocessing: Preprocessing | None = entry.preprocessing
+        preprocessing = complete(said or Said(), shape, entry.preprocessing)
     else:
         module, name = call_factory(factory)
         shape = shape_of(module, factory, input_shape)
-        preprocessing, labels = default_preprocessing(shape), None
+        preprocessing, labels = _preprocessing(module, shape, said), None
         factory = absolute(factory)
     if isinstance(weights, Path):
         weights = WeightsFile.parse(weights)
@@ -155,11 +160,15 @@ def reload_network(source: ModelSource) -> Network:
 
 
 def default_preprocessing(shape: tuple[int, ...]) -> Preprocessing | None:
-    """ImageNet's usual preprocessing for an image-shaped input (C, H, W), else None."""
-    if len(shape) != 3 or shape[0] not in (1, 3):
-        return None
-    _, height, width = shape
-    resize = round(height * 256 / 224) if height == width and height >= 64 else None
-    if shape[0] == 1:
-        return Preprocessing(mode="L", resize=resize, crop=(height, width), mean=(0.5,), std=(0.5,))
-    return Preprocessing(resize=resize, crop=(height, width))
+    """ImageNet's usual preprocessing for an image (C, H, W), all of it assumed; else None."""
+    return complete(Said(), shape)
+
+
+def _preprocessing(
+    module: nn.Module, shape: tuple[int, ...], said: Said | None
+) -> Preprocessing | None:
+    if said is None or default_preprocessing(shape) is None or said.settles(shape):
+        return complete(said or Said(), shape)
+    from lrn_deploy.network.stated import stated
+
+    return complete(said.over(stated(module, shape)), shape)

@@ -76,6 +76,9 @@ def provenance(source: Source) -> Markup:
     ]
     if weights.sha256:
         entries.append(("weights, SHA-256", el("code", weights.sha256)))
+    recipe = source.manifest.preprocessing
+    if recipe is not None:
+        entries.append(("preprocessing", recipe.described))
     reports = (("checked", source.parity), ("timed", source.latency), ("tuned", source.tune))
     for what, report in reports:
         if report is None:

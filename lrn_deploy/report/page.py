@@ -12,11 +12,11 @@ from lrn_deploy.report.latency_sections import latency
 from lrn_deploy.report.layer_sections import layer_times
 from lrn_deploy.report.markup import Child, Markup, bullets, el, section
 from lrn_deploy.report.parity_sections import drift, parity, probes
-from lrn_deploy.report.source import Source, read_source
+from lrn_deploy.report.source import PAGE, Source, read_source
 from lrn_deploy.report.style import CSS
 from lrn_deploy.report.tune_sections import chosen, tuning
 
-FILE = "reports/report.html"
+FILE = PAGE
 NAMED_FAILURES = 5
 
 
@@ -98,8 +98,12 @@ def verdict(source: Source) -> Markup:
 def warnings(source: Source) -> Markup:
     """What the checks could not see, and why not to trust a time."""
     told: list[Child] = []
+    recipe = source.manifest.preprocessing
+    if recipe is not None and recipe.assumed:
+        told.append(f"Preprocessing {recipe.assumption}.")
     for report in (source.parity, source.latency, source.tune):
         told += dict.fromkeys(report.warnings) if report else ()
+    told += [note for note in source.stale if note not in told]
     if source.outdated:
         names = ", ".join(source.outdated)
         told.append(

@@ -9,6 +9,7 @@ from typing import TypeVar
 from pydantic import BaseModel, ValidationError
 
 from lrn_deploy.bundle import Bundle, Manifest
+from lrn_deploy.bundle.staleness import stale_notes
 from lrn_deploy.errors import BadInputError, DamagedError
 from lrn_deploy.latency.report import LatencyReport
 from lrn_deploy.parity.report import ParityReport
@@ -17,6 +18,7 @@ from lrn_deploy.tuning.report import TuneReport
 PARITY = "reports/parity.json"
 LATENCY = "reports/latency.json"
 TUNE = "reports/tune.json"
+PAGE = "reports/report.html"
 
 Report = TypeVar("Report", bound=BaseModel)
 
@@ -30,12 +32,14 @@ class Source:
         parity: What ``validate`` found; None if it has not run.
         latency: What ``profile`` found; None if it has not run.
         tune: What ``tune`` found; None if it has not run.
+        stale: What was made with another preprocessing, one sentence for each.
     """
 
     manifest: Manifest
     parity: ParityReport | None
     latency: LatencyReport | None
     tune: TuneReport | None = None
+    stale: tuple[str, ...] = ()
 
     @property
     def unchecked(self) -> tuple[str, ...]:
@@ -78,7 +82,7 @@ def read_source(bundle: Bundle) -> Source:
             f"Make one with 'lrn-deploy validate {bundle.path}' "
             f"or 'lrn-deploy profile {bundle.path}'.",
         )
-    return Source(bundle.manifest, parity, latency, tune)
+    return Source(bundle.manifest, parity, latency, tune, stale_notes(bundle, without=PAGE))
 
 
 def _read(folder: Path, file: str, model: type[Report], command: str) -> Report | None:

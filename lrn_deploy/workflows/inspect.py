@@ -8,6 +8,7 @@ import onnx
 from pydantic import BaseModel, ConfigDict
 
 from lrn_deploy.bundle import Bundle, FileRecord, Manifest
+from lrn_deploy.bundle.staleness import stale_notes
 from lrn_deploy.errors import DamagedError
 
 
@@ -42,6 +43,7 @@ class Inspection(BaseModel):
         ir_version: Version of the ONNX format it is written in.
         metadata: What the graph says about itself.
         files: Every file that the manifest names.
+        stale: What was made with another preprocessing, one sentence for each.
     """
 
     model_config = ConfigDict(frozen=True)
@@ -53,6 +55,7 @@ class Inspection(BaseModel):
     ir_version: int
     metadata: dict[str, str]
     files: tuple[FileStatus, ...]
+    stale: tuple[str, ...] = ()
 
     @property
     def damaged(self) -> tuple[FileStatus, ...]:
@@ -92,6 +95,7 @@ def inspect(bundle: Bundle) -> Inspection:
         ir_version=model.ir_version if model is not None else 0,
         metadata={item.key: item.value for item in model.metadata_props} if model else {},
         files=tuple(files),
+        stale=stale_notes(bundle),
     )
 
 

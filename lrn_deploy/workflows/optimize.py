@@ -11,6 +11,7 @@ import onnx_ir as ir
 
 from lrn_deploy import __version__
 from lrn_deploy.bundle import Artifact, Bundle, FileRecord, sha256
+from lrn_deploy.bundle.staleness import CALIBRATED_WITH
 from lrn_deploy.environment import versions
 from lrn_deploy.errors import BadInputError
 from lrn_deploy.passes.quantize_nncf import check_installed
@@ -66,6 +67,8 @@ def optimize(
     tell("reading", 0, 1)
     images = calibration_inputs(bundle.manifest, calibration) if made.calibrated else None
     options = _options(made, images, keep_lrn_fp32=keep_lrn_fp32)
+    if images is not None and bundle.manifest.preprocessing is not None:
+        options[CALIBRATED_WITH] = bundle.manifest.preprocessing.digest
     source = bundle.manifest.artifact(SOURCE)
     tools = _tools(made)
 

@@ -77,7 +77,8 @@ def samples_key(manifest: Manifest, rows: int, images: Sequence[DecodedImage]) -
         "version": VERSION,
         "model": manifest.model.model_dump(mode="json"),
         "graph": manifest.artifact("model").sha256,
-        "preprocessing": manifest.preprocessing and manifest.preprocessing.model_dump(mode="json"),
+        "preprocessing": manifest.preprocessing
+        and manifest.preprocessing.model_dump(mode="json", exclude={"assumed"}),
         "rows": rows,
         "images": [hashlib.sha256(item.pixels.tobytes()).hexdigest() for item in images],
     }

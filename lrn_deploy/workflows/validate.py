@@ -19,6 +19,7 @@ from lrn_deploy.backends.registry import (
 )
 from lrn_deploy.backends.torch import TorchBackend, TorchSession
 from lrn_deploy.bundle import Artifact, ArtifactData, Bundle
+from lrn_deploy.bundle.staleness import stale_inputs
 from lrn_deploy.environment import machine, versions
 from lrn_deploy.errors import BadInputError, DamagedError, LrnDeployError, MissingError
 from lrn_deploy.parity import graph
@@ -94,6 +95,7 @@ class _Validation:
         self.bundle = samples.bundle
         manifest = self.bundle.manifest
         self.warnings.extend(samples.warnings)
+        self.warnings.extend(stale_inputs(manifest))
         checks = list(self._check_reference(session, why_not, samples))
         truths = self._layers(session, samples, why_not) if self.options.layerwise else None
         if session is not None:

@@ -77,6 +77,13 @@ def test_shorter_side_is_resized_and_the_centre_cropped_as_torchvision_does(
     )
 
 
+def test_a_resize_to_height_and_width_is_cropped_at_its_centre() -> None:
+    noise = np.random.default_rng(0).integers(0, 256, (50, 90, 3)).astype(np.uint8)
+    recipe = Preprocessing(resize=(40, 60), crop=(30, 40), interpolation="bicubic")
+    whole = np.asarray(Image.fromarray(noise).resize((60, 40), Image.Resampling.BICUBIC))
+    assert np.array_equal(fit(Image.fromarray(noise), recipe), whole[5:35, 10:50])
+
+
 def test_without_resize_the_whole_image_is_stretched_onto_the_crop() -> None:
     halves = np.zeros((4, 8, 3), np.uint8)
     halves[:, 4:] = 200

@@ -158,6 +158,38 @@ def test_an_exported_network(mode: Literal["RGB", "BGR"]) -> None:
     assert distance(run(model, x), truth) < 1e-5
 
 
+def test_bgr_in_pixels_is_folded_into_the_weights_in_rgbs_order() -> None:
+    network = load_network("tests.unit.passes.test_fold_preprocessing:by_channel")
+    recipe = Preprocessing(
+        mode="BGR",
+        resize=None,
+        crop=(1, 1),
+        scale=1,
+        mean=(104, 117, 123),
+        std=(1, 2, 4),
+        in_graph=True,
+    )
+    data = to_onnx(network, recipe).data
+    model = ir.from_proto(onnx.load_model_from_string(data))
+    (done,) = fold_preprocessing(model)
+    assert done.reason == ""
+    x = np.array([[[[200, 100, 50]]]], np.uint8)  # red 200, green 100, blue 50
+    # 1 * (50 - 104) / 1 + 10 * (100 - 117) / 2 + 100 * (200 - 123) / 4 = -54 - 85 + 1925
+    for graph in (data, checked(model)):
+        (y,) = run_all(graph, x).values()
+        assert y.reshape(()) == pytest.approx(1786)
+
+
+class ByChannel(nn.Sequential):
+    input_shape = (3, 1, 1)
+
+
+def by_channel() -> nn.Module:
+    convolution = nn.Conv2d(3, 1, 1, bias=False)
+    convolution.weight.data = torch.tensor([1.0, 10.0, 100.0]).view(1, 3, 1, 1)
+    return ByChannel(convolution)
+
+
 class Tiny(nn.Sequential):
     input_shape = (3, 9, 9)
 

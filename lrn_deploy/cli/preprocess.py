@@ -1,0 +1,63 @@
+"""``lrn-deploy preprocess``."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import click
+
+from lrn_deploy.cli.options import bundle_argument
+from lrn_deploy.cli.output import emit, json_option, people
+from lrn_deploy.cli.preprocessing_options import (
+    preprocessing_options,
+    said_by_options,
+    warn_assumed,
+)
+
+
+@click.command("preprocess")
+@bundle_argument
+@preprocessing_options
+@json_option
+def command(bundle: Path, as_json: bool, **options: Any) -> None:
+    """Show how images become the network's input, or correct it without exporting again.
+
+    Without options it is shown; with some, those are changed and the rest stays. What was
+    calibrated, tuned or validated with the old preprocessing is told to be so from then on.
+
+    \b
+    Example:
+      lrn-deploy preprocess mynet
+      lrn-deploy preprocess mynet --colors bgr --scale 1 --mean 104,117,123 --std 1
+    """
+    from lrn_deploy.bundle import Bundle, Said
+    from lrn_deploy.bundle.staleness import stale_notes
+    from lrn_deploy.workflows.preprocess import correct_preprocessing
+
+    said = said_by_options(**options)
+    done = correct_preprocessing(Bundle.open(bundle), said)
+    notes = list(stale_notes(done.bundle))
+    if done.untuned:
+        notes.append("What 'lrn-deploy tune' chose no longer counts: run it again.")
+    say = people(as_json)
+    if as_json:
+        emit(
+            {
+                "bundle": str(bundle),
+                "preprocessing": Said.from_recipe(done.recipe, everything=True).content,
+                "assumed": list(done.recipe.assumed),
+                "in_graph": done.recipe.in_graph,
+                "changed": done.changed,
+                "stale": notes,
+            }
+        )
+        return
+    if done.changed:
+        say.print(f"Changed the preprocessing of {bundle}.")
+    elif said != Said():
+        say.print(f"{bundle} prepares images as before.")
+    say.print(f"  {done.recipe.described}")
+    assumed = warn_assumed(done.recipe, bundle)
+    for note in [assumed, *notes] if assumed else notes:
+        say.print(f"  {note}", style="yellow")
