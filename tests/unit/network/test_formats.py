@@ -113,7 +113,7 @@ def test_a_pickle_cannot_reach_what_the_stand_ins_stand_for() -> None:
     assert torch.equal(loaded["w"], torch.ones(1))
     assert loaded["n"] == 4
     assert type(loaded["scalar"]).__name__ == type(loaded["array"]).__name__ == "Ignored"
-    assert torch.serialization.get_safe_globals() == before
+    assert set(torch.serialization.get_safe_globals()) == set(before)
     with pytest.raises(BadInputError, match=r"it needs 'numpy\.random\._pickle"):
         parse(pickle.dumps({"w": np.random.default_rng(0)}, protocol=2), "w.pt")
 
