@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import fcntl
 import json
 import os
 import shutil
 import signal
+import tempfile
 import time
+from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -468,6 +471,15 @@ def test_a_precision_builds_the_variant_of_optimize(
     assert json.loads(capsys.readouterr().out)["reused"] is True
 
 
+@pytest.fixture
+def alone() -> Iterator[None]:
+    """One such test at a time: it removes bytecode that the builds of another would read."""
+    with (Path(tempfile.gettempdir()) / "lrn-deploy-bytecode.lock").open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        yield
+
+
+@pytest.mark.usefixtures("alone")
 @pytest.mark.parametrize("precision", ["fp32", "tf32", "fp16", "bf16", "int8"])
 def test_two_builds_give_equal_bytes(
     exported: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, precision: str
@@ -484,7 +496,7 @@ def test_two_builds_give_equal_bytes(
     for place in ("one", "another/place"):
         path = Path(shutil.copytree(exported, tmp_path / place))
         monkeypatch.setenv("SOMETHING", place * 100)
-        assert build(path, "--precision", precision) == 0
+        assert build(path, "--precision", precision, "--lrn", "layer") == 0
         name = f"rtx-{precision}-sm86-sm89-sm120"
         engines.append(Bundle.open(path).load(name))
         for number in range(1000):
