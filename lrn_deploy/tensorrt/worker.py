@@ -97,8 +97,7 @@ def _work(source: BinaryIO, channel: BinaryIO, *, reproducible: bool) -> None:
             "profile": built.profile,
             "seconds": built.seconds,
             "peak_memory": built.peak_memory,
-            # With LRN written out, builds that began with other memory differed now and then.
-            "reproducible": reproducible and request.lrn_layer,
+            "reproducible": reproducible,
         },
         engine_size=len(built.data),
         cache_size=None if built.timing_cache is None else len(built.timing_cache),
