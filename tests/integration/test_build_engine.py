@@ -505,8 +505,8 @@ def test_two_builds_give_equal_bytes(
         shutil.rmtree(Path(bundle_package.__file__).parent / "__pycache__", ignore_errors=True)
     if all(item.engine is not None and item.engine.reproducible for item in engines):
         assert len({item.engine.source_sha256 for item in engines if item.engine}) == 1
-        # Under this suite's coverage and workers one build in some comes out otherwise, for a reason
-        # that is not found; docs/tensorrt.md says so. Left to themselves hardly two are equal.
+        # In the whole suite one build in some comes out otherwise, for a reason that is not found;
+        # docs/tensorrt.md says so. Left to themselves hardly two are equal.
         assert len({item.data for item in engines}) < len(engines)
     else:
         pytest.skip("this system does not let a process fix its addresses")
