@@ -47,7 +47,7 @@ class DryCpu(Device):
         """Two random inputs."""
         return [torch.randn(shape).to(dtype) for _ in range(2)]
 
-    def fused(self, x: Tensor, fusion: Fusion, tile: Tile | None = None) -> Tensor:  # noqa: ARG002
+    def fused(self, x: Tensor, fusion: Fusion, tile: Tile | None = None) -> Tensor:  # noqa: ARG002 - a GPU has
         """The CPU's operator, which has no tiles."""
         return operator(fusion.name)(x, *arguments(fusion))
 

@@ -125,7 +125,7 @@ def make_logger(trt: Any, messages: list[str]) -> Any:
     """A TensorRT logger that keeps everything, and prints what a crash must not take along."""
     base: Any = trt.ILogger
 
-    class Logger(base):  # type: ignore[misc]
+    class Logger(base):  # type: ignore[misc] # whichever is there
         def __init__(self) -> None:
             base.__init__(self)
 
