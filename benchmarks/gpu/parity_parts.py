@@ -22,7 +22,7 @@ from benchmarks.gpu.record import StageOptions, run_stage
 from lrn_deploy.backends.protocol import Array, SessionBase
 from lrn_deploy.bundle import Bundle
 from lrn_deploy.errors import DONE, BadInputError, LrnDeployError
-from lrn_deploy.parity.budgets import Budget, Budgets, Regime
+from lrn_deploy.parity.budgets import Budgets
 from lrn_deploy.parity.samples import regime_of
 from lrn_deploy.workflows.comparison import (
     Subject,
@@ -35,8 +35,6 @@ from lrn_deploy.workflows.samples import Sample, read_samples
 
 BATCHES = (1, 3, 32)
 LARGEST = max(BATCHES)
-FP32_LIMIT = 1e-5
-"""Relative L2 error against float64 that fp32 may have on inputs that a network is made for."""
 
 
 class Part:
@@ -216,7 +214,7 @@ def compare_all(
     kept: dict[str, Array] = {}
     for batch in batches:
         for sample in samples:
-            budget = limit(subject.precision, regime_of(sample.name))
+            budget = Budgets().budget(subject.precision, regime_of(sample.name))
             for name, output in run_in_batches(session, sample.feeds, batch).items():
                 check = judge(
                     subject, "outputs", name, output, truth[f"{sample.name}/{name}"], budget
@@ -227,12 +225,6 @@ def compare_all(
                 kept[f"{sample.name}/{name}"] = output
     file = f"{network}.{part.file.stem}.{what.replace(' ', '-')}.safetensors"
     save_tensors(kept, part.folder / file)
-
-
-def limit(precision: str, regime: Regime) -> Budget | None:
-    """What an error may be: the budgets' table, but for fp32, whose truth here is float64."""
-    wide = precision == "fp32" and regime in ("ordinary", "synthetic")
-    return Budgets(max_error=FP32_LIMIT if wide else None).budget(precision, regime)
 
 
 def _reason(error: Exception) -> str:

@@ -34,11 +34,13 @@ _WEIGHTS_8: dict[Regime, float | None] = {
 _WEIGHTS_4: dict[Regime, float | None] = _WEIGHTS_8 | {"ordinary": 1e-1}
 
 TABLE: dict[str, dict[Regime, float | None]] = {
-    # A fault in the graph reads 1e-2 and more in at least one regime, and rounding in fp32 a few
-    # 1e-7 in the ordinary one; tests/integration/test_mutations.py holds the table to that.
+    # A fault in the graph reads 1e-2 and more in at least one regime, and products in TF32 7e-4;
+    # tests/integration/test_mutations.py holds the table to that. Rounding in fp32 reads 3e-7 to
+    # 2.4e-6 against float64, by the order in which a processor's kernels add up (AVX2 rounds more
+    # often than AVX-512), and two runtimes lie as far apart as their errors together.
     "fp32": {
-        "ordinary": 2e-6,
-        "synthetic": 2e-6,
+        "ordinary": 1e-5,
+        "synthetic": 1e-5,
         "active": 2e-5,
         "extreme": 2e-5,
         "probe": 1e-6,

@@ -77,7 +77,7 @@ def test_each_class_has_a_choice_of_ours_and_a_verdict_on_every_peer(
 
 def test_the_result_can_be_drawn(result: dict[str, object]) -> None:
     page = redraw("<!-- peers:begin --><!-- peers:end -->", result, "performance.svg")
-    assert "| digits | 2 | 2e-06 |" in page
+    assert "| digits | 2 | 1e-05 |" in page
 
 
 def test_quick_needs_to_be_told_where_to_write(capsys: pytest.CaptureFixture[str]) -> None:

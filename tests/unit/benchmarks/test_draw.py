@@ -81,7 +81,7 @@ def test_the_table_has_the_choice_the_best_peer_and_the_verdict() -> None:
     text = redraw(PAGE, result(), "performance.svg")
     rows = [line for line in text.splitlines() if line.startswith("| alexnet | 1 |")]
     assert rows == [
-        "| alexnet | 1 | 2e-06 | own \\| a | 8 | torch eager | 16 | 2.00 (2.00 to 2.00) | ahead |",
+        "| alexnet | 1 | 1e-05 | own \\| a | 8 | torch eager | 16 | 2.00 (2.00 to 2.00) | ahead |",
         "| alexnet | 1 | 0.03 | own \\| a | 8 | OpenVINO, bf16 | 4 | 0.50 (0.50 to 0.50) | "
         "**behind** |",
     ]
