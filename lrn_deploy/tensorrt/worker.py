@@ -6,8 +6,10 @@ whose addresses are not randomized, when the build has a thread of its own: glib
 arena. In the main thread objects go where Python's imports left holes, and those depend on every
 file that lies in a directory of ``sys.path``. So that the arena is TensorRT's alone, the graph is
 fitted before: when the same thread did that, and had written out LRN, one fp32 build in three gave
-other bytes under another ``PYTHONPATH``. (A tool with a graph compiler may also crash, and then
-takes only this process with it.)
+other bytes under another ``PYTHONPATH``. What is left is TensorRT's own: it starts pairs of short
+threads, and whether the second begins before the first has ended decides where its memory lies; on
+a busy machine one build in some dozens differs by that. (A tool with a graph compiler may also
+crash, and then takes only this process with it.)
 
 It reads a line of JSON and the graph from stdin, and writes lines of JSON to stdout: steps and log
 messages while it builds, at the end an error, or what was built followed by the engine's bytes.
