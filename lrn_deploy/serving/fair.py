@@ -44,8 +44,8 @@ class FairQueue:
 
     def put(self, job: Job) -> None:
         """Add a job."""
-        start = max(self._time, self._finish.get(job.client, 0))
-        self._finish[job.client] = start + job.rows
+        start = max(self._time, self._finish.pop(job.client, 0))
+        self._finish[job.client] = start + job.rows  # at the end: the latest
         insort(self._waiting, (start, next(self._arrivals), job))
 
     def take(self) -> Job:
@@ -61,9 +61,16 @@ class FairQueue:
         self._forget()
 
     def _forget(self) -> None:
-        """Drop finish tags that no longer matter."""
+        """Drop finish tags that no longer matter.
+
+        Names of clients come from outside. Where each comes once, the time stands still and no tag
+        falls behind it; so of clients that do not wait, only the latest are remembered.
+        """
         if not self._waiting:
             self._finish.clear()
             self._time = 0
-        elif len(self._finish) > _MANY_CLIENTS:
-            self._finish = {who: tag for who, tag in self._finish.items() if tag > self._time}
+        elif len(self._finish) > _MANY_CLIENTS + 2 * len(self._waiting):
+            waiting = {job.client for job in self}
+            others = [who for who in self._finish if who not in waiting]
+            for who in others[: -_MANY_CLIENTS // 2]:  # half of them, so this is done seldom
+                del self._finish[who]

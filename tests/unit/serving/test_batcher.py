@@ -10,9 +10,11 @@ import numpy as np
 import pytest
 
 from lrn_deploy.serving.errors import UnavailableError
+from lrn_deploy.serving.jobs import Job
 from lrn_deploy.serving.pending import PendingQueue
 from lrn_deploy.serving.policy import Adaptive, Fixed
-from tests.unit.serving.batching import Network, batcher, submit
+from lrn_deploy.serving.rows import join
+from tests.unit.serving.batching import Array, Network, batcher, submit
 
 
 def test_tens_of_thousands_of_tagged_rows_come_back_to_their_callers() -> None:
@@ -148,3 +150,53 @@ def test_a_cancelled_request_never_runs() -> None:
         good.result(5)
     assert network.batches == [1, 1]
     assert one.statistics.failures == {"CANCELED": 1}
+
+
+def test_two_instances_halve_the_wait_for_those_before() -> None:
+    gate = threading.Event()
+    networks = [Network(lambda _rows: gate.wait(5) and None) for _ in "ab"]
+    with batcher(*networks, policy=Adaptive(1)) as one:
+        one.latency.add(1, 100e9)  # each row takes 100 s
+        for _ in networks:
+            submit(one, 1)
+        while not all(network.batches for network in networks):
+            time.sleep(0.001)
+        submit(one, 2)
+        assert one.expected_wait() == pytest.approx(50e9)
+        submit(one, 3, timeout_ms=90_000)  # not refused at the door
+        gate.set()
+
+
+def test_nobody_waits_before_an_empty_queue_however_slow_the_network() -> None:
+    with batcher(Network()) as one:
+        one.latency.add(1, 100_001e6)
+        one.latency.add(2, 100_002e6)  # 100 s for a batch, whatever is in it
+        assert submit(one, 7, timeout_ms=5000).result(5).outputs["first"].item() == 7
+
+
+def test_a_request_that_becomes_late_while_its_batch_is_put_together_does_not_run(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    def put_together(batch: list[Job]) -> dict[str, Array]:
+        for one in batch:
+            if one.rows == 2:
+                one.deadline = time.monotonic_ns() - 1
+        return join(batch)
+
+    monkeypatch.setattr("lrn_deploy.serving.batcher.join", put_together)
+    gate = threading.Event()
+    network = Network(lambda rows: gate.wait(5) and None if rows == 1 else None)
+    with batcher(network) as one:
+        first = submit(one, 1)
+        while not network.batches:
+            time.sleep(0.001)
+        late, good = submit(one, 2, 2), submit(one, 3, 3, 3)
+        gate.set()
+        first.result(5)
+        with pytest.raises(UnavailableError, match="expired before it ran"):
+            late.result(5)
+        assert good.result(5).outputs["first"].tolist() == [3, 3, 3]
+        with pytest.raises(UnavailableError, match="expired before it ran"):
+            submit(one, 4, 4).result(5)  # with nobody else in the batch
+        assert submit(one, 5).result(5).outputs["first"].tolist() == [5]
+    assert network.batches == [1, 3, 1]

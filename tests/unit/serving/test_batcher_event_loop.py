@@ -14,8 +14,8 @@ import pytest
 from lrn_deploy.serving.arrivals import outcome_of
 from lrn_deploy.serving.batcher import Batcher
 from lrn_deploy.serving.errors import InferenceError
-from lrn_deploy.serving.jobs import Job
-from lrn_deploy.serving.policy import Fixed
+from lrn_deploy.serving.jobs import Job, Outcome
+from lrn_deploy.serving.policy import Adaptive, Fixed
 from tests.unit.serving.batching import Network, batcher, job, submit
 
 
@@ -128,3 +128,59 @@ def test_a_network_that_an_event_loop_runs_is_run_by_nobody_else_meanwhile() -> 
         asyncio.run(ask())
     assert together == [0, 0, 0]
     assert others[0].result().outputs["first"].tolist() == [7]
+
+
+async def answer(one: Batcher, *rows: int) -> Outcome:
+    """What an event loop gets for one request."""
+    request = job(*rows)
+    one.submit(request)
+    return await asyncio.wait_for(outcome_of(request.future), 5)
+
+
+def test_requests_that_come_together_wake_as_many_instances() -> None:
+    """Each network waits until the other one runs, too."""
+    both = threading.Barrier(2, timeout=4)
+    networks = [Network(lambda _rows: both.wait() and None) for _ in "ab"]
+
+    async def ask(one: Batcher) -> list[Outcome]:
+        return await asyncio.gather(answer(one, 1), answer(one, 2))
+
+    with batcher(*networks, policy=Adaptive(1)) as one:
+        outcomes = asyncio.run(ask(one))
+    assert [outcome.outputs["first"].item() for outcome in outcomes] == [1, 2]
+    assert [network.batches for network in networks] == [[1], [1]]
+
+
+def test_a_quick_network_on_the_event_loop_waits_for_company_all_the_same() -> None:
+    with batcher(Network(), policy=Fixed(8, delay_ns=20_000_000), here_seconds=5.0) as one:
+        submit(one, 1).result(5)  # now it is known to be quick
+        assert asyncio.run(answer(one, 2)).timing.queue >= 20_000_000
+
+
+def test_one_batch_that_was_held_up_does_not_make_a_network_slow() -> None:
+    threads: list[str] = []
+    network = Network(lambda _rows: threads.append(threading.current_thread().name))
+    with batcher(network, here_seconds=5.0) as one:
+        submit(one, 1).result(5)
+        one._least[1] = 60 * 10**9  # as if it had taken a minute
+        submit(one, 2).result(5)
+        asyncio.run(answer(one, 3))
+    assert threads == ["batcher-0", "batcher-0", "MainThread"]
+
+
+def test_a_network_that_is_made_anew_must_show_again_that_it_is_quick() -> None:
+    threads: list[str] = []
+
+    def fail(_rows: int) -> None:
+        if first.batches[1:]:
+            raise RuntimeError("broken")
+
+    first = Network(fail)
+    new = Network(lambda _rows: threads.append(threading.current_thread().name))
+    with batcher(first, make=lambda: new, here_seconds=5.0) as one:
+        submit(one, 1).result(5)
+        with pytest.raises(InferenceError):
+            asyncio.run(answer(one, 2))
+        asyncio.run(answer(one, 3))
+        asyncio.run(answer(one, 4))
+    assert threads == ["batcher-0", "MainThread"]

@@ -6,10 +6,11 @@ import threading
 import time
 from collections.abc import Mapping
 
+import numpy as np
 import pytest
 
 from lrn_deploy.serving.errors import AbandonedError, ClosedError, InferenceError
-from lrn_deploy.serving.policy import Adaptive
+from lrn_deploy.serving.policy import Adaptive, Fixed
 from tests.unit.serving.batching import Array, Network, batcher, submit
 
 
@@ -125,3 +126,44 @@ def test_closing_gives_up_after_its_limit() -> None:
             with pytest.raises(AbandonedError, match="stopping"):
                 future.result(1)
         gate.set()
+
+
+def test_a_request_to_a_model_that_is_unloaded_is_no_failure_of_it() -> None:
+    with batcher(Network()) as one:
+        assert one.close(5)
+        with pytest.raises(ClosedError):
+            submit(one, 1)  # whoever sent it asks the newer instance, which counts it
+        assert one.statistics.failures == {}
+        assert one.statistics.fail.count == 0
+
+
+def test_closing_does_not_wait_for_company() -> None:
+    network = Network()
+    with batcher(network, policy=Fixed(8, delay_ns=60 * 10**9)) as one:
+        future = submit(one, 1)
+        assert one.close(5)
+        assert future.result(0).outputs["first"].item() == 1
+
+
+def test_a_network_that_makes_rows_up_fails_the_batch() -> None:
+    class Long(Network):
+        def run(self, feeds: Mapping[str, Array]) -> dict[str, Array]:
+            return {"double": np.concatenate([feeds["x"], feeds["x"]])}
+
+    with batcher(Long()) as one, pytest.raises(InferenceError, match=r"\[4, 2\] for a batch of 2"):
+        submit(one, 1, 2).result(5)
+
+
+def test_a_network_is_given_up_once() -> None:
+    gate = threading.Event()
+    hanging = Network(lambda _rows: gate.wait(10) and None)
+    changes: list[int] = []
+    with batcher(hanging, hang_seconds=0.001, on_change=lambda: changes.append(1)) as one:
+        submit(one, 1)
+        while not hanging.batches:
+            time.sleep(0.001)
+        time.sleep(0.002)
+        for _ in range(3):
+            one.check_hangs()
+        gate.set()
+    assert changes == [1]

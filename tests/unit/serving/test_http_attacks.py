@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import tracemalloc
+from typing import Any
 
 import pytest
 
@@ -100,3 +101,73 @@ def test_a_trailer_ends() -> None:
 def test_a_line_of_chunks_ends_in_one_way(line: bytes) -> None:
     with pytest.raises(InvalidRequestError, match="ends in two ways"):
         ChunkedBody(100).feed(bytearray(line + b"x\r\n0\r\n\r\n"))
+
+
+@pytest.mark.parametrize("length", [b"9" * 20, b"1" + b"0" * 19, b"0" * 30 + b"5"])
+def test_a_length_has_fewer_digits_than_any_integer_type_could_lose(length: bytes) -> None:
+    """A proxy that counts in 64 bits would see another end."""
+    with pytest.raises(InvalidRequestError):
+        parse_head(head(b"Content-Length: %b\r\n" % length))
+    assert parse_head(head(b"Content-Length: %b\r\n" % length[-19:])).length == int(length[-19:])
+
+
+SHORT_HEADS = [
+    b"POST / HTTP/1.1\r\nContent-Length: 3\n\nabc\r\n\r\n",
+    b"POST / HTTP/1.1\r\nContent-Length: 3\r\n\nabc\r\n\r\n",
+    b"GET / HTTP/1.1\nHost: a\n\nGET /admin HTTP/1.1\r\n\r\n",
+]
+
+
+@pytest.mark.parametrize("text", SHORT_HEADS)
+def test_a_head_does_not_end_at_bare_line_feeds(text: bytes) -> None:
+    assert take_head(bytearray(text)) == text
+    with pytest.raises(InvalidRequestError):
+        parse_head(text)
+
+
+class Lenient:
+    """httptools with an llhttp that minds neither bare line feeds nor two lengths."""
+
+    def __init__(self, seen: Any) -> None:
+        self.seen = seen
+
+    def feed_data(self, text: bytes) -> None:
+        lines, _, rest = text.replace(b"\r\n", b"\n").partition(b"\n\n")
+        self.seen.on_url(b"/")
+        for line in lines.split(b"\n")[1:]:
+            name, _, value = line.partition(b": ")
+            self.seen.on_header(name, value)
+        self.seen.on_headers_complete()
+        if rest:
+            self.seen.on_body(rest)
+
+    def should_keep_alive(self) -> bool:
+        return True
+
+    def get_http_version(self) -> str:
+        return "1.1"
+
+    def get_method(self) -> bytes:
+        return b"POST"
+
+
+@pytest.mark.parametrize(
+    ("text", "said"),
+    [
+        (SHORT_HEADS[0], "malformed"),
+        (SHORT_HEADS[2], "malformed"),
+        (head(b"Content-Length: 5\r\nTransfer-Encoding: chunked\r\n"), "has both"),
+        (head(b"Content-Length: 5\r\nContent-Length: 6\r\n"), "one whole number"),
+        (head(b"Content-Length: +5\r\n"), "one whole number"),
+        (head(b"Content-Length: \xb2\r\n"), "one whole number"),
+        (head(b"Transfer-Encoding: gzip, chunked\r\n"), "not supported"),
+    ],
+)
+def test_a_parser_that_minds_nothing_is_not_believed(
+    monkeypatch: pytest.MonkeyPatch, text: bytes, said: str
+) -> None:
+    """What llhttp refuses differs between its versions."""
+    monkeypatch.setattr("lrn_deploy.serving.http_head.httptools.HttpRequestParser", Lenient)
+    assert parse_head(head(b"Content-Length: 3\r\n")).length == 3
+    with pytest.raises(InvalidRequestError, match=said):
+        parse_head(text)

@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 
 from lrn_deploy.serving.errors import UnavailableError
 from lrn_deploy.serving.jobs import Job
-from lrn_deploy.serving.pending import PendingQueue
+from lrn_deploy.serving.pending import Front, PendingQueue
 
 
 def job(
@@ -248,3 +248,46 @@ def test_a_full_queue_loses_nobody_and_keeps_its_limit(
     while queue:
         out += queue.take(2, 0)[0]
     assert sorted(map(id, out)) == sorted(map(id, entered))
+
+
+def test_a_cancelled_job_that_makes_room_is_just_gone() -> None:
+    """Its caller has left: to tell it that another client's turn came would be an error."""
+    queue = PendingQueue(max_requests=2)
+    older, newer = job(1, client="f"), job(1, client="f")
+    for one in (older, newer):
+        queue.put(one)
+    newer.future.cancel()
+    assert queue.put(job(1, client="a")) == []
+    assert queue.requests == 2
+
+
+def test_a_request_that_just_fits_is_part_of_the_front() -> None:
+    assert filled(job(3), job(5), job(1)).front(8) == Front(8, True, 0)
+
+
+def test_the_front_is_as_old_as_its_oldest_request_of_any_priority() -> None:
+    urgent, usual = job(1, priority=1), job(1, priority=3)
+    urgent.arrived, usual.arrived = 9, 4
+    assert filled(usual, urgent).front(8) == Front(2, False, 4)
+
+
+def test_a_queue_that_was_cleared_owes_nobody_anything() -> None:
+    queue = PendingQueue(max_requests=2)
+    gone = [job(1, client="f"), job(1, client="f")]
+    for one in gone:
+        queue.put(one)
+    assert queue.clear() == gone
+    newer = [job(1, client="a"), job(1, client="a")]
+    for one in newer:
+        queue.put(one)
+    assert queue.put(job(1, client="b")) == newer[1:]  # the one with most is a, not f
+
+
+def test_clients_that_are_gone_are_forgotten() -> None:
+    """Names of clients come from outside, so there may be any number of them."""
+    queue = PendingQueue()
+    for number in range(50):
+        queue.put(job(1, client=str(number)))
+        queue.take(8, 0)
+    assert not queue._requests_of
+    assert not queue._bytes_of

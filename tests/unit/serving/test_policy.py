@@ -77,3 +77,21 @@ def test_fixed_waits_for_the_delay_a_preferred_size_or_a_full_batch(
 
 def test_fixed_without_a_delay_releases_at_once() -> None:
     assert Fixed(8).decide(Front(1, False, 0), 0, LatencyModel()) == Decision(8)
+
+
+def test_the_latency_model_follows_a_network_that_became_slower_within_fifty_batches() -> None:
+    model = LatencyModel()
+    for milliseconds, batches in ((10, 500), (20, 50)):
+        for _ in range(batches):
+            model.add(1, milliseconds * MS)
+    # After 50 batches an old one weighs (1 - 1/50)^50 = 0.364: 20 - 0.364 * (20 - 10)
+    assert model(1) == pytest.approx(16.36 * MS, rel=1e-3)
+
+
+def test_a_batch_never_takes_less_than_nothing_before_its_first_row() -> None:
+    model = LatencyModel()
+    model.add(1, 1 * MS)
+    model.add(8, 16 * MS)  # more than eight times as long: the line would start below 0
+    a, b = model.line()
+    assert b == pytest.approx(0, abs=1)
+    assert a == pytest.approx((0.98 * 1 + 16) / (0.98 * 1 + 8) * MS)  # time by rows

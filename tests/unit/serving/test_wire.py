@@ -172,3 +172,48 @@ def test_any_bytes_are_refused_or_understood_but_never_crash(
 ) -> None:
     with suppress(InvalidRequestError):
         wire.decode(content, length, SPECS)
+
+
+@pytest.mark.parametrize(
+    ("datatype", "data"),
+    [
+        ("FP32", [True, False]),
+        ("FP16", [[True], [True]]),
+        ("INT32", [True, False]),
+        ("BOOL", [1, 0]),
+        ("UINT8", [-1, 2]),
+        ("UINT64", [-1, 2]),
+        ("INT8", [-129, 2]),
+        ("INT8", [1, 128]),
+    ],
+)
+def test_no_value_becomes_another(datatype: str, data: list[Any]) -> None:
+    content, _ = body(datatype=datatype, data=data)
+    with pytest.raises(InvalidRequestError, match=r"other values|cannot hold"):
+        array(content)
+
+
+@pytest.mark.parametrize(("datatype", "edges"), [("UINT8", [0, 255]), ("INT8", [-128, 127])])
+def test_the_edges_of_a_type_are_its_own(datatype: str, edges: list[int]) -> None:
+    content, _ = body(datatype=datatype, data=edges)
+    assert array(content).tolist() == [edges]
+
+
+def test_a_raw_request_to_two_inputs_is_refused() -> None:
+    two = (*SPECS, TensorSpec(name="z", dtype="float32", shape=("batch", 2)))
+    with pytest.raises(InvalidRequestError, match="a network with one input"):
+        wire.decode(ROW, "0", two)
+
+
+def test_a_raw_request_without_bytes_is_no_request() -> None:
+    free = (TensorSpec(name="x", dtype="float32", shape=("batch", "length", 2)),)
+    with pytest.raises(InvalidRequestError, match="got 0"):
+        wire.decode(b"", "0", free)
+
+
+def test_true_is_no_size_although_python_takes_it_for_one() -> None:
+    content, length = body(
+        datatype="UINT8", shape=[1], parameters={"binary_data_size": True}, tail=b"\7"
+    )
+    with pytest.raises(InvalidRequestError, match="binary_data_size is True"):
+        array(content, length)

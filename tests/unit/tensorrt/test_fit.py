@@ -95,7 +95,7 @@ def test_a_portable_engine_fits_any_gpu_and_stays_one(sm: str) -> None:
 def test_the_tensorrt_that_it_needs_is_not_installed(versions: dict[str, str]) -> None:
     with pytest.raises(MissingError, match=r"needs tensorrt-rtx 1\.7\.1, which is not") as caught:
         check_fit(engine_artifact(), replace(MACHINE, versions=versions))  # type: ignore[arg-type]
-    assert caught.value.hint == "Install it: pip install tensorrt-rtx==1.7.1"
+    assert caught.value.hint == "Install it with: pip install tensorrt-rtx==1.7.1"
 
 
 @pytest.mark.parametrize(
@@ -145,3 +145,11 @@ def test_enough_memory(limit: int | None) -> None:
 def test_the_full_tensorrt_rebuilds_for_the_gpu_that_is_there() -> None:
     artifact = engine_artifact(engine_record(flavor="tensorrt", targets=("sm90",)))
     assert "--flavor tensorrt --precision fp16 --target current" in rebuild_command(artifact)
+
+
+def test_smaller_batches_are_no_smaller_than_the_smallest() -> None:
+    artifact = engine_artifact(engine_record(batch=(3, 4, 5)))
+    with pytest.raises(DamagedError) as caught:
+        check_memory(artifact, 2 << 20, 1 << 20, None)
+    assert caught.value.hint.endswith("--batch 3,3,3")  # half of 5 is 2, which is no profile
+    check_memory(artifact, 1 << 20, 1 << 20, None)  # what is needed is what is free

@@ -10,6 +10,7 @@ from typing import Any
 import pytest
 
 from lrn_deploy.errors import BadInputError, MissingError
+from lrn_deploy.extras import install
 from lrn_deploy.tensorrt import flavor as module
 from lrn_deploy.tensorrt.flavor import Flavor, find_flavor
 from lrn_deploy.tensorrt.targets import RTX_TARGETS
@@ -45,7 +46,7 @@ def nothing(monkeypatch: pytest.MonkeyPatch) -> None:
 def test_nothing_installed(choice: Any) -> None:
     with pytest.raises(MissingError, match="is not installed") as caught:
         find_flavor(choice)
-    assert "pip install 'lrn-deploy[" in caught.value.hint
+    assert install("rtx" if choice == "auto" else choice) in caught.value.hint
     if choice == "auto":
         assert "tensorrt is not installed. tensorrt-rtx is not installed." in str(caught.value)
 
@@ -135,3 +136,10 @@ def test_the_targets_are_those_that_this_version_has(rtx: Flavor) -> None:
 @pytest.mark.tensorrt
 def test_host_code_in_engines_stays_forbidden(rtx: Flavor) -> None:
     assert rtx.start_runtime().engine_host_code_allowed is False
+
+
+def test_host_code_is_forbidden_whatever_a_version_allows_by_itself() -> None:
+    open_ = SimpleNamespace(engine_host_code_allowed=True)
+    runtime = Flavor("rtx", fake(Runtime=lambda _logger: open_)).start_runtime()
+    assert runtime is open_
+    assert runtime.engine_host_code_allowed is False

@@ -27,3 +27,8 @@ def test_hopper_and_the_large_blackwell_are_refused_since_1_7(
     version: str, refused: bool, sm: str
 ) -> None:
     assert rtx_refuses(version, sm) is refused
+
+
+def test_a_version_of_two_numbers_is_the_first_of_its_kind() -> None:
+    assert rtx_refuses("1.7", "sm90")
+    assert not rtx_refuses("1.6", "sm90")

@@ -146,3 +146,8 @@ def test_batches_are_full_and_leave_nothing_out() -> None:
         [8, 9, 0, 1],
     ]
     assert found.batches(16)[0].shape == (16, 1)
+
+
+def test_as_many_images_as_it_takes_are_enough(tmp_path: Path) -> None:
+    found = calibration_inputs(manifest(), folder(tmp_path / "photos", 16, 8))
+    assert len({row.tobytes() for row in found.inputs}) == 8

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import tracemalloc
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -11,7 +11,8 @@ import numpy as np
 import pytest
 
 from lrn_deploy.backends.onnxruntime import OnnxRuntimeBackend
-from lrn_deploy.bundle import Artifact, Bundle, TensorSpec
+from lrn_deploy.backends.protocol import Probe, SessionBase, check_feeds
+from lrn_deploy.bundle import Artifact, ArtifactData, Bundle, TensorSpec
 from lrn_deploy.errors import BadInputError, DamagedError
 from lrn_deploy.images.collect import ImageSource
 from lrn_deploy.images.decode import ImageLimits
@@ -263,3 +264,53 @@ def test_probabilities_are_left_alone_and_scores_go_through_softmax() -> None:
     halves = np.array([[0.3333, 0.3333, 0.3333]], np.float16)
     assert to_probabilities(halves)[0, 0] == float(np.float16(0.3333))
     assert np.isnan(to_probabilities(np.array([[np.nan, 1], [np.inf, 1]]))).any(axis=1).all()
+
+
+@pytest.mark.parametrize("off", [0.0015, 0.05])
+def test_scores_whose_sum_is_near_one_are_scores(off: float) -> None:
+    for scores in ([0.5, 0.5 + off], [0.5, 0.5 - off]):
+        low, high = np.exp(scores)
+        np.testing.assert_allclose(
+            to_probabilities(np.array([scores])), [[low / (low + high), high / (low + high)]]
+        )
+
+
+class Given(SessionBase):
+    """A network that gives the same scores for every image, and a backend that loads it."""
+
+    name, device, formats = "given", "cpu", frozenset({"onnx"})
+
+    def __init__(self, dtype: str, scores: list[float], batch: int | str = "batch") -> None:
+        self.inputs = (TensorSpec(name="image", dtype=dtype, shape=(batch, 3, 8, 8)),)
+        self.outputs = (TensorSpec(name="scores", dtype="float32", shape=(batch, len(scores))),)
+        self.scores = scores
+        self.fed: list[np.ndarray[Any, Any]] = []
+
+    def probe(self) -> Probe:
+        return Probe(available=True, version="1", detail="")
+
+    def load(self, _artifact: ArtifactData) -> Given:
+        return self
+
+    def run(self, feeds: Mapping[str, Any]) -> dict[str, Any]:
+        check_feeds(self.inputs, feeds)
+        self.fed.append(feeds["image"])
+        return {"scores": np.tile(np.float32(self.scores), (len(feeds["image"]), 1))}
+
+
+@pytest.mark.parametrize("dtype", ["float16", "float32", "float64"])
+def test_images_come_in_the_floats_that_a_graph_takes(tmp_path: Path, dtype: str) -> None:
+    network = Given(dtype, [3, 1, 2], batch=2)
+    results = list(classify(colour_bundle(tmp_path / "b"), COLOURS, backend=network))
+    assert [[p.index for p in result.predictions] for result in results] == [[0, 2, 1]] * 3
+    assert [batch.dtype for batch in network.fed] == [np.dtype(dtype)] * 2
+    assert [batch.shape for batch in network.fed] == [(2, 3, 8, 8)] * 2
+    assert not network.fed[1][1].any()  # an empty image fills a fixed batch up
+
+
+def test_of_equally_likely_classes_the_first_comes_first(tmp_path: Path) -> None:
+    scores = [1.0] * 10 + [2.0] * 3 + [0.5] * 400
+    network = Given("float32", scores)
+    bundle = colour_bundle(tmp_path / "b", labels=None)
+    (result,) = classify(bundle.update(outputs=network.outputs), COLOURS[:1], backend=network)
+    assert [p.index for p in result.predictions] == [10, 11, 12, 0, 1]
