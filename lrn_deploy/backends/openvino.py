@@ -20,8 +20,8 @@ from lrn_deploy.backends.openvino_layers import COUNTING, Averages, averages, tr
 from lrn_deploy.backends.protocol import Array, Probe, SessionBase, check_feeds
 from lrn_deploy.bundle import ArtifactData, TensorSpec
 from lrn_deploy.errors import DamagedError, MissingError
+from lrn_deploy.extras import install
 
-_INSTALL = "Install it with: pip install 'lrn-deploy[openvino]'"
 _DEVICE = "CPU"
 _COMPUTES_BF16 = frozenset({"bf16", "int8-bf16"})
 """Precisions of artifacts made for OpenVINO whose float layers compute in bf16."""
@@ -44,11 +44,11 @@ class OpenVinoBackend:
     def probe(self) -> Probe:
         """Whether OpenVINO is installed and starts."""
         if importlib.util.find_spec("openvino") is None:
-            return Probe(False, None, "OpenVINO is not installed.", _INSTALL)
+            return Probe(False, None, "OpenVINO is not installed.", _hint())
         try:
             able = _capabilities()
         except (ImportError, OSError, RuntimeError) as error:  # a wheel whose libraries do not load
-            return Probe(False, _version(), f"OpenVINO does not start: {_reason(error)}", _INSTALL)
+            return Probe(False, _version(), f"OpenVINO does not start: {_reason(error)}", _hint())
         units = "with" if "BF16" in able else "without"
         return Probe(True, _version(), f"{_DEVICE}, {units} bf16 units")
 
@@ -115,8 +115,8 @@ class OpenVinoSession(SessionBase):
     def run(self, feeds: Mapping[str, Array]) -> dict[str, Array]:
         """Run the graph; see :class:`lrn_deploy.backends.protocol.Session`."""
         check_feeds(self.inputs, feeds)
-        # Shared inputs are read where they lie, which takes them contiguous; outputs are copies.
-        shared = {name: np.ascontiguousarray(values) for name, values in feeds.items()}
+        # Shared inputs are read where they lie, or copied if not contiguous; outputs are copies.
+        shared = dict(feeds)
         try:
             results = self._request.infer(shared, share_inputs=True)
         except RuntimeError as error:
@@ -206,3 +206,7 @@ def _version() -> str | None:
         return version("openvino")
     except PackageNotFoundError:
         return None
+
+
+def _hint() -> str:
+    return f"Install it with: {install('openvino')}"

@@ -33,6 +33,11 @@ def serialize(skeleton: onnx.ModelProto, weights: dict[str, ir.TensorProtocol]) 
     Returns:
         What ``onnx.load_from_string`` reads as one model.
     """
+    return b"".join(parts(skeleton, weights))
+
+
+def parts(skeleton: onnx.ModelProto, weights: dict[str, ir.TensorProtocol]) -> list[Part]:
+    """The same bytes in parts, the weights' own among them: nothing large is copied."""
     tensors: list[Part] = []
     for name, tensor in weights.items():
         tensors += _initializer(name, tensor)
@@ -41,11 +46,11 @@ def serialize(skeleton: onnx.ModelProto, weights: dict[str, ir.TensorProtocol]) 
     rest = onnx.ModelProto()
     rest.CopyFrom(skeleton)
     rest.ClearField("graph")
-    return b"".join([rest.SerializeToString(), _head(_GRAPH, size), graph, *tensors])
+    return [rest.SerializeToString(), _head(_GRAPH, size), graph, *tensors]
 
 
 def _initializer(name: str, tensor: ir.TensorProtocol) -> list[Part]:
-    array = np.asarray(tensor.numpy(), order="C")
+    array = np.asarray(tensor.numpy())
     if sys.byteorder == "big":
         array = array.byteswap()  # ONNX's raw data is little-endian
     data = array.reshape(-1).view(np.uint8).data

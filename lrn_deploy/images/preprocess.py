@@ -67,7 +67,7 @@ def preprocess_array(pixels: Array, recipe: Preprocessing) -> Array:
     if 0 in shape:
         raise BadInputError(f"The image has no pixels: its shape is {shape}.")
     plane = pixels[..., 0] if shape[2:] == (1,) else pixels
-    return preprocess(Image.fromarray(np.ascontiguousarray(plane)), recipe)
+    return preprocess(Image.fromarray(plane), recipe)
 
 
 def fit(image: Image.Image, recipe: Preprocessing) -> NDArray[np.uint8]:

@@ -135,7 +135,9 @@ def _fold(graph: ir.Graph, image: str, node: ir.Node) -> Folded:
     moved, folded = (weight * shift).sum(axis=(1, 2, 3)), weight * scale
     if not grouped:
         folded = folded[:, np.argsort(seen.order)]
-    if not np.isfinite(folded.astype(np.float32)).all():
+    with np.errstate(over="ignore"):
+        finite = np.isfinite(folded.astype(np.float32)).all()
+    if not finite:
         return left("its weights times the scale are not finite in fp32")
     value = seen.value
     if where == "added":

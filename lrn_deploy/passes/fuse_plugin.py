@@ -237,7 +237,6 @@ def _is_pool(node: ir.Node) -> bool:
         and list(pads[:2]) == list(pads[2:])
         and all(2 * pad <= size for pad, size in zip(pads, kernel, strict=False))
         and given.get_string("auto_pad", "NOTSET") in ("NOTSET", "VALID")
-        and given.get_int("storage_order", 0) == 0
     )
 
 

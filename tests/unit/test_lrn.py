@@ -260,3 +260,8 @@ def test_onnx_own_node_cases(case: str, monkeypatch: pytest.MonkeyPatch) -> None
     (x,), (y,) = record["inputs"], record["outputs"]
     assert x.shape == (5, 5, 5, 5)
     np.testing.assert_allclose(reference(x, spec, "onnx"), y, rtol=1e-6, atol=0)
+
+
+def test_activity_tells_how_far_the_denominator_moves_whatever_the_sign_of_k() -> None:
+    # alpha / 1 * 3**2 = 18; the denominator moves from -2 by 18, nine times its size.
+    assert activity([[[3.0]]], LrnSpec(1, alpha=2.0, k=-2.0))[0, 0, 0] == 9.0

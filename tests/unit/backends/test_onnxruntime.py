@@ -25,6 +25,7 @@ from lrn_deploy.errors import (
     MissingError,
     NoKernelError,
 )
+from lrn_deploy.extras import install
 
 
 def artifact(node: onnx.NodeProto, shape: list[Any], *, kind: int = TensorProto.FLOAT) -> Any:
@@ -129,13 +130,13 @@ def test_probe_of_a_machine_without_onnxruntime(monkeypatch: pytest.MonkeyPatch)
     monkeypatch.setitem(sys.modules, "onnxruntime", None)
     probe = OnnxRuntimeBackend("cpu").probe()
     assert (probe.available, probe.version) == (False, None)
-    assert "lrn-deploy[cpu]" in probe.hint
+    assert install("cpu") in probe.hint
 
 
 def test_gpu_that_is_not_there_is_refused_and_never_replaced_by_the_cpu() -> None:
     with pytest.raises(MissingError, match="cannot run on cuda") as caught:
         OnnxRuntimeBackend("cuda").load(artifact(NEGATION, [1]))
-    assert "lrn-deploy[gpu]" in caught.value.hint
+    assert install("gpu") in caught.value.hint
 
 
 @pytest.mark.usefixtures("cuda_listed")
@@ -344,3 +345,10 @@ def test_a_session_does_not_keep_the_graphs_bytes() -> None:
         assert sys.getrefcount(held) == before
         answer = session.run({"x": np.ones((2, 1024), np.float32)})["y"]
     assert (answer == 1024).all()
+
+
+@pytest.mark.parametrize("threads", [1, 2])
+def test_a_run_takes_the_threads_that_it_is_given(threads: int) -> None:
+    session = OnnxRuntimeBackend("cpu", threads=threads).load(artifact(NEGATION, [1]))
+    with session:
+        assert session._session.get_session_options().intra_op_num_threads == threads

@@ -13,6 +13,7 @@ from lrn_deploy.backends import tensorrt as module
 from lrn_deploy.backends.tensorrt import TensorRtBackend
 from lrn_deploy.bundle import Bundle
 from lrn_deploy.errors import BadInputError, DamagedError, MissingError
+from lrn_deploy.extras import install
 from lrn_deploy.tensorrt import cuda
 from lrn_deploy.tensorrt.cuda import find_device
 from tests.engine_graphs import engine_artifact, engine_record, make_bundle
@@ -44,7 +45,7 @@ def test_probe_without_tensorrt(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(module, "_installed_versions", dict)
     probe = TensorRtBackend().probe()
     assert (probe.available, probe.version) == (False, None)
-    assert "pip install 'lrn-deploy[rtx]'" in probe.hint
+    assert install("rtx") in probe.hint
 
 
 @pytest.mark.usefixtures("gpu")
@@ -68,7 +69,7 @@ def test_probe_of_a_gpu_that_rtx_refuses(sm: str, monkeypatch: pytest.MonkeyPatc
         f"machine's NVIDIA H100 ({sm})."
     )
     assert "without int8 convolutions: pip install tensorrt-rtx==1.6.1.120" in probe.hint
-    assert "lrn-deploy[tensorrt]" in probe.hint
+    assert install("tensorrt") in probe.hint
 
 
 @pytest.mark.parametrize(

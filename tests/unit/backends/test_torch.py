@@ -11,6 +11,7 @@ from torch import Tensor, nn
 from lrn_deploy.backends.torch import TorchBackend, TorchSession
 from lrn_deploy.bundle import ArtifactData, TensorSpec
 from lrn_deploy.errors import BadInputError, MissingError
+from lrn_deploy.extras import install
 
 INPUT = TensorSpec(name="input", dtype="float32", shape=("batch", 4, 2, 2))
 OUTPUT = TensorSpec(name="output", dtype="float32", shape=("batch", 4, 2, 2))
@@ -109,7 +110,7 @@ def test_without_torch(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(sys.modules, "torch", None)
     probe = TorchBackend().probe()
     assert not probe.available
-    assert "lrn-deploy[export]" in probe.hint
+    assert install("export") in probe.hint
     with pytest.raises(MissingError, match="not installed"):
         TorchBackend().open(nn.Identity(), [INPUT], [OUTPUT])
 
@@ -139,3 +140,30 @@ def test_runs_on_a_gpu_in_full_float32() -> None:
         truth = opened.run(x)["output"]
     with TorchBackend("cuda").open(module, [INPUT], [OUTPUT]) as opened:
         np.testing.assert_allclose(opened.run(x)["output"], truth, rtol=1e-5, atol=1e-6)
+
+
+class Asking(nn.Module):
+    """Keeps what PyTorch was set to while it ran."""
+
+    def forward(self, x: Tensor) -> Tensor:
+        self.grad = torch.is_grad_enabled()
+        self.tf32 = (torch.backends.cuda.matmul.allow_tf32, torch.backends.cudnn.allow_tf32)
+        return x
+
+
+@pytest.mark.parametrize("mine", [(True, False), (False, True)])
+def test_gradients_and_tf32_are_off_while_it_runs_and_as_they_were_afterwards(
+    mine: tuple[bool, bool],
+) -> None:
+    module, matmul, cudnn = Asking(), torch.backends.cuda.matmul, torch.backends.cudnn
+    before = matmul.allow_tf32, cudnn.allow_tf32
+    try:
+        matmul.allow_tf32, cudnn.allow_tf32 = mine
+        with session(module) as opened:
+            opened.run(ones())
+        after = matmul.allow_tf32, cudnn.allow_tf32
+    finally:
+        matmul.allow_tf32, cudnn.allow_tf32 = before
+    assert (module.grad, module.tf32) == (False, (False, False))
+    assert torch.is_grad_enabled()
+    assert after == mine

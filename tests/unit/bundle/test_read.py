@@ -253,3 +253,10 @@ def test_any_bytes_as_manifest_give_an_error_of_ours(data: bytes) -> None:
         (Path(folder) / "manifest.json").write_bytes(data)
         with pytest.raises(LrnDeployError):
             Bundle.open(Path(folder))
+
+
+def test_a_boolean_is_no_schema_version(bundle: Bundle) -> None:
+    """To Python true is the number 1, and so it would be to pydantic."""
+    rewrite(bundle, ("schema_version",), True)
+    with pytest.raises(DamagedError, match="no JSON object with a schema_version"):
+        Bundle.open(bundle.path)

@@ -92,8 +92,10 @@ def test_an_lrn_written_by_hand_becomes_one_node() -> None:
     export = to_onnx(network(module))
     operators = [node.op_type for node in onnx.load_from_string(export.data).graph.node]
     assert operators == ["Conv", "Relu", "LRN", "MaxPool", "LRN"]
-    # No call of LRN shows its parameters, so the manifest does not vouch for them.
-    assert [(layer.name, layer.spec) for layer in export.lrn_layers] == [("(top)", LrnSpec(3))]
+    assert [(layer.name, layer.spec, layer.origin) for layer in export.lrn_layers] == [
+        ("norm", LrnSpec(5, 2e-4, 0.75, 2.0), "raised"),
+        ("(top)", LrnSpec(3), "module"),
+    ]
     assert "norm.average" not in [layer.module for layer in export.layers]
     x = torch.from_numpy(np.random.default_rng(0).normal(0, 300, (3, 3, 9, 9)).astype(np.float32))
     torch.testing.assert_close(torch.from_numpy(run(export, x.numpy())), module(x))
@@ -259,3 +261,21 @@ def test_labels_that_do_not_fit_the_output_are_refused_when_given(
     with pytest.raises(BadInputError, match=sentence):
         export_bundle(request, tmp_path / "b")
     assert [path.name for path in tmp_path.iterdir()] == ["names.txt"]
+
+
+def test_the_key_of_an_artifact_holds_what_its_files_hold(tmp_path: Path) -> None:
+    def key(weights: bytes | None, labels: str | None = None) -> str:
+        """Of a request that names the same files each time."""
+        if weights is not None:
+            (tmp_path / "weights.pt").write_bytes(weights)
+        if labels is not None:
+            (tmp_path / "labels.txt").write_text(labels)
+        return ExportRequest(
+            "digits",
+            weights=None if weights is None else tmp_path / "weights.pt",
+            labels=None if labels is None else tmp_path / "labels.txt",
+        ).key()
+
+    assert key(b"first") == key(b"first")
+    keys = {key(None), key(b"first"), key(b"second"), key(b"first", "a"), key(b"first", "b")}
+    assert len(keys) == 5

@@ -127,3 +127,13 @@ def test_one_name_too_many_hints_at_a_background() -> None:
     with pytest.raises(BadInputError, match="3 class names for an output of 2 classes") as caught:
         check_count(["background", "a", "b"], output)
     assert "background" in caught.value.hint
+
+
+@pytest.mark.parametrize("encoding", ["utf-16-le", "utf-16-be"])
+def test_utf16_in_either_order_of_bytes(encoding: str) -> None:
+    data = "\ufeffchat\nch\xe2teau\n".encode(encoding)
+    assert parse_labels(data, "names.txt") == ("chat", "château")
+
+
+def test_a_first_class_without_a_name_does_not_move_the_others() -> None:
+    assert parse_labels(b"\ncat\n\ndog\n\n", "names.txt") == ("", "cat", "", "dog")

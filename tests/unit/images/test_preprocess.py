@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import numpy as np
 import pytest
 from hypothesis import given
@@ -153,3 +155,20 @@ def test_a_recipe_that_contradicts_itself_is_refused(
 def test_an_image_too_thin_to_resize_is_refused() -> None:
     with pytest.raises(BadInputError, match=r"1 x 1,000,000 pixels is too thin"):
         preprocess(Image.new("L", (1, 1_000_000)), Preprocessing())
+
+
+def test_an_odd_rest_is_cropped_at_its_rounded_half_as_torchvision_does() -> None:
+    # torchvision's CenterCrop: int(round((4 - 1) / 2.0)) is 2, so the third column and row.
+    numbers = np.arange(16, dtype=np.uint8).reshape(4, 4)
+    recipe = Preprocessing(mode="L", resize=(4, 4), crop=(1, 1), mean=(0,), std=(1,))
+    assert fit(Image.fromarray(numbers), recipe).item() == 4 * 2 + 2
+
+
+@pytest.mark.parametrize("view", [lambda pixels: pixels[::2, ::-1], lambda pixels: pixels.T])
+def test_pixels_may_be_a_view_of_others(view: Callable[[np.ndarray], np.ndarray]) -> None:
+    pixels = view(np.random.default_rng(0).integers(0, 256, (6, 6)).astype(np.uint8))
+    recipe = Preprocessing(
+        mode="L", resize=None, crop=(pixels.shape[0], 6), scale=1, mean=(0,), std=(1,)
+    )
+    assert not pixels.flags.c_contiguous
+    np.testing.assert_array_equal(preprocess_array(pixels, recipe)[0], pixels)

@@ -1,10 +1,13 @@
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import onnx
 import pytest
 from onnx import TensorProto, helper, numpy_helper
 
+from lrn_deploy.latency import floor
 from lrn_deploy.latency.floor import (
     MATRIX,
     Hardware,
@@ -122,3 +125,50 @@ def test_the_best_of_two_measurements_counts() -> None:
 def test_product_graphs_are_counted_right(kind: str) -> None:
     (node,) = graph_work(product_graph(kind))
     assert (node.macs, node.kind) == (MATRIX**2, kind)
+
+
+def test_weights_exactly_as_large_as_the_cache_fit_it() -> None:
+    weights = (NodeWork("a", "Conv", 0, 2000, "fp32"),)
+    hardware = Hardware(100.0, 1e4, 2000, {"fp32": 100.0})
+    assert lower_bound(weights, hardware, 1).memory == pytest.approx(0.2)
+    assert lower_bound((replace(weights[0], weight_bytes=2001),), hardware, 1).memory == (
+        pytest.approx(20.01)
+    )
+
+
+def test_rates_are_those_of_the_fastest_try(monkeypatch: pytest.MonkeyPatch) -> None:
+    moments = iter([0.0, 5.0, 10.0, 12.0, *range(100, 112)])  # 5 s, 2 s, then 1 s each
+    monkeypatch.setattr(floor.time, "perf_counter", lambda: next(moments))
+    assert floor._best(lambda: None) == 1.0
+    monkeypatch.setattr(floor, "_best", lambda read: (read(), 2.0)[1])
+    # 4096 bytes, read fifty times in two seconds, on two threads together.
+    assert floor._bandwidth(4096, 2, 50) == 4096 * 50 / 2
+    assert measure(1, 7, {}).cache_bytes == 7
+    assert measure(1, None, {}).cache_bytes == 32 * 2**20
+
+
+def test_weights_of_four_bits_are_two_to_a_byte() -> None:
+    model = onnx.load_from_string(graph([], {}))
+    # 6 x 2 x 3 x 3 = 108 of them, and 3 x 5 = 15, of which the last has a byte of its own.
+    for name, dims, size in (("q", (6, 2, 3, 3), 54), ("p", (3, 5), 8)):
+        tensor = TensorProto(name=name, data_type=TensorProto.INT4, dims=dims, raw_data=bytes(size))
+        model.graph.initializer.append(tensor)
+    model.graph.initializer.append(numpy_helper.from_array(np.float32(0.1), "s"))
+    model.graph.input[0].CopyFrom(helper.make_tensor_value_info("x", 1, ["batch", 4, 8, 8]))
+    model.graph.input.append(helper.make_tensor_value_info("r", 1, ["batch", 5]))
+    model.graph.node.extend(
+        [
+            helper.make_node("DequantizeLinear", ["q", "s"], ["w"]),
+            CONV,
+            helper.make_node("DequantizeLinear", ["p", "s"], ["v"]),
+            helper.make_node("Gemm", ["r", "v"], ["y"], transB=1),
+        ]
+    )
+    model.opset_import[0].version = 21
+    work = graph_work(model.SerializeToString())
+    assert [(item.weight_bytes, item.kind) for item in work] == [(54, "int8"), (8, "int8")]
+
+
+def test_the_larger_cache_of_two_measurements_counts() -> None:
+    small, large = Hardware(1.0, 1.0, 3, {}), Hardware(1.0, 1.0, 5, {})
+    assert small.best_of(large).cache_bytes == large.best_of(small).cache_bytes == 5

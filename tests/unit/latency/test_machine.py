@@ -1,10 +1,12 @@
 from __future__ import annotations
 
+import os
 import subprocess
 import sys
 
 import pytest
 
+from lrn_deploy.latency import machine
 from lrn_deploy.latency.machine import (
     Usage,
     conditions,
@@ -41,3 +43,15 @@ def test_peak_memory_is_a_process_s_own() -> None:
     assert own is not None
     assert own > 200 << 20
     assert int(child.stdout) < 150 << 20
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="reads Linux's files")
+def test_time_that_the_host_gave_to_another_guest_counts_as_busy(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    # user, nice, system, idle, waiting for a disk, two kinds of interrupts, stolen; and guests,
+    # whose time is in the first two already: proc_stat(5).
+    stat = "cpu  100 10 20 5000 300 4 5 61 7 8\ncpu0 1 2 3 4 5 6 7 8 9 10"
+    monkeypatch.setattr(machine, "_read", lambda _path: stat)
+    ticks = os.sysconf("SC_CLK_TCK")
+    assert machine._busy_seconds() == (100 + 10 + 20 + 4 + 5 + 61) / ticks

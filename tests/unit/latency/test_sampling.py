@@ -1,7 +1,7 @@
 from __future__ import annotations
 
 import gc
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 
 import pytest
 
@@ -140,3 +140,20 @@ def test_a_turn_waits_until_the_threads_of_the_one_before_stop_spinning() -> Non
 
     interleave({"spins": spins, "notices": notices}, Effort(rounds=5))
     assert not any(disturbed[-5 * (1 + MAX_RUNS_PER_TURN) :])
+
+
+def test_whoever_does_not_remain_runs_no_more_and_nobody_ends_it() -> None:
+    bench = Bench()
+    candidates = {name: bench.candidate(name, 0.06) for name in "abc"}
+
+    def remaining(rounds: Mapping[str, list[list[float]]]) -> set[str]:
+        done = len(next(iter(rounds.values())))
+        return set() if done == 7 else set(rounds) - ({"b"} if done == 3 else set())
+
+    run = interleave(candidates, Effort(rounds=20), remaining=remaining, clock=bench.clock)
+    assert run.complete
+    assert {name: len(item.rounds) for name, item in run.samples.items()} == {
+        "a": 7,
+        "b": 3,
+        "c": 7,
+    }

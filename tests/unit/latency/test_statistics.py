@@ -203,3 +203,33 @@ def test_an_interval_lies_within_the_samples(samples: Rounds) -> None:
 @given(rounds, st.integers(1, 64))
 def test_throughput_scales_with_the_batch(samples: Rounds, batch: int) -> None:
     assert throughput(samples, batch) == pytest.approx(batch * throughput(samples, 1))
+
+
+def test_five_rounds_are_enough_and_a_median_known_to_7_percent_is_not() -> None:
+    # Of five draws with replacement at least three are 0.93 in 32 of 100, so that is the low end
+    # of the interval, and 1.07 the high one: 0.14 wide, 7 % on either side of 1. Both halves of
+    # the run have the median 1.
+    verdict = noise([[0.93], [1.07], [1.0], [0.93], [1.07]])
+    assert verdict.reasons == ("the median is known only to within 7%",)
+    assert verdict.median_width == pytest.approx(0.07)
+    assert not noise([[0.97], [1.03], [1.0], [0.97], [1.03]]).noisy
+
+
+def test_a_machine_that_became_faster_is_noise_too() -> None:
+    reasons = noise([[1.2]] * 10 + [[1.0]] * 10).reasons
+    assert "the median moved by -17% from the first half to the second" in reasons
+
+
+def test_a_limit_that_is_only_reached_is_no_regression() -> None:
+    assert judge(Interval(1.25, 1.3, 1.4), 0.25) == "inconclusive"
+    assert judge(Interval(1.1, 1.2, 1.25), 0.25) == "within"
+
+
+def test_two_runs_with_the_same_samples_are_still_two_runs() -> None:
+    """Were the same rounds drawn of both, the interval would claim to know the ratio exactly."""
+    samples = [[1.0], [1.1], [1.2], [1.3], [1.4], [1.5]]
+    run = (samples, [[1.0]] * 6)
+    interval = normalised_interval(run, run)
+    assert interval.estimate == 1.0
+    assert interval.low < 0.95
+    assert interval.high > 1.05

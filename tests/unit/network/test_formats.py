@@ -249,3 +249,11 @@ def test_file_and_mapping_are_told_apart(
     for file in ("a.pt", "b#1.pt"):
         (tmp_path / file).touch()
     assert WeightsFile.parse(tmp_path / text) == WeightsFile(tmp_path / name, mapping)
+
+
+def test_long_doubles_of_an_npz_which_torch_has_not_are_left_out() -> None:
+    file = io.BytesIO()
+    np.savez(
+        file, weight=np.ones(2, np.float32), loss=np.longdouble(1), z=np.ones(2, np.clongdouble)
+    )
+    assert set(parse(file.getvalue(), "weights.npz")) == {"weight"}

@@ -16,7 +16,7 @@ from lrn_deploy.bundle import sha256
 from lrn_deploy.errors import BadInputError
 from lrn_deploy.network import load_network
 from lrn_deploy.network.files import WeightsFile
-from lrn_deploy.network.weights import initialize_he, read_checkpoint
+from lrn_deploy.network.weights import fill, initialize_he, read_checkpoint
 
 
 def tiny_state(scale: float = 1.0) -> dict[str, torch.Tensor]:
@@ -155,3 +155,24 @@ def test_he_initialisation_depends_on_the_seed_alone() -> None:
 
     assert torch.equal(weights(1), weights(1))
     assert not torch.equal(weights(1), weights(2))
+
+
+def test_a_file_given_by_a_relative_path_is_recorded_where_it_lies(
+    tmp_path: Path, factory: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    torch.save(tiny_state(), tmp_path / "weights.pt")
+    monkeypatch.chdir(tmp_path)
+    weights = load_network(factory, weights=Path("weights.pt")).source.weights
+    assert weights.file == str((tmp_path / "weights.pt").resolve())
+
+
+def test_the_digest_of_weights_without_a_file_is_of_names_and_values() -> None:
+    def digest(*layers: tuple[str, torch.nn.Module]) -> str | None:
+        module = torch.nn.Sequential(OrderedDict(layers))
+        return fill(module, None, None, seed=0).sha256
+
+    first, second = torch.nn.Linear(2, 2, bias=False), torch.nn.Linear(2, 2, bias=False)
+    plain = digest(("a", first), ("b", second))
+    assert plain == digest(("a", first), ("b", second))
+    assert plain != digest(("a", first), ("c", second))
+    assert plain != digest(("a", second), ("b", first))

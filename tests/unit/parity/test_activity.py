@@ -81,3 +81,17 @@ def test_the_search_ends_when_larger_inputs_bring_nothing(
     measured: list[tuple[float, ...]], enough: bool
 ) -> None:
     assert searched_enough(measured) is enough
+
+
+def test_a_few_loud_positions_make_no_layer_active() -> None:
+    # Of 100 positions 5 have an energy of 1e-4 / 1 * 1e4**2 = 1e4, half of that over k.
+    x = np.zeros((1, 1, 100))
+    x[..., :5] = 1e4
+    assert layer_activity(x, LrnSpec(1, 1e-4, 0.75, 2.0)) == 0
+    x[..., :15] = 1e4
+    assert layer_activity(x, LrnSpec(1, 1e-4, 0.75, 2.0)) == pytest.approx(5e3)
+
+
+def test_an_activity_of_half_a_percent_would_not_be_noticed_and_of_two_would() -> None:
+    assert "a (activity 5.0e-03)" in ordinary_warning({"images": {"a": 0.005}}, ["images"])
+    assert ordinary_warning({"images": {"a": 0.02}}, ["images"]) == ""

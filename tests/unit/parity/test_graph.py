@@ -94,3 +94,26 @@ def test_the_clean_lrn_is_the_definition() -> None:
 def test_bytes_that_are_no_model() -> None:
     with pytest.raises(DamagedError, match="no ONNX model"):
         graph.parse(b"\xff\xff not a graph")
+
+
+def test_a_value_that_is_an_output_already_is_not_given_twice() -> None:
+    marked = onnx.load_model_from_string(graph.with_outputs(chain(), ["a", "c", "a"]))
+    assert [value.name for value in marked.graph.output] == ["c", "a"]
+    assert run(marked.SerializeToString(), x=[-3, 0, 2]) == {"c": [0, 0, 6], "a": [-2, 1, 3]}
+
+
+def test_what_a_branch_makes_for_itself_is_not_looked_for_outside() -> None:
+    value = helper.make_tensor_value_info
+    out = value("t", TensorProto.FLOAT, ["batch", 3])
+    steps = [
+        helper.make_node("Add", ["b", "one"], ["s"]),
+        helper.make_node("Mul", ["s", "s"], ["t"]),
+    ]
+    branch = helper.make_graph(steps, "branch", [], [out])
+    model = chain()
+    model.graph.initializer.append(numpy_helper.from_array(np.array(True), "flag"))
+    model.graph.node.append(
+        helper.make_node("If", ["flag"], ["d"], then_branch=branch, else_branch=branch)
+    )
+    piece = graph.between(model, "b", "d", ["batch", 3])
+    assert run(piece.SerializeToString(), b=[1, 2, 3]) == {"d": [4, 9, 16]}

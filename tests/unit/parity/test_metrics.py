@@ -154,3 +154,28 @@ def test_infinities_survive_json() -> None:
     metrics = compare([[NAN, 1.0]], [[1.0, 1.0]])
     assert "Infinity" in metrics.model_dump_json()
     assert Metrics.model_validate_json(metrics.model_dump_json()) == metrics
+
+
+def test_small_results_that_have_digits_are_compared() -> None:
+    # As small as an LRN with k = 0 leaves large inputs, and far above float32's denormals.
+    assert compare([[2e-25, 0.0]], [[1e-25, 0.0]]).relative_l2 == pytest.approx(1.0)
+
+
+def test_of_equal_values_the_first_wins() -> None:
+    """Sorting algorithms that are quick leave equal values in any order."""
+    r = np.random.default_rng(1).integers(0, 3, (1, 1000)).astype(np.float64)
+    first, *_, fifth, sixth = np.flatnonzero(r[0] == 2)[:6]
+    y = r.copy()
+    y[0, sixth:] -= 0.5
+    assert compare(y, r).top5_overlap == 1
+    y[0, fifth], y[0, sixth] = 1.0, 2.0  # the sixth is among the first five now
+    assert compare(y, r).top5_overlap == 0.8
+    assert compare(y, r).top1_agreement == 1
+    y[0, first] = 1.0
+    assert compare(y, r).top1_agreement == 0
+
+
+def test_numbers_whose_squares_leave_float64_are_compared() -> None:
+    metrics = compare([[3e200, 4e200]], [[3e200, 0.0]])
+    assert metrics.relative_l2 == pytest.approx(4 / 3)
+    assert metrics.cosine == pytest.approx(3 / 5)

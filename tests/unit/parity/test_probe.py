@@ -1,6 +1,6 @@
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Any
 
@@ -8,7 +8,7 @@ import numpy as np
 import onnx
 import pytest
 from numpy.typing import NDArray
-from onnx import TensorProto, helper
+from onnx import TensorProto, helper, numpy_helper
 
 from lrn_deploy import lrn
 from lrn_deploy.backends.onnxruntime import OnnxRuntimeBackend
@@ -172,3 +172,58 @@ def test_openvino_is_asked_for_its_own_kernel_at_the_layers_channels(channels: i
     for spec, verdict in ((SPEC, "pass"), (LrnSpec(5, 2e-4, 0.75, 2.0), "fail")):
         results = probe_layer(graph.single_lrn(spec), wanted, on_openvino, BUDGET)
         assert {item.verdict for item in results if item.amplitude == 140.0} == {verdict}
+
+
+def test_a_turning_point_beyond_all_inputs_is_not_probed() -> None:
+    assert amplitudes(LrnSpec(5, 1e-30, 0.75, 1.0)) == AMPLITUDES  # sqrt(1 / 1e-30) = 1e15
+    assert amplitudes(LrnSpec(5, 1e14, 0.75, 1e-4)) == AMPLITUDES  # sqrt(1e-4 / 1e14) = 1e-9
+
+
+class Computes:
+    """A runtime that computes the same function for every graph that it is given."""
+
+    def __init__(self, function: Callable[[NDArray[Any]], NDArray[Any]]) -> None:
+        self.function = function
+
+    @contextmanager
+    def load(self, data: bytes) -> Iterator[Runner]:
+        self.output = onnx.load_model_from_string(data).graph.output[0].name
+        yield self
+
+    def run(self, feeds: dict[str, NDArray[Any]]) -> dict[str, NDArray[Any]]:
+        (x,) = feeds.values()
+        return {self.output: self.function(x).astype(x.dtype)}
+
+
+def test_a_wrong_layer_that_is_written_out_is_not_excused_by_the_runtimes_kernel() -> None:
+    """That kernel has no part in it, so it does not matter that it would be as far off."""
+    model = graph.single_lrn(SPEC)
+    model.graph.node[0].CopyFrom(helper.make_node("Neg", ["x"], ["y"]))
+    results = probe_layer(model, layer(), Computes(np.negative).load, BUDGET)
+    assert {item.verdict for item in results} == {"fail"}
+
+
+def test_an_even_window_in_onnxs_place_is_a_fault_even_where_a_clean_node_has_it_too() -> None:
+    spec = LrnSpec(4, 1e-1, 0.75, 2.0)
+    onnxs = Computes(lambda x: lrn.reference(x, spec, "onnx"))
+    results = probe_layer(graph.single_lrn(spec), layer(spec), onnxs.load, BUDGET)
+    assert "fail" in {item.verdict for item in results}
+    assert "limited" not in {item.verdict for item in results}
+    torchs = Computes(lambda x: lrn.reference(x, spec))
+    results = probe_layer(graph.single_lrn(spec), layer(spec), torchs.load, BUDGET)
+    assert {item.verdict for item in results} == {"pass"}
+
+
+def test_a_layer_between_reshapes_of_a_constant_size_is_probed_at_that_size() -> None:
+    model = graph.single_lrn(SPEC, 96)
+    (norm,) = model.graph.node
+    norm.input[0], norm.output[0] = "flat", "normed"
+    sizes = {"wide": [-1, 96, 25, 1], "back": [-1, 96, 5, 5]}
+    model.graph.initializer.extend(
+        numpy_helper.from_array(np.array(size, np.int64), name) for name, size in sizes.items()
+    )
+    model.graph.node.insert(0, helper.make_node("Reshape", ["x", "wide"], ["flat"]))
+    model.graph.node.append(helper.make_node("Reshape", ["normed", "back"], ["y"]))
+    found = verdicts(model, layer())
+    assert set(found) == set(amplitudes(SPEC))
+    assert "fail" not in found.values()

@@ -105,7 +105,8 @@ def test_joined_sets_take_turns() -> None:
 
 def test_only_floats_can_be_scaled() -> None:
     assert samples.scalable([VECTOR])
-    assert not samples.scalable([VECTOR, PIXELS])
+    assert samples.scalable([VECTOR, PIXELS])
+    assert not samples.scalable([PIXELS])
 
 
 def test_dark_pictures_have_a_quarter_of_the_light() -> None:
@@ -131,3 +132,36 @@ def test_a_folder_without_pictures_is_refused(tmp_path: Path) -> None:
         samples.read_folder(tmp_path)
     with pytest.raises(BadInputError, match="is not a folder"):
         samples.read_folder(tmp_path / "none")
+
+
+def test_no_more_pictures_are_taken_than_a_bundle_should_hold(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    assert samples.MAX_IMAGES == 64
+    monkeypatch.setattr(samples, "MAX_IMAGES", 2)
+    for name in ("b", "c", "a"):
+        Image.new("RGB", (2, 2)).save(tmp_path / f"{name}.png")
+    assert [item.name.rpartition("/")[2] for item in samples.read_folder(tmp_path)] == [
+        "a.png",
+        "b.png",
+    ]
+
+
+def test_coarse_and_fine_random_pictures_come_again_in_turn() -> None:
+    side = 128
+    recipe = RECIPE.model_copy(update={"crop": (side, side)})
+    spec = PICTURE.model_copy(update={"shape": ("batch", 3, side, side)})
+    x = samples.random_set([spec], recipe, 7).feeds["input"]
+
+    def changes(row: int) -> int:
+        """Columns of a picture that are not as the one before them."""
+        return int((np.diff(x[row], axis=2) != 0).any(axis=(0, 1)).sum())
+
+    # Squares of a quarter of the side, then of half of that, down to a thirty-second, and again.
+    assert [changes(row) for row in range(7)] == [3, 7, 15, 31, 63, 127, 3]
+
+
+def test_extremes_hold_a_checkerboard_and_one_single_white_pixel() -> None:
+    pixels = samples.extreme_set([PIXELS], IN_GRAPH).feeds["image"]
+    assert [int((row == 255).all(axis=2).sum()) for row in pixels[:5]] == [0, 64, 0, 32, 1]
+    assert (pixels[4, 4, 4] == 255).all()

@@ -238,3 +238,65 @@ def test_what_another_node_takes_stays() -> None:
     assert "Add takes the scaled image" in added.reason
     assert "Mul" in operators(model)
     np.testing.assert_allclose(run(model, x), truth, rtol=1e-5)
+
+
+def test_a_channel_scaled_by_zero_keeps_its_shift_beside_padding() -> None:
+    chain = Images(2).by("Mul", [0, 2]).by("Add", [6, 1])
+    model, _ = chain.convolved(np.ones((1, 2, 3, 3), np.float32), pad=1).build()
+    (done,) = fold_preprocessing(model)
+    assert done.reason == "a channel is scaled by 0 before it is padded"
+    # A corner of a black image: four pixels of 6 + 1, whatever the first channel was.
+    assert run(model, np.zeros((1, SIDE, SIDE, 2), np.uint8))[0, 0, 0, 0] == 28
+
+
+def test_weights_that_would_leave_fp32_stay() -> None:
+    chain = Images(1).by("Mul", [1e30])
+    model, _ = chain.convolved(np.full((1, 1, 1, 1), 1e10, np.float32)).build()
+    (done,) = fold_preprocessing(model)
+    assert done.reason == "its weights times the scale are not finite in fp32"
+    assert run(model, np.zeros((1, SIDE, SIDE, 1), np.uint8))[0, 0, 0, 0] == 0
+
+
+def test_a_division_by_zero_is_not_folded() -> None:
+    chain = Images(2).by("Div", [0, 4])
+    model, _ = chain.convolved(np.ones((1, 2, 1, 1), np.float32)).build()
+    (done,) = fold_preprocessing(model)
+    assert done.reason == "it is not scaled channel by channel"
+    white = np.full((1, SIDE, SIDE, 2), 255, np.uint8)
+    assert np.isposinf(run(model, white)).all()
+
+
+def test_images_that_change_places_keep_doing_so() -> None:
+    """With one image alone that would look like channels that stay where they are."""
+    chain = Images(1).by("Mul", [3])
+    ends = [chain.weight(np.array([at], np.int64)) for at in (-1, -(2**31), 0, -1)]
+    chain.add("Slice", tuple(ends))  # the last image first
+    model, _ = chain.convolved(np.ones((1, 1, 1, 1), np.float32)).build()
+    x = np.ones((2, SIDE, SIDE, 1), np.uint8) * np.array([1, 2], np.uint8).reshape(2, 1, 1, 1)
+    assert run(model, x)[:, 0, 0, 0].tolist() == [6, 3]
+    fold_preprocessing(model)
+    assert run(model, x)[:, 0, 0, 0].tolist() == [6, 3]
+
+
+def test_padding_that_the_convolution_computes_stays_zero() -> None:
+    chain = Images(1).by("Mul", [2]).by("Add", [6])
+    kernel = chain.weight(np.ones((1, 1, 3, 3), np.float32))
+    model, _ = chain.add("Conv", (kernel,), [1, SIDE, SIDE], auto_pad="SAME_UPPER").build()
+    (done,) = fold_preprocessing(model)
+    assert done.shift == "added"
+    assert run(model, np.zeros((1, SIDE, SIDE, 1), np.uint8))[0, 0, 0, 0] == 24
+
+
+def test_each_channel_of_a_rotation_keeps_its_own_shift_beside_padding() -> None:
+    chain = Images(3).in_order([1, 2, 0]).by("Mul", [1, 2, 4]).by("Add", [3, 20, 400])
+    weight = np.zeros((1, 3, 3, 3), np.float32)
+    weight[0, :, 1, 1] = [1, 1e-1, 1e-2]
+    model, _ = chain.convolved(weight, pad=1).build()
+    x = np.zeros((1, SIDE, SIDE, 3), np.uint8)
+    x[..., :] = [10, 20, 30]
+    # In order: 20 * 1 + 3, 30 * 2 + 20, 10 * 4 + 400.
+    expected = 23 + 8 + 4.4
+    assert run(model, x)[0, 0, 0, 0] == pytest.approx(expected)
+    (done,) = fold_preprocessing(model)
+    assert done.shift == "added"
+    assert run(model, x)[0, 0, 0, 0] == pytest.approx(expected)

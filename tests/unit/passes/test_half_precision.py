@@ -249,3 +249,30 @@ def test_lrn_layers_must_be_in_the_graph() -> None:
         half_precision(model, "fp16", lrn_layers=[(entered, "gone")])
     with pytest.raises(BadInputError, match=f"'{left}' does not come from 'gone'"):
         half_precision(model, "fp16", lrn_layers=[("gone", left)])
+
+
+def test_a_weight_that_loses_a_thirtieth_is_named() -> None:
+    chain = Chain(1, 1)
+    weight = chain.weight(np.full((1, 1, 1, 1), 10.3 * 2.0**-24, np.float32))  # to 10 steps
+    done = half_precision(chain.add("Conv", (weight,), [1, 1, 1]).build()[0], "fp16")
+    assert done.lossy == {"weight_0": pytest.approx(0.3 / 10.3, rel=1e-4)}
+
+
+def test_an_opset_beyond_the_one_that_bf16_needs_is_kept() -> None:
+    model, _ = Chain(2, 4).conv(3).build()
+    model.graph.opset_imports[""] = 23
+    half_precision(model, "bf16")
+    assert model.graph.opset_imports[""] == 23
+
+
+def test_a_weight_that_is_an_output_too_leaves_in_fp32() -> None:
+    chain = Chain(1, 1)
+    weight = chain.weight(np.full((1, 1, 1, 1), 1 / 3, np.float32))
+    model, _ = chain.add("Conv", (weight,), [1, 1, 1]).build()
+    model.graph.outputs.append(weight)
+    half_precision(model, "fp16")
+    assert weight.dtype == ir.DataType.FLOAT
+    assert weight.const_value is not None
+    assert weight.const_value.numpy().item() == np.float32(1 / 3)
+    (conv,) = [node for node in model.graph if node.op_type == "Conv"]
+    assert {item.dtype for item in conv.inputs if item is not None} == {ir.DataType.FLOAT16}

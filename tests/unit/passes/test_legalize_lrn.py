@@ -15,6 +15,7 @@ from onnx import checker
 
 from lrn_deploy.errors import BadInputError
 from lrn_deploy.lrn import LrnSpec, reference
+from lrn_deploy.parity.graph import single_lrn
 from lrn_deploy.passes.legalize_lrn import DOMAIN, OP_TYPE, Legalized, choose_form, legalize_lrn
 
 
@@ -152,3 +153,16 @@ def test_names_of_input_and_output_are_kept() -> None:
 def test_unknown_channels_and_low_ranks_are_refused(shape: tuple[Any, ...]) -> None:
     with pytest.raises(BadInputError, match="rank must be at least 3"):
         legalize_lrn(lrn_graph(LrnSpec(5), shape))
+
+
+@pytest.mark.parametrize(("gain", "form"), [(1e-3, "kept"), (3e-3, "written out")])
+def test_a_bare_node_is_kept_as_long_as_kernels_are_right_to_1e_5(gain: float, form: str) -> None:
+    spec = LrnSpec(5, gain / 0.75, 0.75, 1.0)
+    x = 100 * np.random.default_rng(0).normal(size=(8, 96, 6, 6)).astype(np.float32)
+    truth = reference(x, spec)
+    bare = ort.InferenceSession(single_lrn(spec).SerializeToString())
+    (y,) = bare.run(None, {"x": x})
+    assert (np.abs(y / truth - 1).max() < 1e-5) == (form == "kept")
+    result, session = legalized(spec, ("batch", 96, 6, 6))
+    assert result.form == form
+    assert np.abs(run(session, x) / truth - 1).max() < 1e-5

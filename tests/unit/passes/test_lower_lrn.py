@@ -208,3 +208,32 @@ def test_several_layers_each_get_constants_of_their_own() -> None:
     values = np.random.default_rng(5).standard_normal((2, 8, 3, 3)).astype(np.float32)
     truth = reference(reference(values, LrnSpec(5, 0.1)), LrnSpec(3, beta=0.5))
     np.testing.assert_allclose(run(model, values), truth, rtol=1e-6)
+
+
+def test_a_beta_of_zero_is_left_alone_and_said() -> None:
+    model = lrn_graph(LrnSpec(5, 1e-4, 0.0, 2.0), (1, 8, 2, 2))
+    (done,) = lower_lrn(model)
+    assert (done.form, done.reason) == (None, "its beta is 0, and only positive ones are lowered")
+    assert operators(model) == ["Identity", "LRN", "Identity"]
+
+
+@pytest.mark.parametrize("form", FORMS)
+def test_opset_13_is_new_enough(form: Form) -> None:
+    x = np.random.default_rng(0).standard_normal((2, 8, 2, 3)).astype(np.float32)
+    model = lrn_graph(ALEXNET, ("batch", 8, "height", "width"), opset=13)
+    (done,) = lower_lrn(model, form)
+    assert done.reason == ""
+    np.testing.assert_allclose(run(model, x), reference(x, ALEXNET), rtol=2e-6)
+    (old,) = lower_lrn(lrn_graph(ALEXNET, (1, 8, 2, 2), opset=12), form)
+    assert "opset 12, and 13 or newer" in old.reason
+
+
+@pytest.mark.parametrize("form", FORMS)
+def test_every_new_node_says_which_layer_it_is_of(form: Form) -> None:
+    model = lrn_graph(ALEXNET, (1, 8, 2, 2))
+    model.graph[1].metadata_props["module"] = "features.norm1"
+    lower_lrn(model, form)
+    first, *new, last = model.graph
+    assert {node.metadata_props.get("module") for node in new} == {"features.norm1"}
+    assert not first.metadata_props
+    assert not last.metadata_props

@@ -17,7 +17,7 @@ from lrn_deploy.errors import BadInputError
 from lrn_deploy.lrn import LrnSpec
 from lrn_deploy.passes.calibration import Evaluate
 from lrn_deploy.passes.lrn_blocks import find_lrn_nodes
-from lrn_deploy.passes.qdq import Activations
+from lrn_deploy.passes.qdq import Activations, activation_scale
 from lrn_deploy.passes.quantize import quantize
 from tests.precision_graphs import (
     Array,
@@ -283,3 +283,110 @@ def test_weights_and_activations_must_be_finite() -> None:
         quantize(linear(np.array([[np.inf]], np.float32)), on(rows([0.0])))
     with pytest.raises(BadInputError, match="activation 'flatten_0' is not finite"):
         quantize(linear(np.ones((1, 1), np.float32)), on(rows([np.inf], [1.0])))
+
+
+def test_the_range_of_an_activation_always_holds_zero() -> None:
+    # From 1 to 2: 255 steps from 0 to 2, for padding and ReLUs put zeros beside what was seen.
+    scale = activation_scale((1.0, 2.0), "uint8")
+    assert (float(scale.scale), int(scale.zero)) == (pytest.approx(2 / 255), 0)
+    scale = activation_scale((-2.0, -1.0), "uint8")
+    assert (float(scale.scale), int(scale.zero)) == (pytest.approx(2 / 255), 255)
+    scale = activation_scale((-2.0, -1.0), "int8")
+    assert (float(scale.scale), int(scale.zero)) == (pytest.approx(2 / 127), 0)
+
+
+def test_one_weight_taken_upright_and_transposed_has_two_scales_for_each_channel() -> None:
+    weight = np.array([[1.0, 0.01], [100.0, 1.0]], np.float32)
+    chain = Chain(2, 1).add("Flatten", shape=[2])
+    shared = chain.weight(weight)
+    chain.add("Gemm", (shared,), [2], transB=1).add("Gemm", (shared,), [2])
+    model = chain.build()[0]
+    x = rows([1.0, 1.0], [-1.0, 0.5])
+    truth = run(model, x)
+    quantize(model, on(x))
+    scales = {name: constant(model, name) for name in model.graph.initializers if "scale" in name}
+    by_row, by_column = scales["weight_0_scale"], scales["weight_0_axis1_scale"]
+    np.testing.assert_allclose(by_row, [1 / 127, 100 / 127], rtol=1e-6)
+    np.testing.assert_allclose(by_column, [100 / 127, 1 / 127], rtol=1e-6)
+    assert distance(run(model, x), truth) < 2e-2
+
+
+@pytest.mark.parametrize("computed", [False, True])
+def test_a_bias_that_is_scaled_or_computed_keeps_its_value(computed: bool) -> None:
+    chain = Chain(2, 1).add("Flatten", shape=[2])
+    weight = chain.weight(np.array([[1.0, -0.5], [0.02, 0.0]], np.float32))
+    bias = chain.weight(np.array([1.0, 2.0], np.float32))
+    if computed:
+        start = chain.end
+        chain.end = bias
+        chain.add("Mul", (chain.weight(np.array([2.0, 3.0], np.float32)),))
+        bias, chain.end = chain.end, start
+        bias.shape = ir.Shape([2])
+        chain.shape = [2]
+    beta = 1.0 if computed else 0.5
+    model = chain.add("Gemm", (weight, bias), [2], transB=1, beta=beta).build()[0]
+    x = rows([2.54, 1.0], [-0.5, 0.326])
+    truth = run(model, x)
+    quantize(model, on(x))
+    (gemm,) = [node for node in model.graph if node.op_type == "Gemm"]
+    assert gemm.inputs[2] is bias
+    # -0.5 became -64 / 127, and 0.326 became 0.32: see the numbers worked out by hand.
+    moved = [[(64 / 127 - 0.5) * 1.0, 0], [64 / 127 * 0.32 - 0.5 * 0.326, 0]]
+    np.testing.assert_allclose(run(model, x), truth - np.array(moved), atol=1e-4)
+
+
+def test_a_layer_ends_in_int8_before_each_of_two_takers() -> None:
+    chain = Chain(2, 4).conv(3)
+    convolved = chain.end
+    model, _ = chain.relu().add("Add", (convolved,)).build()
+    quantize(model, on(inputs(model)), outputs=True)
+    takers = {node.op_type: node.inputs for node in model.graph}
+    pair = takers["Relu"][0]
+    assert pair is not None
+    assert pair.name == "conv_0"
+    assert takers["Add"][1] is pair
+    producer = pair.producer()
+    assert producer is not None
+    assert producer.op_type == "DequantizeLinear"
+
+
+def test_a_layer_whose_result_is_an_output_and_goes_on_gets_an_integer_bias() -> None:
+    chain = Chain(4, 1).linear(4)
+    first = chain.end
+    model, _ = chain.linear(3).build()
+    model.graph.outputs.insert(0, first)
+    quantize(model, on(inputs(model)), outputs=True)
+    gemms = [node for node in model.graph if node.op_type == "Gemm"]
+    kinds = [constant_behind(node.inputs[2]).dtype for node in gemms]
+    assert kinds == [np.int32, np.int32]
+
+
+def constant_behind(value: ir.Value | None) -> Array:
+    """The numbers of a constant, in integers if it is dequantized."""
+    assert value is not None
+    node = value.producer()
+    value = value if node is None else node.inputs[0]
+    assert value is not None
+    assert value.const_value is not None
+    return value.const_value.numpy()
+
+
+def test_products_that_are_no_layers_stay_in_fp32() -> None:
+    transposed = Chain(2, 1).add("Flatten", shape=[2])
+    transposed.end.shape = ir.Shape([2, 2])
+    transposed.input.shape = ir.Shape([2, 2, 1, 1])
+    weight = transposed.weight(np.ones((2, 3), np.float32))
+    transposed.add("Gemm", (weight,), [3], transA=1)
+    stacked = Chain(2, 3)
+    stacked.add("MatMul", (stacked.weight(np.ones((2, 3, 3), np.float32)),))
+    for chain in (transposed, stacked):
+        model, _ = chain.build()
+        with pytest.raises(BadInputError, match="no convolution or fully connected layer"):
+            quantize(model, on(np.ones((2, 2, 3, 3), np.float32)))
+
+
+@pytest.mark.parametrize("order", [[0, 1, 2], [2, 1, 0]])
+def test_ranges_are_over_all_batches_of_the_calibration(order: list[int]) -> None:
+    x = rows([-0.5, 0.25], [0.0, 0.125], [0.5, 2.5])[order]
+    done = quantize(linear(np.eye(2, dtype=np.float32)), on(x, size=1))
+    assert done.ranges == {"flatten_0": (-0.5, 2.5)}

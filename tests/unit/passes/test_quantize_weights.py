@@ -198,3 +198,37 @@ def test_weights_must_be_finite_and_blocks_known() -> None:
         quantize_weights(product(np.full((2, 2), np.nan, np.float32)), min_weights=1)
     with pytest.raises(BadInputError, match="blocks of 48"):
         quantize_weights(product(random(4, 4)), block=48)
+
+
+def test_zero_is_exact_in_blocks_of_one_sign() -> None:
+    # 15 steps of 0.2 from 0 to 3, and from -3 to 0.
+    for sign in (1, -1):
+        weight = np.full((1, 16), sign * 2.0, np.float32)
+        weight[0, 0] = sign * 3.0
+        rounded = round_in_blocks(weight, 4, 16)
+        assert rounded.scale.item() == pytest.approx(0.2)
+        assert rounded.zero.item() == (0 if sign == 1 else 15)
+        np.testing.assert_allclose(rounded.weight(), weight, rtol=1e-6)
+
+
+def test_a_block_of_zeros_is_zeros() -> None:
+    weight = np.zeros((2, 32), np.float32)
+    weight[1, 16:] = 1.0
+    rounded = round_in_blocks(weight, 4, 16)
+    assert np.isfinite(rounded.scale).all()
+    assert (rounded.scale > 0).all()
+    np.testing.assert_allclose(rounded.weight(), weight, rtol=1e-6)
+
+
+def test_a_layer_of_exactly_so_many_weights_is_quantized() -> None:
+    (done,) = quantize_weights(product(random(4, 8)), min_weights=32)
+    assert (done.bits, done.reason) == (8, "")
+    (left,) = quantize_weights(product(random(4, 8)), min_weights=33)
+    assert left.reason == "it has 32 weights, fewer than 33"
+
+
+def test_a_scaled_bias_stays_scaled() -> None:
+    model = product(random(4, 8), random(4, seed=1), beta=0.5)
+    (done,) = quantize_weights(model, min_weights=1)
+    assert done.reason == "its alpha and beta are 1 and 0.5, and not 1"
+    assert operators(model) == ["Flatten", "Gemm"]

@@ -83,7 +83,8 @@ def test_stock_exports_become_what_they_were(dynamo: bool, dynamic: bool) -> Non
 def test_an_even_window_is_left_alone(dynamo: bool) -> None:
     model = export(small_alexnet_even(), torch.randn(2, 3, 37, 37), dynamo)
     first, second = raise_lrn(model)
-    assert first.spec is None
+    assert first.spec is not None
+    assert first.spec.size == 4
     assert "size 4 is even" in first.reason
     assert second.spec == ALEXNET
     assert {"LRN", "AveragePool"} <= set(operators(model))
@@ -175,7 +176,7 @@ def test_raised_parameters_are_those_that_were_written(
 @pytest.mark.parametrize(
     ("model", "reason"),
     [
-        (decomposed(LrnSpec(4), pads=(2, 1)), "size 4 is even"),
+        (decomposed(LrnSpec(4), pads=(1, 2)), "1 channels on one side and 2 on the other"),
         (decomposed(pads=(1, 3)), "1 channels on one side and 3 on the other"),
         (decomposed(pads=(2, 1), back=(0, -1, 3, 3)), "does not fit the size 5"),
         (decomposed(pad_value=1.0), "not padded with zeros"),
@@ -188,8 +189,6 @@ def test_raised_parameters_are_those_that_were_written(
         (decomposed(back=(0, 3, 8, 3)), "shape of the input"),
         (decomposed(square=lambda x, other: ir.node("Mul", [x, other])), "not the square"),
         (decomposed(square=lambda _, other: ir.node("Mul", [other, other])), "not the square"),
-        (decomposed(LrnSpec(5, alpha=0.1)), "lose digits"),
-        (decomposed(LrnSpec(5, alpha=-1e-4)), "alpha"),
     ],
 )
 def test_near_misses_are_left_alone_and_said(model: ir.Model, reason: str) -> None:
@@ -197,6 +196,26 @@ def test_near_misses_are_left_alone_and_said(model: ir.Model, reason: str) -> No
     (item,) = raise_lrn(model)
     assert item.spec is None
     assert reason in item.reason
+    assert operators(model) == before
+
+
+@pytest.mark.parametrize(
+    ("spec", "pads", "reason"),
+    [
+        (LrnSpec(4), (2, 1), "size 4 is even"),
+        (LrnSpec(5, alpha=0.1), None, "lose digits"),
+        (LrnSpec(5, alpha=-1e-4), None, "alpha"),
+    ],
+)
+def test_what_no_lrn_node_computes_well_is_proven_and_left_as_it_is_written(
+    spec: LrnSpec, pads: tuple[int, int] | None, reason: str
+) -> None:
+    model = decomposed(spec, pads=pads)
+    before = operators(model)
+    (item,) = raise_lrn(model)
+    assert item.spec == spec
+    assert reason in item.reason
+    assert (item.input, item.output) == ("x", "y")
     assert operators(model) == before
 
 
@@ -219,3 +238,89 @@ def test_values_with_another_use_stay() -> None:
     (item,) = raise_lrn(model)
     assert item.spec == ALEXNET
     assert operators(model) == ["Mul", "Reshape", "Pad", "AveragePool", "LRN"]
+
+
+def only(model: ir.Model, op_type: str, domain: str = "") -> ir.Node:
+    (node,) = [node for node in model.graph if (node.op_type, node.domain) == (op_type, domain)]
+    return node
+
+
+def constant(model: ir.Model, name: str, values: object, dtype: type = np.float32) -> ir.Value:
+    tensor = ir.tensor(np.array(values, dtype), name=name)
+    value = ir.Value(name=name, const_value=tensor, type=ir.TensorType(tensor.dtype))
+    value.shape = ir.Shape(tensor.shape)
+    model.graph.register_initializer(value)
+    return value
+
+
+def assert_left_alone(model: ir.Model, reason: str) -> None:
+    before = operators(model)
+    (item,) = raise_lrn(model)
+    assert reason in item.reason
+    assert operators(model) == before
+
+
+def test_without_an_addition_k_is_zero_and_not_lrns_default() -> None:
+    model = decomposed()
+    add = only(model, "Add")
+    ir.convenience.replace_all_uses_with(add.outputs[0], add.inputs[1])
+    model.graph.remove(add, safe=True)
+    before = operators(model)
+    (item,) = raise_lrn(model)
+    assert item.spec == LrnSpec(5, 1e-4, 0.75, 0.0)
+    assert "k 0 " in item.reason
+    assert operators(model) == before
+
+
+def test_without_a_product_alpha_is_one() -> None:
+    model = decomposed(LrnSpec(5, 1e-4, 0.75, 2000.0))
+    (mul,) = [node for node in model.graph if node.outputs[0].name == "scaled"]
+    ir.convenience.replace_all_uses_with(mul.outputs[0], mul.inputs[1])
+    model.graph.remove(mul, safe=True)
+    (item,) = raise_lrn(model)
+    assert item.spec == LrnSpec(5, 1.0, 0.75, 2000.0)
+
+
+def test_a_pool_that_pads_by_itself_is_left_alone() -> None:
+    """It leaves its padding out of the average: at the ends fewer channels count than elsewhere."""
+    model = decomposed(pads=(0, 0))
+    only(model, "AveragePool").attributes["auto_pad"] = ir.AttrString("auto_pad", "SAME_UPPER")
+    assert_left_alone(model, "computes its own padding")
+
+
+def test_a_pad_that_names_its_axes_is_left_alone() -> None:
+    """The widths are then in the order of those axes: here it is the rows that get the zeros."""
+    model = decomposed()
+    pad = only(model, "Pad")
+    pad.resize_inputs(4)
+    pad.replace_input_with(3, constant(model, "axes", [0, 1, 3, 2, 4], np.int64))
+    assert_left_alone(model, "names axes")
+
+
+def test_a_cube_is_no_square() -> None:
+    for exponent, reason in ((2.0, ""), (3.0, "not the square")):
+        model = decomposed()
+        (square,) = [node for node in model.graph if node.outputs[0].name == "squares"]
+        power = ir.node("Pow", [square.inputs[0], constant(model, "exponent", exponent)])
+        power.outputs[0].name = "powers"
+        model.graph.insert_before(square, power)
+        ir.convenience.replace_all_uses_with(square.outputs[0], power.outputs[0])
+        model.graph.remove(square, safe=True)
+        (item,) = raise_lrn(model)
+        assert reason in item.reason
+        assert (item.spec is None) == bool(reason)
+
+
+def test_steps_of_one_never_need_to_be_rounded_up() -> None:
+    """So a pool with ceil_mode makes what one without makes, and is raised as that one."""
+    model = decomposed()
+    only(model, "AveragePool").attributes["ceil_mode"] = ir.AttrInt64("ceil_mode", 1)
+    model.graph.inputs.pop()
+    model.graph.outputs[0].shape = model.graph.inputs[0].shape
+    x = 100 * np.random.default_rng(0).standard_normal((2, 8, 3, 3)).astype(np.float32)
+    before = run(model, x)
+    (item,) = raise_lrn(model)
+    assert item.spec == ALEXNET
+    assert operators(model) == ["LRN"]
+    np.testing.assert_allclose(before, reference(x, ALEXNET), rtol=1e-5)
+    np.testing.assert_allclose(run(model, x), reference(x, ALEXNET), rtol=1e-5)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import os
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -11,6 +12,7 @@ from pathlib import Path
 import pytest
 
 from lrn_deploy.errors import BadInputError, MissingError
+from lrn_deploy.extras import install
 from lrn_deploy.lrn import LrnSpec
 from lrn_deploy.plugins import compile as compiling
 from lrn_deploy.plugins import launch
@@ -123,7 +125,7 @@ def test_what_cannot_be_compiled(dtype: str, arch: str, message: str) -> None:
 
 def test_without_triton(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(sys.modules, "triton", None)
-    with pytest.raises(MissingError, match=r"pip install 'lrn-deploy\[plugins\]'"):
+    with pytest.raises(MissingError, match=re.escape(install("plugins"))):
         compile_kernel(FUSED, PLANE, "float16", "sm90")
 
 
@@ -142,3 +144,10 @@ def test_under_the_interpreter_nothing_is_compiled() -> None:
         check=False,
     )
     assert "Unset TRITON_INTERPRET" in done.stderr
+
+
+def test_a_nan_passes_the_relu_and_the_pool() -> None:
+    """The interpreter's maximum is numpy's, which always hands a NaN on; the GPU's need not."""
+    ptx = compile_kernel(FUSED, PLANE, "float16", "sm80").ptx
+    assert "max.NaN.f32" in ptx
+    assert "max.f32" not in ptx

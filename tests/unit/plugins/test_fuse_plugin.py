@@ -158,3 +158,28 @@ def test_what_is_left_alone(model: ir.Model, reason: str) -> None:
     assert fuse_plugin(model) == [Fused(None, (), reason, "x", "y")]
     assert operators(model) == ["LRN"]
     assert DOMAIN not in model.graph.opset_imports
+
+
+def test_a_window_of_31_is_the_largest() -> None:
+    model = graph([helper.make_node("LRN", ["x"], ["y"], size=31, alpha=0.5)])
+    before = run(model, image())
+    assert fuse_plugin(model)[0].name == "lrn"
+    np.testing.assert_allclose(run(model, image()), before, rtol=1e-6)
+
+
+def test_casts_that_do_not_undo_each_other_stay() -> None:
+    """What leaves the LRN here is fp32, and rounding it to fp16 would lose digits."""
+    model = graph(["half", "wide", "lrn", "wide"])
+    before = run(model, image())
+    (done,) = fuse_plugin(model)
+    assert done.nodes == ("LRN",)
+    assert operators(model) == ["Cast", "Cast", "lrn", "Cast"]
+    np.testing.assert_allclose(run(model, image()), before, rtol=1e-6)
+
+
+def test_the_order_of_indices_that_nobody_takes_does_not_matter() -> None:
+    node = helper.make_node("MaxPool", ["v2"], ["y"], **POOL, storage_order=1)
+    model = graph(["relu", "lrn", node])
+    before = run(model, image())
+    assert fuse_plugin(model)[0].name == "relu_lrn_maxpool"
+    np.testing.assert_allclose(run(model, image()), before, rtol=1e-6)

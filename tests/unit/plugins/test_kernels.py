@@ -151,3 +151,14 @@ def test_every_tile_gives_the_same_bits(interpret: Kernel) -> None:
     x = torch.randn(2, 10, 7, 7, generator=torch.Generator().manual_seed(0))
     first, *others = (interpret(x, fusion, Tile(channels=n)) for n in (16, 8, 4, 1))
     assert all(torch.equal(first, other) for other in others)
+
+
+@pytest.mark.parametrize("size", [(4, 5), (5, 4)])  # rows or columns alone reach over the end
+def test_a_window_beyond_the_last_row_or_column_sees_what_is_there(
+    interpret: Kernel, size: tuple[int, int]
+) -> None:
+    x = -1 - torch.rand(1, 2, *size, generator=torch.Generator().manual_seed(0))
+    x[0, 1] = 7.0  # what lies behind in memory is larger
+    fusion = fusion_called("lrn_maxpool", pool=Pool((3, 3), (2, 2), ceil_mode=True))
+    assert fusion.output_size(*size) == (2, 2)
+    assert_close(interpret(x, fusion, Tile(lanes=8, channels=1)), expected(x, fusion))

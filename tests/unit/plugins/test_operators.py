@@ -144,3 +144,15 @@ def test_beta_is_split_without_loss(beta: float) -> None:
     assert fourths in range(4)
     assert 0 <= rest < 0.25
     np.testing.assert_allclose(whole + fourths / 4 + rest, abs(beta), rtol=1e-15)
+
+
+def test_a_rest_of_beta_that_no_float_can_show_is_none() -> None:
+    """Else the kernel would multiply every value by an exponential that is 1."""
+    assert split_beta(np.nextafter(0.75, 1)) == (0, 3, 0.0)
+    assert split_beta(0.75 + 1e-7) == (0, 3, pytest.approx(1e-7, rel=1e-6))
+
+
+def test_a_compiler_must_not_change_the_strides_of_what_enters() -> None:
+    """Layout is part of the kernel's choice: channels first or last."""
+    for name in NAMES:
+        assert torch.Tag.needs_fixed_stride_order in operator(name).tags

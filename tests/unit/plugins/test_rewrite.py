@@ -102,3 +102,18 @@ def test_a_fused_network_still_trains_and_takes_what_the_operator_does_not() -> 
     torch.testing.assert_close(found, wanted)
     for other in (x.detach().double(), x.detach()[0], x.detach().transpose(2, 3)):
         torch.testing.assert_close(fused(other), plain(other))
+
+
+def test_a_relu_that_writes_into_what_a_layer_handed_on_stays() -> None:
+    """An Identity, or a Dropout that is off, gives the caller's own tensor to the ReLU."""
+    for layer in (nn.Identity(), nn.Dropout()):
+        x = -torch.ones(1, 6, 2, 2)
+        model = nn.Sequential(layer, nn.ReLU(inplace=True), lrn()).eval()
+        (done,) = fuse_lrn(model)
+        assert (done.name, done.reason) == (
+            "lrn",
+            "1: it writes into a tensor that others may hold",
+        )
+        with torch.no_grad():
+            model(x)
+        assert not x.any()  # as before
