@@ -7,7 +7,8 @@ Across-channel LRN (Krizhevsky, Sutskever and Hinton, 2012, section 3.3) maps ``
 
 PyTorch, ONNX, Caffe and TensorRT divide alpha by the nominal size, also at the borders; the paper
 and TensorFlow do not divide. Frameworks agree on the window of an odd size and differ on an even
-one (:data:`Convention`).
+one (:data:`Convention`). ``torch.nn.CrossMapLRN2d``, PyTorch's older layer, differs on any size:
+its sum never lets channel 0 go.
 
 This module needs numpy only, and nothing else of this package but its errors.
 """
@@ -15,6 +16,7 @@ This module needs numpy only, and nothing else of this package but its errors.
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Literal
 
@@ -23,8 +25,10 @@ from numpy.typing import ArrayLike, NDArray
 
 from lrn_deploy.errors import BadInputError
 
-Convention = Literal["torch", "onnx"]
-"""Which side gets the extra channel of an even window: torch the left one, ONNX the right one."""
+Convention = Literal["torch", "onnx", "cross-map"]
+"""Which channels a size means. The extra channel of an even window is the left one for torch
+(``nn.LocalResponseNorm``) and the right one for ONNX; ``cross-map`` (``nn.CrossMapLRN2d``) has no
+extra one, and channel 0 belongs to the window of every channel."""
 
 
 @dataclass(frozen=True)
@@ -63,17 +67,33 @@ class LrnSpec:
         """First and last channel of the window, both inclusive, relative to its centre.
 
         torch takes ``[-(size // 2), (size - 1) // 2]``, ONNX ``[-((size - 1) // 2), size // 2]``
-        (ONNX operator LRN-13): equal for odd sizes, mirrored for even ones.
+        (ONNX operator LRN-13): equal for odd sizes, mirrored for even ones. Cross-map takes
+        ``(size - 1) // 2`` on both sides; its channel 0 is not among the offsets.
         """
         shorter, longer = (self.size - 1) // 2, self.size // 2
-        return (-longer, shorter) if convention == "torch" else (-shorter, longer)
+        return {
+            "torch": (-longer, shorter),
+            "onnx": (-shorter, longer),
+            "cross-map": (-shorter, shorter),
+        }[convention]
 
-    def window(self, channel: int, channels: int, convention: Convention = "torch") -> range:
+    def window(
+        self, channel: int, channels: int, convention: Convention = "torch"
+    ) -> Sequence[int]:
         """Channels that are summed for ``channel`` out of ``channels``, cut at the borders."""
         if not 0 <= channel < channels:
             raise BadInputError(f"Channel {channel} is not one of the {channels} channels.")
         first, last = self.offsets(convention)
-        return range(max(0, channel + first), min(channels, channel + last + 1))
+        near = range(max(0, channel + first), min(channels, channel + last + 1))
+        return (0, *near) if convention == "cross-map" and near[0] > 0 else near
+
+    def first_difference(self, channels: int, one: Convention, other: Convention) -> int | None:
+        """The first channel whose window differs between two conventions; None if none does."""
+        for channel in range(channels):
+            windows = (self.window(channel, channels, convention) for convention in (one, other))
+            if len({tuple(window) for window in windows}) > 1:
+                return channel
+        return None
 
 
 def energy(x: ArrayLike, spec: LrnSpec, convention: Convention = "torch") -> NDArray[np.float64]:
@@ -82,7 +102,7 @@ def energy(x: ArrayLike, spec: LrnSpec, convention: Convention = "torch") -> NDA
     Args:
         x: Array of shape (N, C, *), rank at least 3, any real dtype.
         spec: The LRN's parameters.
-        convention: Whose window an even size means.
+        convention: Whose window the size means.
 
     Returns:
         Array of the shape of ``x``, float64. A non-finite value reaches only its own windows.
@@ -102,6 +122,8 @@ def energy(x: ArrayLike, spec: LrnSpec, convention: Convention = "torch") -> NDA
     for offset in range(max(first, 1 - channels), min(last, channels - 1) + 1):
         low, high = max(0, -offset), min(channels, channels - offset)
         total[:, low:high] += squares[:, low + offset : high + offset]
+    if convention == "cross-map":
+        total[:, 1 - first :] += squares[:, :1]
     return total * (spec.alpha / spec.size)
 
 
@@ -120,13 +142,15 @@ def reference(x: ArrayLike, spec: LrnSpec, convention: Convention = "torch") -> 
         return np.asarray(values / denominator)
 
 
-def activity(x: ArrayLike, spec: LrnSpec) -> NDArray[np.float64]:
+def activity(x: ArrayLike, spec: LrnSpec, convention: Convention = "torch") -> NDArray[np.float64]:
     """How far each position's energy moves the denominator: ``energy / |k|``, shape of ``x``.
 
     Far below 1 the layer only multiplies by ``k ** -beta``, and a wrong alpha or window cannot
     be seen in its output.
     """
-    return energy(x, spec) / abs(spec.k) if spec.k else np.full(np.shape(x), np.inf)
+    if not spec.k:
+        return np.full(np.shape(x), np.inf)
+    return energy(x, spec, convention) / abs(spec.k)
 
 
 def from_paper(n: int, alpha: float, beta: float, k: float) -> LrnSpec:

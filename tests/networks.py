@@ -130,3 +130,86 @@ def raises() -> nn.Module:
 
 def no_module() -> str:
     return "a string"
+
+
+class SumOfSlices(nn.Module):
+    """LRN as a sum of shifted channels: pads them, and adds slices."""
+
+    def __init__(self, size: int, alpha: float, beta: float, k: float, sides: tuple[int, int]):
+        super().__init__()
+        self.size, self.alpha, self.beta, self.k = size, alpha, beta, k
+        self.sides = sides
+
+    def forward(self, x: Tensor) -> Tensor:
+        squares = F.pad(x * x, (0, 0, 0, 0, *self.sides))
+        channels = x.shape[1]
+        total: Tensor | float = self.k
+        for at in range(self.size):
+            total = total + self.alpha * squares[:, at : at + channels]
+        assert isinstance(total, Tensor)
+        return x / total**self.beta
+
+
+class ConvolutionOfOnes(nn.Module):
+    """LRN as a 1x1 convolution by a matrix of zeros and ones."""
+
+    def __init__(self, matrix: Tensor, alpha: float, beta: float, k: float):
+        super().__init__()
+        self.alpha, self.beta, self.k = alpha, beta, k
+        self.register_buffer("weight", matrix[:, :, None, None])
+
+    def forward(self, x: Tensor) -> Tensor:
+        total = F.conv2d(x * x, self.weight)
+        return x / torch.sqrt(self.k + self.alpha * total)
+
+
+def band(channels: int, left: int, right: int) -> Tensor:
+    """Ones for the channels ``c - left`` to ``c + right`` of each channel c."""
+    at = torch.arange(channels)
+    away = at[None] - at[:, None]
+    return ((away >= -left) & (away <= right)).float()
+
+
+class WithinChannels(nn.Module):
+    """Normalises by the squares around a pixel in its own channel, as Caffe's WITHIN_CHANNEL."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.average = nn.AvgPool2d(3, 1, 1)
+
+    def forward(self, x: Tensor) -> Tensor:
+        return x.div(self.average(x.pow(2)).mul(1e-4).add(1.0).pow(0.75))
+
+
+class Conv(nn.Module):
+    """A convolution and ReLU, what is given, and a pool."""
+
+    input_shape = (3, 9, 9)
+
+    def __init__(self, norm: nn.Module) -> None:
+        super().__init__()
+        self.conv = nn.Conv2d(3, 8, kernel_size=3)
+        self.norm = norm
+
+    def forward(self, x: Tensor) -> Tensor:
+        return F.max_pool2d(self.norm(torch.relu(self.conv(x))), 2)
+
+
+def sum_of_slices() -> nn.Module:
+    return Conv(SumOfSlices(5, 4e-5, 0.75, 2.0, (2, 2)))
+
+
+def convolution_of_ones() -> nn.Module:
+    return Conv(ConvolutionOfOnes(band(8, 2, 2), 2e-5, 0.5, 2.0))
+
+
+def within_channels() -> nn.Module:
+    return Conv(WithinChannels())
+
+
+def cross_map() -> nn.Module:
+    return Conv(nn.CrossMapLRN2d(5, 1e-4, 0.75, 2.0))
+
+
+def even_by_hand() -> nn.Module:
+    return Conv(SumOfSlices(4, 5e-5, 0.75, 2.0, (2, 1)))

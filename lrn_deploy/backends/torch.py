@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import importlib.util
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import ExitStack, contextmanager
+from contextlib import AbstractContextManager, ExitStack, contextmanager
 from dataclasses import dataclass, field
 from importlib.metadata import PackageNotFoundError, version
 from typing import TYPE_CHECKING, Any
@@ -18,13 +18,14 @@ import numpy as np
 from lrn_deploy.backends.protocol import Array, Probe, SessionBase, check_feeds
 from lrn_deploy.bundle import ArtifactData, TensorSpec
 from lrn_deploy.errors import BadInputError, MissingError
+from lrn_deploy.extras import install
 from lrn_deploy.network import require_torch
+from lrn_deploy.network.cross_map import Call, cross_map_calls
+from lrn_deploy.network.inputs import arguments
 
 if TYPE_CHECKING:
     import torch
     from torch import nn
-
-_INSTALL = "Install it with: pip install 'lrn-deploy[export]'"
 
 
 @dataclass(frozen=True)
@@ -59,12 +60,12 @@ class TorchBackend:
     def probe(self) -> Probe:
         """Whether torch is installed, and sees the GPU if one is asked for."""
         if importlib.util.find_spec("torch") is None:
-            return Probe(False, None, "PyTorch is not installed.", _INSTALL)
+            return Probe(False, None, "PyTorch is not installed.", _hint())
         try:
             require_torch()
             import torch
         except (ImportError, OSError) as error:  # a wheel whose libraries do not load
-            return Probe(False, _version(), f"PyTorch does not import: {error}.", _INSTALL)
+            return Probe(False, _version(), f"PyTorch does not import: {error}.", _hint())
         found = str(torch.__version__)
         if self.device == "cpu":
             return Probe(True, found, "CPU")
@@ -102,8 +103,9 @@ class TorchBackend:
         """Make a session of a module.
 
         Args:
-            module: Takes one tensor for each input, in order, and returns a tensor, or a tuple,
-                list or dictionary of tensors in the order of ``outputs``. Moved to the device.
+            module: Takes one tensor for each input, by its name or in order, and returns a tensor,
+                or a tuple, list or dictionary of tensors in the order of ``outputs``. Moved to the
+                device.
             inputs: The inputs' specs.
             outputs: The outputs' specs.
 
@@ -131,6 +133,16 @@ class TorchSession(SessionBase):
         self.device = device
         self._module: nn.Module | None = module.to(device).eval()
 
+    @property
+    def described(self) -> str:
+        """What computes, for people."""
+        return f"PyTorch {_version()}, float32 on {self.device}"
+
+    @property
+    def label(self) -> str:
+        """What reports call it."""
+        return f"torch:{self.device}"
+
     def run(self, feeds: Mapping[str, Array]) -> dict[str, Array]:
         """Run the module; see :class:`lrn_deploy.backends.protocol.Session`."""
         return self.trace(feeds).outputs
@@ -152,10 +164,11 @@ class TorchSession(SessionBase):
 
         check_feeds(self.inputs, feeds)
         assert self._module is not None, "the session is closed"
-        tensors = [
-            torch.from_numpy(np.ascontiguousarray(feeds[spec.name])).to(self.device)
+        tensors = {
+            spec.name: torch.from_numpy(np.ascontiguousarray(feeds[spec.name])).to(self.device)
             for spec in self.inputs
-        ]
+        }
+        args, kwargs = arguments(self._module, tensors)
         seen: list[Array] = []
         kept: dict[str, Array] = {}
         with ExitStack() as stack:
@@ -165,7 +178,8 @@ class TorchSession(SessionBase):
                 stack.enter_context(_keeping(self._module, path, kept))
             if lrn_inputs:
                 stack.enter_context(_watching_lrn(seen))
-            result = self._module(*tensors)
+                stack.enter_context(_watching_cross_map(seen))
+            result = self._module(*args, **kwargs)
         values = [_array(value) for value in _flatten(result)]
         if len(values) != len(self.outputs):
             raise BadInputError(
@@ -201,6 +215,19 @@ def _watching_lrn(seen: list[Array]) -> Any:
             return func(*args, **named)
 
     return Watch()
+
+
+def _watching_cross_map(seen: list[Array]) -> AbstractContextManager[None]:
+    """The same for ``nn.CrossMapLRN2d``, whose function no mode sees."""
+
+    def watch(own: Call) -> Call:
+        def call(x: torch.Tensor, *parameters: Any) -> torch.Tensor:
+            seen.append(_array(x))
+            return own(x, *parameters)
+
+        return call
+
+    return cross_map_calls(watch)
 
 
 @contextmanager
@@ -255,3 +282,7 @@ def _version() -> str | None:
         return version("torch")
     except PackageNotFoundError:
         return None
+
+
+def _hint() -> str:
+    return f"Install it with: {install('export')}"

@@ -9,10 +9,10 @@ from lrn_deploy.bundle.manifest import (
     FileRecord,
     LayerTensor,
     LrnLayer,
+    LrnLike,
     Manifest,
     ModelSource,
     SampleSet,
-    TensorSpec,
     Weights,
 )
 from lrn_deploy.bundle.preprocessing import Preprocessing
@@ -28,6 +28,7 @@ from lrn_deploy.bundle.store import (
     write_atomic,
     writing,
 )
+from lrn_deploy.bundle.tensors import IntegerValues, TensorSpec
 
 __all__ = [
     "MANIFEST",
@@ -39,8 +40,10 @@ __all__ = [
     "EngineLrn",
     "EngineRecord",
     "FileRecord",
+    "IntegerValues",
     "LayerTensor",
     "LrnLayer",
+    "LrnLike",
     "Manifest",
     "ModelSource",
     "Preprocessing",

@@ -14,43 +14,11 @@ from pydantic import BeforeValidator, Field, PlainSerializer, model_validator
 from lrn_deploy.bundle.preprocessing import Preprocessing
 from lrn_deploy.bundle.record import Record
 from lrn_deploy.bundle.said import NAMES
+from lrn_deploy.bundle.tensors import TensorSpec
 from lrn_deploy.errors import BadInputError
 from lrn_deploy.lrn import LrnSpec
 
 SCHEMA_VERSION = 1
-
-
-class TensorSpec(Record):
-    """One input or output of a network.
-
-    Attributes:
-        name: The tensor's name in the graph.
-        dtype: numpy's name of the element type, ``float32`` or ``uint8`` for instance.
-        shape: One entry for each axis; a string is a dynamic axis, ``batch`` for instance.
-    """
-
-    name: str
-    dtype: str
-    shape: tuple[int | str, ...]
-
-    def at_batch(self, batch: int) -> tuple[int, ...]:
-        """The shape with ``batch`` in place of each dynamic axis."""
-        return tuple(axis if isinstance(axis, int) else batch for axis in self.shape)
-
-    @property
-    def classes(self) -> int | None:
-        """How many classes each row of the batch has a score for; None: it is no such vector.
-
-        It is one if a single axis beside the batch is longer than 1: (N, K) or (N, K, 1, 1).
-        """
-        axes = self.shape[1:]
-        longer = [axis for axis in axes if axis != 1]
-        return longer[0] if len(longer) == 1 and isinstance(longer[0], int) else None
-
-    @property
-    def described_shape(self) -> str:
-        """The shape for people: ``[batch, 4, 62, 62]``."""
-        return f"[{', '.join(str(axis) for axis in self.shape)}]"
 
 
 class Weights(Record):
@@ -83,15 +51,19 @@ class ModelSource(Record):
 
     Attributes:
         name: What the bundle is called, and served as: its folder's name, or as ``--name`` said.
-        factory: ``zoo name``, ``package.module:factory`` or ``/abs/file.py:factory``.
-        origin: Whether ``factory`` names a network of the zoo or a callable of the user's.
-        input_shape: Shape of one input without the batch axis.
+        factory: ``zoo name``, ``package.module:factory``, ``/abs/file.py:factory``, or the
+            absolute path of the prototxt of a network that was imported.
+        origin: Whether ``factory`` names a network of the zoo, a callable of the user's, or a file
+            of Caffe's.
+        sha256: Digest of the file that ``factory`` names, of an imported network.
+        input_shape: Shape of the input, the first one of several, without the batch axis.
         weights: Where the weights came from.
     """
 
     name: str
     factory: str
-    origin: Literal["zoo", "factory"]
+    origin: Literal["zoo", "factory", "caffe"]
+    sha256: str | None = None
     input_shape: tuple[int, ...]
     weights: Weights
 
@@ -115,11 +87,17 @@ SpecField = Annotated[
 
 
 class LrnLayer(Record):
-    """One LRN layer of the network, as the torch module defines it.
+    """One LRN layer of the network, as PyTorch was told to compute it.
 
     Attributes:
         name: Path of the torch module that called it, ``net.2`` for instance.
-        spec: Its parameters, read from the call in torch, never from the graph.
+        spec: Its parameters: those of the call in torch, or those that its operators were proven
+            to compute; never a graph's attributes.
+        convention: Which channels the size means in ``spec``.
+        origin: ``module`` where PyTorch's own LRN was called, ``raised`` where the network's own
+            operators were proven to be one, ``prototxt`` where a file of Caffe's says so.
+        proven_from: These operators, ``Pow/AveragePool/Mul/Add/Div`` for instance; or the
+            prototxt with the line of the layer.
         form: ``kept`` as one LRN node, ``reshaped`` around one LRN node, or ``written out`` in
             other standard operators.
         reason: Why it was not kept as it was; empty if it was.
@@ -130,11 +108,35 @@ class LrnLayer(Record):
 
     name: str
     spec: SpecField
+    convention: Literal["torch", "cross-map"] = "torch"
+    origin: Literal["module", "raised", "prototxt"] = "module"
+    proven_from: str = ""
     form: Literal["kept", "reshaped", "written out"]
     reason: str = ""
     input: str
     output: str
     shape: tuple[int | str, ...]
+
+    @property
+    def described_origin(self) -> str:
+        """Where its parameters are from, for people."""
+        if self.origin == "raised":
+            return f"proven from {self.proven_from}"
+        if self.origin == "prototxt":
+            return f"read at {self.proven_from}"
+        return "of CrossMapLRN2d" if self.convention == "cross-map" else "of the call"
+
+
+class LrnLike(Record):
+    """Operators that look like LRN and were left as the network writes them.
+
+    Attributes:
+        name: Path of the torch module that they stand in.
+        reason: Why they are not one of the LRN layers.
+    """
+
+    name: str
+    reason: str
 
 
 class LayerTensor(Record):
@@ -274,6 +276,8 @@ class Manifest(Record):
     """All that a bundle says about itself.
 
     Attributes:
+        lrn_layers: Its LRN layers, in the order of the graph.
+        lrn_like: What looks like LRN and is none that ONNX's operator can express.
         default: The artifact to run where nothing else is asked for.
         choices: Ways to run it, best first, if it was tuned; where the first cannot run, the next.
         outdated: Reports that were made before the preprocessing was changed, each with the
@@ -287,6 +291,7 @@ class Manifest(Record):
     preprocessing: Preprocessing | None = None
     labels: FileRecord | None = None
     lrn_layers: tuple[LrnLayer, ...] = ()
+    lrn_like: tuple[LrnLike, ...] = ()
     layers: tuple[LayerTensor, ...] = ()
     artifacts: dict[str, Artifact] = Field(default_factory=dict)
     samples: dict[str, SampleSet] = Field(default_factory=dict)
@@ -309,6 +314,14 @@ class Manifest(Record):
         gray = recipe.get("mode") == "L"
         assumed = [name for name in NAMES if name != "crop" and not (gray and name == "colors")]
         return content | {"preprocessing": recipe | {"assumed": assumed}}
+
+    @property
+    def no_image(self) -> str:
+        """What a network without preprocessing takes instead of an image, in words."""
+        if len(self.inputs) > 1:
+            names = ", ".join(spec.name for spec in self.inputs)
+            return f"takes {len(self.inputs)} inputs ({names}) instead of one image"
+        return f"takes inputs of shape {list(self.model.input_shape)}, which are no images"
 
     def artifact(self, name: str) -> Artifact:
         """The artifact called ``name``.

@@ -14,8 +14,9 @@ from lrn_deploy.bundle.store import Bundle, sha256
 CALIBRATED_WITH = "preprocessing"
 """The option of an artifact that holds the digest."""
 _DIGEST_OF_IMAGES = "calibration_sha256"
+_CHECKS = "reports/parity.json"
 REPORTS = {
-    "reports/parity.json": "validate",
+    _CHECKS: "validate",
     "reports/tune.json": "tune",
     "reports/report.html": "report",
 }
@@ -100,9 +101,29 @@ def stale_inputs(manifest: Manifest) -> tuple[str, ...]:
 def stale_notes(bundle: Bundle, *, without: str = "") -> tuple[str, ...]:
     """One sentence for each thing that is stale, reports included, but for the one ``without``."""
     stale = set(stale_reports(bundle)) - {without}
-    reports = [
-        f"'{file}' was made before the preprocessing was changed: run 'lrn-deploy {command}' again."
-        for file, command in REPORTS.items()
-        if file in stale
-    ]
+    reports = [_report_note(file) for file in REPORTS if file in stale]
     return (*stale_inputs(bundle.manifest), *reports)
+
+
+def doubts(bundle: Bundle, name: str) -> tuple[str, ...]:
+    """Why what an artifact answers about images may be wrong, one sentence for each reason.
+
+    Its preprocessing was assumed, it was calibrated with another one, or the checks that it passed
+    were made before the preprocessing was changed.
+    """
+    recipe = bundle.manifest.preprocessing
+    notes = []
+    if recipe is not None and recipe.assumed:
+        notes.append(f"Preprocessing {recipe.assumption}.")
+    if note := artifact_note(bundle.manifest, name):
+        notes.append(note)
+    if _CHECKS in stale_reports(bundle):
+        notes.append(_report_note(_CHECKS))
+    return tuple(notes)
+
+
+def _report_note(file: str) -> str:
+    return (
+        f"'{file}' was made before the preprocessing was changed: "
+        f"run 'lrn-deploy {REPORTS[file]}' again."
+    )

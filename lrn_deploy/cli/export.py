@@ -25,6 +25,7 @@ def command(output: Path, force: bool, as_json: bool, **network: Any) -> None:
     Example:
       lrn-deploy export alexnet -o alexnet
       lrn-deploy export mynet.py:build --shape 3,224,224 --weights mynet.pt -o mynet
+      lrn-deploy export two.py:build --shape image=3,64,64 --shape tokens=8:int64 -o two
     """
     from lrn_deploy.export import current_bundle, export_bundle
 

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import click
 
 from lrn_deploy.cli.layout import Column, print_facts, print_list
-from lrn_deploy.cli.options import bundle_argument
+from lrn_deploy.cli.options import bundle_argument, describe_lrn_like
 from lrn_deploy.cli.output import emit, json_option, people
 from lrn_deploy.cli.preprocessing_options import warn_assumed
 from lrn_deploy.errors import DAMAGED, DONE
@@ -16,7 +16,7 @@ from lrn_deploy.errors import DAMAGED, DONE
 if TYPE_CHECKING:
     from rich.console import Console
 
-    from lrn_deploy.bundle import LrnLayer, Manifest, TensorSpec
+    from lrn_deploy.bundle import LrnLayer, Manifest
     from lrn_deploy.workflows.inspect import Inspection
 
 
@@ -55,7 +55,8 @@ def _print(result: Inspection, console: Console) -> None:
         f"(opset {result.opset}, IR {result.ir_version})"
     )
     facts = [*_model_facts(manifest, result.bundle), ("graph", graph)]
-    if not manifest.lrn_layers:
+    facts += [("LRN", describe_lrn_like(item)) for item in manifest.lrn_like]
+    if not manifest.lrn_layers and not manifest.lrn_like:
         facts.append(("LRN", "none"))
     facts.append(("default", f"artifact {manifest.default}"))
     facts += [("outdated", note) for note in result.stale]
@@ -72,8 +73,8 @@ def _model_facts(manifest: Manifest, bundle: str) -> list[tuple[str, str]]:
     facts = [("source", model.factory), ("weights", model.weights.note)]
     if model.weights.sha256:
         facts.append(("", f"sha256 {model.weights.sha256}"))
-    facts.append(("input", "; ".join(_tensor(spec) for spec in manifest.inputs)))
-    facts.append(("output", "; ".join(_tensor(spec) for spec in manifest.outputs)))
+    facts.append(("input", "; ".join(spec.described for spec in manifest.inputs)))
+    facts.append(("output", "; ".join(spec.described for spec in manifest.outputs)))
     if manifest.preprocessing is not None:
         recipe = manifest.preprocessing
         where = "in the graph" if recipe.in_graph else "before the graph"
@@ -92,6 +93,7 @@ _LRN_COLUMNS = (
     Column("beta", "beta="),
     Column("k", "k="),
     Column("input", "input "),
+    Column("parameters", "parameters "),
     Column("in the graph"),
     Column("why", "because ", wraps=True),
 )
@@ -106,6 +108,7 @@ def _lrn_row(layer: LrnLayer) -> list[str]:
         f"{spec.beta:g}",
         f"{spec.k:g}",
         " x ".join(str(axis) for axis in layer.shape),
+        layer.described_origin,
         layer.form,
         layer.reason or "-",
     ]
@@ -136,7 +139,3 @@ def _file_rows(result: Inspection) -> list[list[str]]:
         ]
         for file in result.files
     ]
-
-
-def _tensor(spec: TensorSpec) -> str:
-    return f"{spec.name}: {spec.dtype} {spec.described_shape}"

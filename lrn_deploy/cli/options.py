@@ -18,7 +18,7 @@ from lrn_deploy.cli.preprocessing_options import (
 if TYPE_CHECKING:
     from rich.console import Console
 
-    from lrn_deploy.bundle import Manifest
+    from lrn_deploy.bundle import LrnLayer, LrnLike, Manifest, TensorSpec
     from lrn_deploy.export import ExportRequest
 
 _UNITS = {"": 1, "K": 2**10, "M": 2**20, "G": 2**30}
@@ -65,19 +65,26 @@ def parse_bytes(_ctx: click.Context, _param: click.Parameter, value: str | None)
     return int(found[1]) * _UNITS[found[2].upper()]
 
 
-def parse_shape(
-    _ctx: click.Context, _param: click.Parameter, value: str | None
-) -> tuple[int, ...] | None:
-    """Callback of ``--shape C,H,W``."""
-    if value is None:
-        return None
-    try:
-        shape = tuple(int(part) for part in value.split(","))
-    except ValueError:
-        shape = ()
-    if not shape or min(shape) < 1:
-        raise click.BadParameter(f"'{value}' is no shape; write 3,227,227 for instance.")
-    return shape
+def parse_shapes(
+    _ctx: click.Context, _param: click.Parameter, values: tuple[str, ...]
+) -> tuple[TensorSpec, ...]:
+    """Callback of ``--shape [NAME=]C,H,W[:DTYPE]``, given once for each input.
+
+    The shape may be empty: one number for each row of the batch. An input without a name has an
+    empty one.
+    """
+    from lrn_deploy.network.inputs import one_input
+
+    inputs = []
+    for value in values:
+        found = re.fullmatch(r"(?:([^=,:]+)=)?((?:\d+(?:,\d+)*)?)(?::(\w+))?", value.strip())
+        axes = [int(axis) for axis in found[2].split(",") if axis] if found else []
+        if found is None or 0 in axes or not any(found.groups()):
+            raise click.BadParameter(
+                f"'{value}' is no shape; write 3,227,227 or tokens=8:int64 for instance."
+            )
+        inputs.append(one_input(axes, name=found[1] or "", dtype=found[3] or "float32"))
+    return tuple(inputs)
 
 
 def export_options(function: Function) -> Function:
@@ -99,7 +106,11 @@ def export_options(function: Function) -> Function:
             click.option("--name", help="Name to serve and report it as; else its folder's."),
             click.option("--seed", default=0, show_default=True, help="Seed of random weights."),
             click.option(
-                "--shape", callback=parse_shape, help="Shape of one input, C,H,W, for a factory."
+                "--shape",
+                multiple=True,
+                callback=parse_shapes,
+                metavar="[NAME=]C,H,W[:DTYPE]",
+                help="Shape of an input without the batch, for a factory; once for each input.",
             ),
             click.option("--opset", default=18, show_default=True, help="ONNX opset, 18 to 20."),
             click.option(
@@ -126,7 +137,7 @@ def export_request(
     model: str,
     weights: Path | None,
     seed: int,
-    shape: tuple[int, ...] | None,
+    shape: tuple[TensorSpec, ...],
     opset: int,
     input_kind: str,
     labels: Path | None,
@@ -140,7 +151,7 @@ def export_request(
         factory=model,
         weights=weights,
         seed=seed,
-        input_shape=shape,
+        inputs=shape,
         opset=opset,
         uint8_input=input_kind == "uint8",
         labels=labels,
@@ -161,13 +172,34 @@ def describe_export(say: Console, manifest: Manifest, output: Path, *, reused: b
         if model.name != output.resolve().name:
             say.print(f"  name: {model.name}")
     say.print(f"  weights: {manifest.model.weights.note}")
-    if not manifest.lrn_layers:
+    if len(manifest.inputs) > 1 or manifest.inputs[0].values is not None:
+        for spec in manifest.inputs:
+            say.print(f"  input {spec.described}", markup=False)
+    if not manifest.lrn_layers and not manifest.lrn_like:
         say.print("  LRN: the network has none; everything else works the same")
     for layer in manifest.lrn_layers:
-        reason = f": {layer.reason}" if layer.reason else ""
-        say.print(f"  LRN: {layer.name} {layer.form}{reason}")
+        say.print(f"  LRN: {describe_lrn(layer)}")
+    for item in manifest.lrn_like:
+        say.print(f"  LRN: {describe_lrn_like(item)}")
     recipe = manifest.preprocessing
     if recipe is not None:
         say.print(f"  preprocessing: {recipe.described}")
         if recipe.assumed:
             say.print(f"  {warn_assumed(recipe, output)}", style="yellow")
+
+
+def describe_lrn(layer: LrnLayer) -> str:
+    """One LRN layer in a sentence: its form, and the parameters if they had to be proven."""
+    spec = layer.spec
+    reason = f": {layer.reason}" if layer.reason else ""
+    if layer.origin != "raised":
+        return f"{layer.name} {layer.form}{reason}"
+    return (
+        f"1 layer, {layer.described_origin} at {layer.name}, size {spec.size}, "
+        f"alpha {spec.alpha:g}, beta {spec.beta:g}, k {spec.k:g}, {layer.form}{reason}"
+    )
+
+
+def describe_lrn_like(item: LrnLike) -> str:
+    """What looks like LRN and is none of the layers, in a sentence."""
+    return f"{item.name} looks like one and stays as the network writes it: {item.reason}"

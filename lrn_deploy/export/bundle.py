@@ -16,6 +16,7 @@ from lrn_deploy.bundle import (
     Manifest,
     Preprocessing,
     Said,
+    TensorSpec,
     check_target,
     dump,
     new_bundle,
@@ -40,7 +41,8 @@ class ExportRequest:
         factory: A name of the zoo, ``package.module:factory`` or ``file.py:factory``.
         weights: A file of weights, or ``FILE#mapping``; None as in ``load_network``.
         seed: Seed of random weights.
-        input_shape: Shape of one input without the batch, if the network does not say.
+        input_shape: Shape of the only input without the batch, if the network does not say.
+        inputs: What the user says of the inputs instead, as ``load_network`` takes it.
         opset: Opset of the graph's default domain.
         uint8_input: Take uint8 images (N, H, W, C), with preprocessing inside the graph.
         labels: File of class names, as ``read_labels_file`` takes it.
@@ -52,6 +54,7 @@ class ExportRequest:
     weights: Path | None = None
     seed: int = 0
     input_shape: tuple[int, ...] | None = None
+    inputs: tuple[TensorSpec, ...] = ()
     opset: int = MIN_OPSET
     uint8_input: bool = False
     labels: Path | None = None
@@ -121,13 +124,14 @@ def export_bundle(request: ExportRequest, path: Path, *, force: bool = False) ->
             f"Opset {request.opset} is not supported.",
             f"Choose one from {MIN_OPSET} to {MAX_OPSET}; every current runtime takes {MIN_OPSET}.",
         )
-    name = _name(request.name, path)
+    name = bundle_name(request.name, path)
     labels = read_labels_file(request.labels) if request.labels else None
     network = load_network(
         request.factory,
         weights=request.weights,
         seed=request.seed,
         input_shape=request.input_shape,
+        inputs=request.inputs,
         said=request.preprocessing,
     )
     preprocessing = _preprocessing(network, uint8_input=request.uint8_input)
@@ -159,6 +163,7 @@ def export_bundle(request: ExportRequest, path: Path, *, force: bool = False) ->
             preprocessing=preprocessing,
             labels=label_record,
             lrn_layers=exported.lrn_layers,
+            lrn_like=exported.lrn_like,
             layers=exported.layers,
             artifacts={"model": artifact},
         )
@@ -166,7 +171,7 @@ def export_bundle(request: ExportRequest, path: Path, *, force: bool = False) ->
     return Bundle.open(path)
 
 
-def _name(given: str | None, path: Path) -> str:
+def bundle_name(given: str | None, path: Path) -> str:
     """The name of the bundle to be; empty if its folder has none that could be one."""
     name = path.resolve().name if given is None else given
     if name.isprintable() and name.strip() == name and "/" not in name and name:
@@ -184,8 +189,9 @@ def _preprocessing(network: Network, *, uint8_input: bool) -> Preprocessing | No
         return network.preprocessing
     if network.preprocessing is None:
         raise BadInputError(
-            f"'{network.source.name}' takes inputs of shape {network.source.input_shape}, "
-            "which are no images, so it cannot take uint8 images.",
+            f"The inputs of '{network.source.name}' are no image: "
+            f"{'; '.join(spec.described for spec in network.inputs)}, so it cannot take uint8 "
+            "images.",
             "Leave out '--input uint8'.",
         )
     return network.preprocessing.model_copy(update={"in_graph": True})

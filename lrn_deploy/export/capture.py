@@ -15,7 +15,7 @@ import logging
 import re
 import traceback
 import warnings
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager, redirect_stderr
 from pathlib import Path
 from typing import Any
@@ -29,6 +29,8 @@ from torch.overrides import TorchFunctionMode
 
 import lrn_deploy
 from lrn_deploy.errors import BadInputError
+from lrn_deploy.export.cross_map import keep_cross_map_whole
+from lrn_deploy.network.inputs import arguments
 from lrn_deploy.passes import legalize_lrn as lrn_pass
 
 _SCOPES = "pkg.torch.onnx.name_scopes"
@@ -70,34 +72,50 @@ def _symbolic_lrn(
     )
 
 
-def capture(module: nn.Module, example: Tensor, *, opset: int) -> ir.Model:
+def capture(module: nn.Module, examples: Mapping[str, Tensor], *, opset: int) -> ir.Model:
     """Trace ``module`` into an ONNX graph with symbolic LRN nodes and a dynamic batch.
 
     Args:
-        module: In evaluation mode, with one tensor as input.
-        example: An input with a batch of 2 (a batch of 1 would be specialised).
+        module: In evaluation mode.
+        examples: Its inputs by name, as the graph is to call them, in the order of ``forward()``;
+            with a batch of 2 (a batch of 1 would be specialised).
         opset: Opset of the default domain.
 
     Raises:
-        BadInputError: If the module cannot be traced, or holds an operator that ONNX lacks.
+        BadInputError: If the module cannot be traced, makes no use of an input, or holds an
+            operator that ONNX lacks.
     """
-    _check_inputs(module)
-    batch = {0: torch.export.Dim("batch")}
+    args, kwargs = arguments(module, examples)
+    shapes = _with_batch(inspect.signature(module.forward).bind(*args, **kwargs).arguments)
     try:
         with _quiet(), torch.no_grad():
-            with KeepLrnWhole():
-                program = torch.export.export(module, (example,), dynamic_shapes=(batch,))
+            with KeepLrnWhole(), keep_cross_map_whole():
+                program = torch.export.export(module, args, kwargs, dynamic_shapes=shapes)
             onnx_program = torch.onnx.export(
-                program, dynamo=True, opset_version=opset, input_names=["input"], verbose=False
+                program,
+                dynamo=True,
+                opset_version=opset,
+                input_names=list(examples),
+                verbose=False,
             )
     except BadInputError:
         raise
     except Exception as error:  # the exporter's exceptions are private and many
         raise _explain(error) from error
     assert onnx_program is not None
+    _check_used(onnx_program.model.graph)
     for index, node in enumerate(_lrn_nodes(onnx_program.model)):
         node.name = node.outputs[0].name = f"local_response_norm_{index}"
     return onnx_program.model
+
+
+def _with_batch(bound: Mapping[str, Any]) -> dict[str, Any]:
+    """The dynamic axes of what a call binds to each parameter; ``*args`` has a tuple of them."""
+    batch = {0: torch.export.Dim("batch")}
+    return {
+        name: (batch,) * len(value) if isinstance(value, tuple) else batch
+        for name, value in bound.items()
+    }
 
 
 def layer_values(model: ir.Model, module: nn.Module) -> list[tuple[str, ir.Value]]:
@@ -108,7 +126,7 @@ def layer_values(model: ir.Model, module: nn.Module) -> list[tuple[str, ir.Value
     leaves = {name for name, child in module.named_modules() if not any(child.children())}
     runs: list[tuple[str, ir.Value]] = []
     for node in model.graph:
-        scope = _module_path(node)
+        scope = module_path(node)
         if runs and runs[-1][0] == scope:
             runs.pop()
         runs.append((scope, node.outputs[0]))
@@ -118,7 +136,7 @@ def layer_values(model: ir.Model, module: nn.Module) -> list[tuple[str, ir.Value
 
 def lrn_paths(model: ir.Model) -> list[str]:
     """Path of the torch module around each symbolic LRN node, in graph order."""
-    return [_module_path(node) for node in _lrn_nodes(model)]
+    return [module_path(node) for node in _lrn_nodes(model)]
 
 
 def clean(model: ir.Model, metadata: dict[str, str]) -> None:
@@ -135,22 +153,24 @@ def clean(model: ir.Model, metadata: dict[str, str]) -> None:
     model.metadata_props.update(metadata)
     model.producer_name = "lrn-deploy"
     model.producer_version = metadata.get("lrn_deploy", "")
-    axis = graph.inputs[0].shape[0] if graph.inputs[0].shape is not None else None
-    if isinstance(axis, int) or axis is None:
+    axes = {value.shape[0] if value.shape is not None else None for value in graph.inputs}
+    if any(isinstance(axis, int) or axis is None for axis in axes):
         raise _fixed_batch()
     values = [*graph.inputs, *(value for node in graph for value in node.outputs)]
     for value in values:
         if value.shape is not None:
-            value.shape = ir.Shape(["batch" if size == axis else size for size in value.shape])
+            value.shape = ir.Shape(["batch" if size in axes else size for size in value.shape])
+    single = len(graph.outputs) == 1 and all(value.name != "output" for value in graph.inputs)
     for index, value in enumerate(graph.outputs):
-        value.name = "output" if len(graph.outputs) == 1 else f"output_{index}"
+        value.name = "output" if single else f"output_{index}"
 
 
 def _lrn_nodes(model: ir.Model) -> list[ir.Node]:
     return [node for node in model.graph if node.domain == lrn_pass.DOMAIN]
 
 
-def _module_path(node: ir.Node) -> str:
+def module_path(node: ir.Node) -> str:
+    """Path of the torch module that a node comes from; before :func:`clean`."""
     scopes: list[str] = ast.literal_eval(node.metadata_props.get(_SCOPES, "[]"))
     return scopes[-2] if len(scopes) > 1 else ""
 
@@ -179,27 +199,17 @@ def _fixed_batch() -> BadInputError:
     )
 
 
+def _check_used(graph: ir.Graph) -> None:
+    """Refuse an input that changes nothing: some runtimes drop it and then know no such input."""
+    for value in graph.inputs:
+        if not value.uses() and not value.is_graph_output():
+            raise BadInputError(
+                f"The network makes no use of its input '{value.name}'.",
+                f"Give it a default in forward(), '{value.name}=None', and do not name it.",
+            )
+
+
 _BRANCHES = frozenset({"GuardOnDataDependentSymNode", "UserError"})
-
-
-def _check_inputs(module: nn.Module) -> None:
-    """Refuse a forward() that needs more than one input.
-
-    Raises:
-        BadInputError: Naming its inputs.
-    """
-    parameters = inspect.signature(module.forward).parameters.values()
-    needed = [
-        item.name
-        for item in parameters
-        if item.default is item.empty and item.kind not in (item.VAR_POSITIONAL, item.VAR_KEYWORD)
-    ]
-    if len(needed) > 1:
-        raise BadInputError(
-            f"The network's forward() takes {len(needed)} inputs ({', '.join(needed)}), and only "
-            "a network with one can be exported.",
-            "Wrap it in a module that takes one tensor, and splits it or makes the others.",
-        )
 
 
 def _user_line(chain: list[BaseException]) -> str:
@@ -242,6 +252,6 @@ def _explain(error: BaseException) -> BadInputError:
     line = next((line for line in str(root).splitlines() if line.strip()), type(root).__name__)
     return BadInputError(
         f"The network cannot be exported: {line.strip().rstrip('.')}{_user_line(chain)}.",
-        "Its forward() must take one tensor and branch on no values; "
+        "Its forward() must take tensors of the given shapes and branch on no values; "
         "'lrn-deploy --debug export' shows the whole error.",
     )

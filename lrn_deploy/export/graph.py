@@ -9,12 +9,14 @@ import onnx
 import onnx_ir as ir
 
 from lrn_deploy import __version__
-from lrn_deploy.bundle import LayerTensor, LrnLayer, Preprocessing, TensorSpec
+from lrn_deploy.bundle import LayerTensor, LrnLayer, LrnLike, Preprocessing, TensorSpec
 from lrn_deploy.errors import BadInputError
+from lrn_deploy.export.input_values import with_values
 from lrn_deploy.export.serialize import serialize
 from lrn_deploy.network import Network
-from lrn_deploy.passes.legalize_lrn import legalize_lrn
-from lrn_deploy.passes.raise_lrn import raise_lrn
+from lrn_deploy.network.inputs import ONLY, one_input
+from lrn_deploy.passes.legalize_lrn import Legalized, legalize_lrn
+from lrn_deploy.passes.raise_lrn import Raised, raise_lrn
 
 if TYPE_CHECKING:
     import torch
@@ -38,7 +40,8 @@ class OnnxExport:
         data: The serialized ONNX model.
         inputs: Its inputs.
         outputs: Its outputs.
-        lrn_layers: Its LRN layers, as the torch module defines them.
+        lrn_layers: Its LRN layers, in the order of the graph.
+        lrn_like: What looks like LRN and was left as the network writes it.
         layers: Which value is which module's output.
     """
 
@@ -46,6 +49,7 @@ class OnnxExport:
     inputs: tuple[TensorSpec, ...]
     outputs: tuple[TensorSpec, ...]
     lrn_layers: tuple[LrnLayer, ...]
+    lrn_like: tuple[LrnLike, ...]
     layers: tuple[LayerTensor, ...]
 
 
@@ -64,9 +68,10 @@ def to_onnx(
     """
     from lrn_deploy.export import capture
 
-    module, example = _module_and_example(network, preprocessing)
-    model = capture.capture(module, example, opset=opset)
-    raise_lrn(model)  # those written out by hand; lrn_layers lists what torch was called with
+    module, examples = _module_and_examples(network, preprocessing)
+    model = capture.capture(module, examples, opset=opset)
+    raised = raise_lrn(model)
+    raised_paths = [capture.module_path(item.node) for item in raised]
     paths = capture.lrn_paths(model)
     layers = capture.layer_values(model, module)
     done = legalize_lrn(model)
@@ -82,30 +87,64 @@ def to_onnx(
         },
     )
     model.ir_version = min(model.ir_version, MAX_IR_VERSION)
-    large = _take_large_weights(model.graph)
+    large = take_large_weights(model.graph)
     if sum(tensor.nbytes for tensor in large.values()) > MODEL_LIMIT:
         raise BadInputError("The network is larger than 2 GiB, more than one ONNX file can hold.")
     skeleton = ir.to_proto(model)
     check_graph(skeleton, large)
+    by_hand = list(zip(raised_paths, raised, strict=True))
+    lrn_layers = [
+        *(_called(path, item) for path, item in zip(paths, done, strict=True)),
+        *(_raised(path, item) for path, item in by_hand if item.spec is not None),
+    ]
+    order = {output.name: at for at, node in enumerate(model.graph) for output in node.outputs}
     return OnnxExport(
         data=serialize(skeleton, large),
-        inputs=tuple(_tensor_spec(value) for value in model.graph.inputs),
+        inputs=tuple(
+            with_values(value, _tensor_spec(value), network.inputs) for value in model.graph.inputs
+        ),
         outputs=tuple(_tensor_spec(value) for value in model.graph.outputs),
-        lrn_layers=tuple(
-            LrnLayer(
-                name=_own_path(path),
-                spec=item.spec,
-                form=item.form,
-                reason=item.reason,
-                input=str(item.input.name),
-                output=str(item.output.name),
-                shape=_shape(item.input),
-            )
-            for path, item in zip(paths, done, strict=True)
+        lrn_layers=tuple(sorted(lrn_layers, key=lambda layer: order[layer.output])),
+        lrn_like=tuple(
+            LrnLike(name=_own_path(path), reason=item.reason)
+            for path, item in by_hand
+            if item.spec is None
         ),
         layers=tuple(
             LayerTensor(module=_own_path(path), tensor=str(value.name)) for path, value in layers
         ),
+    )
+
+
+def _called(path: str, item: Legalized) -> LrnLayer:
+    """The record of an LRN that PyTorch was called for."""
+    return LrnLayer(
+        name=_own_path(path),
+        spec=item.spec,
+        convention="cross-map" if item.convention == "cross-map" else "torch",
+        form=item.form,
+        reason=item.reason,
+        input=str(item.input.name),
+        output=str(item.output.name),
+        shape=_shape(item.input),
+    )
+
+
+def _raised(path: str, item: Raised) -> LrnLayer:
+    """The record of operators that were proven to be an LRN."""
+    x = item.node.inputs[0]
+    assert item.spec is not None
+    assert x is not None
+    return LrnLayer(
+        name=_own_path(path),
+        spec=item.spec,
+        origin="raised",
+        proven_from="/".join(item.operators),
+        form="written out" if item.reason else "kept",
+        reason=item.reason,
+        input=item.input,
+        output=item.output,
+        shape=_shape(x),
     )
 
 
@@ -127,7 +166,7 @@ def check_graph(skeleton: onnx.ModelProto, weights: dict[str, ir.TensorProtocol]
     onnx.checker.check_model(checked, full_check=True)
 
 
-def _take_large_weights(graph: ir.Graph) -> dict[str, ir.TensorProtocol]:
+def take_large_weights(graph: ir.Graph) -> dict[str, ir.TensorProtocol]:
     """Take all but small weights (shapes, scalars) out of the graph, by name."""
     large = {
         name: value.const_value
@@ -139,19 +178,24 @@ def _take_large_weights(graph: ir.Graph) -> dict[str, ir.TensorProtocol]:
     return large
 
 
-def _module_and_example(
+def _module_and_examples(
     network: Network, preprocessing: Preprocessing | None
-) -> tuple[nn.Module, torch.Tensor]:
-    """What is traced, and an input for it with a batch of 2."""
+) -> tuple[nn.Module, dict[str, torch.Tensor]]:
+    """What is traced, and its inputs by name, with a batch of 2."""
     import torch
 
     from lrn_deploy.export.wrapper import with_preprocessing
 
     if preprocessing is None or not preprocessing.in_graph:
-        return network.module, torch.zeros(2, *network.source.input_shape)
+        specs = network.inputs or (one_input(network.source.input_shape),)
+        zeros = {
+            spec.name: torch.zeros(spec.at_batch(2), dtype=getattr(torch, spec.dtype))
+            for spec in specs
+        }
+        return network.module, zeros
     channels, height, width = network.source.input_shape
     example = torch.zeros(2, height, width, channels, dtype=torch.uint8)
-    return with_preprocessing(network.module, preprocessing), example
+    return with_preprocessing(network.module, preprocessing), {ONLY: example}
 
 
 def _own_path(path: str) -> str:

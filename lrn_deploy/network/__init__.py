@@ -9,13 +9,15 @@ import importlib
 import importlib.util
 import signal
 import threading
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from lrn_deploy.bundle import ModelSource, Preprocessing, Said
+from lrn_deploy.bundle import ModelSource, Preprocessing, Said, TensorSpec, Weights
 from lrn_deploy.bundle.said import complete
 from lrn_deploy.errors import BadInputError, MissingError
+from lrn_deploy.extras import install
 from lrn_deploy.models import ZOO, read_labels
 from lrn_deploy.network.files import WeightsFile
 
@@ -28,16 +30,18 @@ class Network:
     """A PyTorch module in evaluation mode with all that a bundle says about it.
 
     Attributes:
-        module: Takes a float32 tensor of shape (N, *source.input_shape).
+        module: Takes a tensor for each of ``inputs``.
         source: Where it came from.
         preprocessing: How an image becomes its input; None if it takes no images.
         labels: The class names, if known.
+        inputs: What it takes, in order; empty: one float32 of shape (N, *source.input_shape).
     """
 
     module: nn.Module
     source: ModelSource
     preprocessing: Preprocessing | None
     labels: tuple[str, ...] | None
+    inputs: tuple[TensorSpec, ...] = ()
 
 
 def require_torch() -> None:
@@ -47,9 +51,7 @@ def require_torch() -> None:
         MissingError: If torch is not installed.
     """
     if importlib.util.find_spec("torch") is None:
-        raise MissingError(
-            "PyTorch is not installed.", "Install it with: pip install 'lrn-deploy[export]'"
-        )
+        raise MissingError("PyTorch is not installed.", f"Install it with: {install('export')}")
     if threading.current_thread() is not threading.main_thread():
         importlib.import_module("torch")
         return
@@ -69,6 +71,7 @@ def load_network(
     weights: Path | WeightsFile | None = None,
     seed: int = 0,
     input_shape: tuple[int, ...] | None = None,
+    inputs: Sequence[TensorSpec] = (),
     said: Said | None = None,
 ) -> Network:
     """Build a network and fill in its weights.
@@ -80,83 +83,119 @@ def load_network(
             a network of the zoo takes its shipped weights or, having none, random ones; a user's
             factory keeps the weights it made.
         seed: Seed of random weights; set before a user's factory is called, too.
-        input_shape: Shape of one input without the batch; needed if the factory's module has no
-            ``input_shape`` attribute.
+        input_shape: Shape of the only input without the batch, which is float32; the same as
+            ``inputs`` with that one.
+        inputs: What the user says of the inputs; needed if the factory's module has neither an
+            ``example_inputs`` nor an ``input_shape`` attribute. One without a name is taken in its
+            place.
         said: What the user says of its preprocessing, which goes before what a user's module says
             of itself; None asks neither, for a bundle that knows it already.
 
     Raises:
         MissingError: If torch is not installed.
-        BadInputError: If the factory, the weights or what is said of the preprocessing cannot be
-            used.
+        BadInputError: If the factory, the weights, or what is said of the inputs or the
+            preprocessing cannot be used.
     """
     require_torch()
-    import torch
+    from lrn_deploy.network.inputs import describe_inputs, one_input
 
-    from lrn_deploy.network.factory import absolute, call_factory
-    from lrn_deploy.network.factory import input_shape as shape_of
-    from lrn_deploy.network.floats import as_float32
-    from lrn_deploy.network.weights import fill
-
-    torch.manual_seed(seed)
+    if input_shape is not None:
+        inputs = (one_input(input_shape, name=""),)
+    module, name = _made(factory, seed)
     entry = ZOO.get(factory)
     if entry is not None:
-        module, shape = entry.build(), entry.input_shape
-        if input_shape not in (None, shape):
-            raise BadInputError(
-                f"The network '{factory}' takes inputs of shape {shape}, not {input_shape}.",
-                "Leave out --shape for a network of the zoo.",
-            )
-        name, labels = entry.name, read_labels(entry)
+        usual = one_input(entry.input_shape)
+        _check_usual(factory, entry.input_shape, inputs, usual)
+        specs: tuple[TensorSpec, ...] = (usual,)
+        shape, labels = entry.input_shape, read_labels(entry)
         preprocessing = complete(said or Said(), shape, entry.preprocessing)
     else:
-        module, name = call_factory(factory)
-        shape = shape_of(module, factory, input_shape)
-        preprocessing, labels = _preprocessing(module, shape, said), None
-        factory = absolute(factory)
-    if isinstance(weights, Path):
-        weights = WeightsFile.parse(weights)
-    turned = as_float32(module)  # before it is filled: a file may hold more digits
-    record = fill(module, entry, weights, seed)
-    if turned:
-        record = record.model_copy(update={"note": f"{record.note}; {turned}"})
+        specs, labels = describe_inputs(module, factory, inputs), None
+        shape = specs[0].at_batch(1)[1:]
+        preprocessing = _preprocessing(module, specs, said)
+    record = _filled(module, factory, weights, seed)
     return Network(
         module=module.eval(),
         source=ModelSource(
             name=name,
-            factory=factory,
+            factory=_absolute(factory),
             origin="factory" if entry is None else "zoo",
             input_shape=shape,
             weights=record,
         ),
         preprocessing=preprocessing,
         labels=labels,
+        inputs=specs,
     )
 
 
 def reload_network(source: ModelSource) -> Network:
     """Build again the network that a manifest describes, with the very same weights.
 
+    Returns:
+        Its module and source; what the manifest says beside them is not found out again.
+
     Raises:
         BadInputError: If its factory or its weights file is gone or has changed.
         MissingError: If torch is not installed.
     """
-    record = source.weights
-    file = record.file if record.kind == "file" else None
-    network = load_network(
-        source.factory,
-        weights=WeightsFile(Path(file), record.mapping) if file else None,
-        seed=record.seed or 0,
-        input_shape=source.input_shape if source.origin == "factory" else None,
-    )
-    if network.source.weights.sha256 != record.sha256:
+    require_torch()
+    old = source.weights
+    file = WeightsFile(Path(old.file), old.mapping) if old.kind == "file" and old.file else None
+    module, _ = _made(source.factory, old.seed or 0)
+    record = _filled(module, source.factory, file, old.seed or 0)
+    if record.sha256 != old.sha256:
         raise BadInputError(
-            f"The weights of '{source.name}' ({record.file or source.factory}) are no "
+            f"The weights of '{source.name}' ({old.file or source.factory}) are no "
             "longer those that were exported.",
             "Restore the file, or export the bundle again; save the weights of a factory that "
             "makes others each time, and give them with --weights.",
         )
-    return network
+    return Network(module.eval(), source.model_copy(update={"weights": record}), None, None)
+
+
+def _made(factory: str, seed: int) -> tuple[nn.Module, str]:
+    """The network with whatever weights it was made with, and its own name."""
+    import torch
+
+    from lrn_deploy.network.factory import call_factory
+
+    torch.manual_seed(seed)
+    entry = ZOO.get(factory)
+    return (entry.build(), entry.name) if entry is not None else call_factory(factory)
+
+
+def _filled(
+    module: nn.Module, factory: str, weights: Path | WeightsFile | None, seed: int
+) -> Weights:
+    """Fill in the weights, in float32; returns what they are."""
+    from lrn_deploy.network.floats import as_float32
+    from lrn_deploy.network.weights import fill
+
+    if isinstance(weights, Path):
+        weights = WeightsFile.parse(weights)
+    turned = as_float32(module)  # before it is filled: a file may hold more digits
+    record = fill(module, ZOO.get(factory), weights, seed)
+    return record.model_copy(update={"note": f"{record.note}; {turned}"}) if turned else record
+
+
+def _absolute(factory: str) -> str:
+    from lrn_deploy.network.factory import absolute
+
+    return factory if factory in ZOO else absolute(factory)
+
+
+def _check_usual(
+    factory: str, shape: tuple[int, ...], given: Sequence[TensorSpec], usual: TensorSpec
+) -> None:
+    """Refuse what is said of the input of a network of the zoo, unless it is so."""
+    for spec in given:
+        if spec.model_copy(update={"name": usual.name}) != usual:
+            raise BadInputError(
+                f"The network '{factory}' takes inputs of shape {shape}, not "
+                f"{spec.at_batch(1)[1:]}.",
+                "Leave out --shape for a network of the zoo.",
+            )
 
 
 def default_preprocessing(shape: tuple[int, ...]) -> Preprocessing | None:
@@ -165,8 +204,17 @@ def default_preprocessing(shape: tuple[int, ...]) -> Preprocessing | None:
 
 
 def _preprocessing(
-    module: nn.Module, shape: tuple[int, ...], said: Said | None
+    module: nn.Module, inputs: tuple[TensorSpec, ...], said: Said | None
 ) -> Preprocessing | None:
+    if len(inputs) > 1 or inputs[0].dtype != "float32":
+        if said is not None and said != Said():
+            raise BadInputError(
+                f"The network's inputs are no image: {'; '.join(spec.described for spec in inputs)}"
+                ", so it has no preprocessing.",
+                "Leave out what describes one; it is for networks with one image as input.",
+            )
+        return None
+    shape = inputs[0].at_batch(1)[1:]
     if said is None or default_preprocessing(shape) is None or said.settles(shape):
         return complete(said or Said(), shape)
     from lrn_deploy.network.stated import stated

@@ -97,18 +97,3 @@ def absolute(factory: str) -> str:
     """The factory with the whole path of its file, so that it can be found again from anywhere."""
     where, _, attribute = factory.rpartition(":")
     return f"{Path(where).resolve()}:{attribute}" if where.endswith(".py") else factory
-
-
-def input_shape(module: nn.Module, factory: str, given: tuple[int, ...] | None) -> tuple[int, ...]:
-    """Shape of one input without the batch: as given, else as the module says.
-
-    Raises:
-        BadInputError: If neither says.
-    """
-    own = getattr(module, "input_shape", None)
-    if given is None and own is None:
-        raise BadInputError(
-            f"The input shape of '{factory}' is not known.",
-            "Add --shape C,H,W (without the batch), or give the module an input_shape attribute.",
-        )
-    return tuple(int(axis) for axis in (given if given is not None else own or ()))

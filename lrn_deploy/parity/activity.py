@@ -53,15 +53,16 @@ def layer_labels(names: Sequence[str]) -> tuple[str, ...]:
     return tuple(labels)
 
 
-def layer_activity(x: ArrayLike, spec: lrn.LrnSpec) -> float:
+def layer_activity(x: ArrayLike, spec: lrn.LrnSpec, convention: lrn.Convention = "torch") -> float:
     """The 90th percentile over all positions of ``energy / |k|``; 0 if it is not a number.
 
     Args:
         x: What enters the layer, of shape (N, C, *).
         spec: The layer's parameters.
+        convention: Which channels its size means.
     """
     with np.errstate(all="ignore"):
-        value = float(np.percentile(lrn.activity(x, spec), PERCENTILE))
+        value = float(np.percentile(lrn.activity(x, spec, convention), PERCENTILE))
     return value if np.isfinite(value) else 0.0
 
 

@@ -3,7 +3,8 @@
 Inside a network with ordinary inputs LRN hardly does anything, so a fault in it hides. Here the
 piece of the artifact's graph between the layer's input and output is cut out and run on amplitudes
 from 1e-3 to 1e4. The truth is the float64 reference of the layer's spec in the manifest, which was
-read from PyTorch, and never what the graph's own attributes say.
+read from PyTorch or proven of the network's operators, and never what the graph's own attributes
+say.
 """
 
 from __future__ import annotations
@@ -130,7 +131,7 @@ def probe_layer(
         return (_impossible(error.message),)
     if y.shape != x.shape:
         return (_impossible(f"It makes shape {list(y.shape[1:])} of {list(x.shape[1:])}."),)
-    return _judge(piece, layer.spec, x, y, load, budget)
+    return _judge(piece, layer, x, y, load, budget)
 
 
 def _impossible(reason: str) -> ProbeResult:
@@ -139,13 +140,14 @@ def _impossible(reason: str) -> ProbeResult:
 
 def _judge(
     piece: onnx.ModelProto,
-    spec: lrn.LrnSpec,
+    layer: LrnLayer,
     x: Array,
     y: Array,
     load: Load,
     budget: Budget,
 ) -> tuple[ProbeResult, ...]:
-    truth = lrn.reference(x, spec)
+    spec = layer.spec
+    truth = lrn.reference(x, spec, layer.convention)
     clean: Array | None = None
     results = []
     for at, amplitude in enumerate(amplitudes(spec)):

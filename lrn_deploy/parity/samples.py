@@ -124,6 +124,9 @@ def extreme_set(inputs: Sequence[TensorSpec], recipe: Preprocessing | None) -> I
     Args:
         inputs: The network's inputs.
         recipe: How a picture becomes its input; None if it takes none.
+
+    Returns:
+        As many rows as the input with the most kinds has; others begin again.
     """
     feeds = {}
     for spec in inputs:
@@ -133,15 +136,18 @@ def extreme_set(inputs: Sequence[TensorSpec], recipe: Preprocessing | None) -> I
         elif recipe is None:
             parts.append(_edge_integers(spec))
         feeds[spec.name] = np.concatenate(parts)
-    rows = len(next(iter(feeds.values())))
+    rows = max(map(len, feeds.values()))
+    feeds = {name: values[np.arange(rows) % len(values)] for name, values in feeds.items()}
     detail = f"{rows} inputs: constant, alternating, one single pixel, tiny, denormal, large"
     return InputSet("extremes", feeds, detail)
 
 
 def scaled_set(base: InputSet, factor: float) -> InputSet:
-    """``base`` times ``factor``, for floating-point inputs."""
+    """``base`` times ``factor``; integers, which are indices or flags, stay as they are."""
     feeds = {
         name: (values * values.dtype.type(factor)).astype(values.dtype)
+        if np.issubdtype(values.dtype, np.floating)
+        else values
         for name, values in base.feeds.items()
     }
     times = f"{factor:.0f}" if factor >= 10 else f"{factor:.2g}"
@@ -163,8 +169,8 @@ def joined_set(sets: Sequence[InputSet], rows: int) -> InputSet:
 
 
 def scalable(inputs: Sequence[TensorSpec]) -> bool:
-    """Whether every input is floating-point, so that it can be scaled."""
-    return all(np.issubdtype(spec.dtype, np.floating) for spec in inputs)
+    """Whether an input is floating-point, so that it can be scaled."""
+    return any(np.issubdtype(spec.dtype, np.floating) for spec in inputs)
 
 
 def _random_picture(recipe: Preprocessing, row: int, rng: np.random.Generator) -> Array:
@@ -185,7 +191,7 @@ def _random(spec: TensorSpec, rows: int, rng: np.random.Generator) -> Array:
         each = (rows, *(1,) * (len(shape) - 1))
         mean, spread = rng.uniform(-1, 1, each), 10 ** rng.uniform(-0.5, 0.5, each)
         return ((mean + rng.standard_normal(shape)) * spread).astype(dtype)
-    low, high = _integer_range(dtype)
+    low, high = _integer_range(spec)
     return rng.integers(low, high, shape, endpoint=True).astype(dtype)
 
 
@@ -214,10 +220,13 @@ def _edge_values(spec: TensorSpec) -> Array:
 def _edge_integers(spec: TensorSpec) -> Array:
     dtype = np.dtype(spec.dtype)
     shape = spec.at_batch(1)[1:]
-    return np.stack([np.full(shape, value, dtype) for value in _integer_range(dtype)])
+    return np.stack([np.full(shape, value, dtype) for value in _integer_range(spec)])
 
 
-def _integer_range(dtype: np.dtype[Any]) -> tuple[int, int]:
+def _integer_range(spec: TensorSpec) -> tuple[int, int]:
+    dtype = np.dtype(spec.dtype)
+    if spec.values is not None:
+        return spec.values.low, spec.values.high
     if dtype == np.bool_:
         return 0, 1
     limits = np.iinfo(dtype)

@@ -4,6 +4,8 @@ Before, one node of the exporter's own domain for each LRN call::
 
     x -> lrn_deploy::LocalResponseNorm(size, alpha, beta, k) -> y
 
+and an attribute ``convention``, which is ``cross-map`` where ``nn.CrossMapLRN2d`` was called.
+
 After, the first of these forms that is right and that ONNX Runtime's CPU provider runs:
 
 ``kept`` (rank 4)::
@@ -20,7 +22,10 @@ After, the first of these forms that is right and that ONNX Runtime's CPU provid
       -> Mul(alpha) -> Add(k) -> Pow(beta) -> Div(x, .) -> y
 
 The AveragePool counts its padding, so it divides by the nominal size at the borders too, as the
-definition does, and its uneven padding gives PyTorch's window for even sizes.
+definition does, and its uneven padding gives PyTorch's window for even sizes. The squares of
+channel 0, which no window of ``nn.CrossMapLRN2d`` lets go, are added behind it::
+
+    squares -> Slice(channel 0) -> Mul(alpha / size for the channels whose window lies above 0)
 
 Requires: the rank of x is known, and its channel axis is static. Ensures: no node of the domain
 is left; the names of x and y are kept.
@@ -30,17 +35,17 @@ is left; the names of x and y are kept.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Literal
 
-import numpy as np
 import onnx_ir as ir
 from onnx_ir import tape as ir_tape
 from onnx_ir.passes import common as ir_passes
 
 from lrn_deploy.errors import BadInputError
 from lrn_deploy.lrn import Convention, LrnSpec
+from lrn_deploy.passes.lrn_written_out import reshape, reshape_like, written_out
 
 DOMAIN = "lrn_deploy"
 OP_TYPE = "LocalResponseNorm"
@@ -55,6 +60,12 @@ times the largest square: at 1e-3 and values of 100 it stays below 1e-5 (AlexNet
 
 Form = Literal["kept", "reshaped", "written out"]
 
+_CROSS_MAP = (
+    "torch's CrossMapLRN2d never lets channel 0 leave its sum, so from channel {channel} on it is "
+    "no LRN, and the network's numbers are kept; for one standard LRN node train with "
+    "nn.LocalResponseNorm in its place, or check the accuracy with it, and export again"
+)
+
 
 @dataclass(frozen=True)
 class Legalized:
@@ -62,6 +73,7 @@ class Legalized:
 
     Attributes:
         spec: Its parameters.
+        convention: Which channels the size means in ``spec``.
         form: How it is written now.
         reason: Why it is not a bare LRN node; empty if it is.
         input: The value that enters it.
@@ -73,6 +85,7 @@ class Legalized:
     reason: str
     input: ir.Value
     output: ir.Value
+    convention: Convention = "torch"
 
 
 def reason_to_write_out(spec: LrnSpec) -> str:
@@ -168,7 +181,15 @@ def _legalize(graph: ir.Graph, node: ir.Node) -> Legalized:
         beta=node.attributes["beta"].as_float(),
         k=node.attributes["k"].as_float(),
     )
-    form, reason = choose_form(spec, len(_shape(node)))
+    shape = _shape(node)
+    form, reason = choose_form(spec, len(shape))
+    if node.attributes.get_string("convention", "torch") == "cross-map":
+        channels = shape[1]
+        assert isinstance(channels, int)
+        differs = spec.first_difference(channels, "cross-map", "torch")
+        if differs is not None:
+            reason = _CROSS_MAP.format(channel=differs)
+            return _replace(graph, node, spec, "written out", reason, "cross-map")
     return _replace(graph, node, spec, form, reason, "torch")
 
 
@@ -194,13 +215,13 @@ def _replace(
     shape = _shape(node)
     tape = ir_tape.Tape(graph)
     if form == "written out":
-        result = _written_out(tape, x, shape, spec, name, convention)
+        result = written_out(tape, x, shape, spec, name, convention)
     else:
         result = (_kept if form == "kept" else _reshaped)(tape, x, shape, spec, name)
     for new in tape.nodes:
         new.metadata_props.update(node.metadata_props)
     ir.convenience.replace_nodes_and_values(graph, node, [node], tape.nodes, [y], [result])
-    return Legalized(spec=spec, form=form, reason=reason, input=x, output=result)
+    return Legalized(spec, form, reason, x, result, convention)
 
 
 def _kept(tape: ir_tape.Tape, x: ir.Value, _shape: ir.Shape, spec: LrnSpec, name: str) -> ir.Value:
@@ -211,74 +232,7 @@ def _kept(tape: ir_tape.Tape, x: ir.Value, _shape: ir.Shape, spec: LrnSpec, name
 def _reshaped(
     tape: ir_tape.Tape, x: ir.Value, shape: ir.Shape, spec: LrnSpec, name: str
 ) -> ir.Value:
-    flat = _reshape(tape, x, [0, shape[1], -1, 1], f"{name}_flat")
+    flat = reshape(tape, x, [0, shape[1], -1, 1], f"{name}_flat")
     normed = _kept(tape, flat, shape, spec, name)
     normed.name = f"{name}_flat_normed"
-    return _reshape_like(tape, normed, x, shape, f"{name}_back")
-
-
-def _written_out(
-    tape: ir_tape.Tape,
-    x: ir.Value,
-    shape: ir.Shape,
-    spec: LrnSpec,
-    name: str,
-    convention: Convention,
-) -> ir.Value:
-    if x.dtype not in (None, ir.DataType.FLOAT):
-        wide = _cast(tape, x, ir.DataType.FLOAT, f"{name}_wide")
-        result = _written_out(tape, wide, shape, spec, f"{name}_fp32", convention)
-        result.name = f"{name}_fp32"
-        return tape.op("Cast", [result], {"to": x.dtype}, name=name)
-    first, last = spec.offsets(convention)
-    squares = _op(tape, "Mul", [x, x], f"{name}_squares")
-    flat = _reshape(tape, squares, [0, 1, shape[1], -1], f"{name}_flat")
-    mean = tape.op(
-        "AveragePool",
-        [flat],
-        {
-            "kernel_shape": [spec.size, 1],
-            "pads": [-first, 0, last, 0],
-            "count_include_pad": 1,
-        },
-        name=f"{name}_mean",
-    )
-    mean.name = f"{name}_mean"
-    back = _reshape_like(tape, mean, x, shape, f"{name}_back")
-    scaled = _op(tape, "Mul", [back, _scalar(tape, spec.alpha, f"{name}_alpha")], f"{name}_energy")
-    base = _op(tape, "Add", [scaled, _scalar(tape, spec.k, f"{name}_k")], f"{name}_base")
-    power = _op(tape, "Pow", [base, _scalar(tape, spec.beta, f"{name}_beta")], f"{name}_power")
-    return tape.op("Div", [x, power], name=name)
-
-
-def _op(tape: ir_tape.Tape, op_type: str, inputs: Sequence[ir.Value], name: str) -> ir.Value:
-    value = tape.op(op_type, inputs, name=name)
-    value.name = name
-    return value
-
-
-def _cast(tape: ir_tape.Tape, x: ir.Value, to: ir.DataType, name: str) -> ir.Value:
-    value = tape.op("Cast", [x], {"to": to}, name=name)
-    value.name, value.dtype = name, to
-    return value
-
-
-def _scalar(tape: ir_tape.Tape, value: float, name: str) -> ir.Value:
-    return tape.initializer(ir.tensor(np.array(value, np.float32), name=name))
-
-
-def _reshape(
-    tape: ir_tape.Tape, x: ir.Value, shape: Sequence[int | ir.SymbolicDim], name: str
-) -> ir.Value:
-    """Reshape where 0 copies an axis of x and -1 takes what is left (ONNX Reshape-5)."""
-    constant = tape.initializer(ir.tensor(np.array(shape, np.int64), name=f"{name}_shape"))
-    return _op(tape, "Reshape", [x, constant], name)
-
-
-def _reshape_like(
-    tape: ir_tape.Tape, x: ir.Value, like: ir.Value, shape: ir.Shape, name: str
-) -> ir.Value:
-    """Reshape to the shape of ``like``, by a constant if only its first axis is dynamic."""
-    if all(isinstance(axis, int) for axis in shape[1:]):
-        return _reshape(tape, x, [0, *shape[1:]], name)
-    return _op(tape, "Reshape", [x, _op(tape, "Shape", [like], f"{name}_shape")], name)
+    return reshape_like(tape, normed, x, shape, f"{name}_back")

@@ -35,6 +35,7 @@ from typing import Any
 import onnx_ir as ir
 
 from lrn_deploy.errors import BadInputError, MissingError
+from lrn_deploy.extras import install
 from lrn_deploy.passes.calibration import Array
 from lrn_deploy.passes.lrn_blocks import Bounds, find_lrn_nodes
 from lrn_deploy.passes.prepare import prepare
@@ -52,7 +53,7 @@ def check_installed() -> None:
     if importlib.util.find_spec("nncf") is None:
         raise MissingError(
             "The quantizer NNCF is not installed.",
-            "Install it with: pip install 'lrn-deploy[quantize]', or use --quantizer own.",
+            f"Use --quantizer own, or install it with: {install('quantize')}",
         )
 
 

@@ -30,22 +30,28 @@ def artifacts(source: Source) -> Markup:
 
 def lrn_layers(source: Source) -> Markup:
     """Each LRN layer's parameters, its form in the graph, and how active the inputs made it."""
-    layers = source.manifest.lrn_layers
+    layers, like = source.manifest.lrn_layers, source.manifest.lrn_like
+    others = [
+        el("p", f"{item.name} looks like one and stays as the network writes it: {item.reason}.")
+        for item in like
+    ]
     if not layers:
-        return section("LRN layers", el("p", "The network has none."), id_="lrn")
+        none = others or [el("p", "The network has none.")]
+        return section("LRN layers", *none, id_="lrn")
     rows: list[tuple[Child, ...]] = [
         (
             layer.name,
             number(layer.spec.size, str(layer.spec.size)),
             *(number(v, f"{v:g}") for v in (layer.spec.alpha, layer.spec.beta, layer.spec.k)),
             " x ".join(str(axis) for axis in layer.shape),
+            layer.described_origin,
             layer.form,
             layer.reason or "-",
         )
         for layer in layers
     ]
-    titles = ("layer", "size", "alpha", "beta", "k", "input", "in the graph", "why")
-    parts = [table(titles, rows, right=(1, 2, 3, 4))]
+    titles = ("layer", "size", "alpha", "beta", "k", "input", "parameters", "in the graph", "why")
+    parts = [table(titles, rows, right=(1, 2, 3, 4)), *others]
     activity = source.parity.activity if source.parity else {}
     if any(activity.values()):
         names = list(dict.fromkeys(name for layers in activity.values() for name in layers))

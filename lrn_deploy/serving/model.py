@@ -11,6 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from lrn_deploy.bundle import Bundle, TensorSpec
+from lrn_deploy.bundle.staleness import doubts
 from lrn_deploy.serving.batcher import Batcher
 from lrn_deploy.serving.datatypes import protocol_name
 from lrn_deploy.serving.describe import wire_shape
@@ -99,6 +100,12 @@ class ServedModel:
         self.artifact = source.artifact
         self.inputs = inputs
         self._dtypes = {spec.name: np.dtype(spec.dtype) for spec in inputs}
+        # Indices that a table has no row for would fail a whole batch, or be answered with garbage.
+        self._tables = {
+            spec.name: spec.values
+            for spec in bundle.manifest.inputs
+            if spec.values is not None and spec.values.source == "table"
+        }
         hidden = {embedding.tensor} if isinstance(embedding, Embedding) else set()
         self.outputs = tuple(spec for spec in outputs if spec.name not in hidden)
         self.embedding = embedding
@@ -106,6 +113,7 @@ class ServedModel:
         self.batcher = batcher
         self.settings = settings
         self.labels = bundle.labels()
+        self.doubts = doubts(bundle, source.artifact)
         self.fixed_batch = fixed_batch(inputs)
 
     @property
@@ -187,6 +195,12 @@ class ServedModel:
                     f"The inputs have different batch sizes, {rows} and {array.shape[0]}."
                 )
             rows = array.shape[0]
+            table = self._tables.get(spec.name)
+            if table and array.size and not table.low <= array.min() <= array.max() <= table.high:
+                raise InvalidRequestError(
+                    f"Input '{spec.name}' of model '{self.name}' takes {table.described}, got "
+                    f"{array.min()} to {array.max()}."
+                )
             if not self.settings.allow_nonfinite and not _finite(array):
                 raise InvalidRequestError(
                     f"Input '{spec.name}' has values that are NaN or infinite; "

@@ -69,8 +69,8 @@ def calibration_inputs(manifest: Manifest, folder: Path | None = None) -> Calibr
     recipe = manifest.preprocessing
     if recipe is None:
         raise BadInputError(
-            f"'{manifest.model.name}' takes inputs of shape {manifest.model.input_shape}, which "
-            "are no images, so there is nothing to calibrate int8 on.",
+            f"'{manifest.model.name}' {manifest.no_image}, so there is nothing to calibrate int8 "
+            "on.",
             "Choose --precision fp16 or bf16, which need no calibration.",
         )
     if folder is not None:

@@ -125,11 +125,10 @@ def image_recipe(manifest: Manifest) -> Preprocessing:
         BadInputError: If it takes no images.
     """
     if manifest.preprocessing is None:
-        shape = list(manifest.model.input_shape)
         raise BadInputError(
-            f"The network '{manifest.model.name}' takes inputs of shape {shape}, which are no "
-            "images, so it cannot classify any.",
-            "Export a network whose input has shape (1 or 3, height, width).",
+            f"The network '{manifest.model.name}' {manifest.no_image}, so it cannot classify any.",
+            "Export a network whose only input has shape (1 or 3, height, width); 'lrn-deploy "
+            "serve' answers to any inputs as they are.",
         )
     return manifest.preprocessing
 

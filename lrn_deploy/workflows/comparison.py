@@ -255,6 +255,22 @@ def cannot_run_here(artifact: Artifact, backend: Backend, error: LrnDeployError)
     return isinstance(error, MissingError)
 
 
+def not_built(manifest: Manifest, name: str, backends: Sequence[Backend]) -> Iterator[Check]:
+    """Rows for the GPUs on which TensorRT would run a variant that no engine was built from.
+
+    Such a graph is made to be built. What else runs it on a GPU, if anything does, tells little.
+    """
+    artifact = manifest.artifact(name)
+    built = {item.engine.source_sha256 for item in manifest.artifacts.values() if item.engine}
+    if artifact.target != "tensorrt" or artifact.sha256 in built:
+        return
+    command = f"lrn-deploy build-engine --precision {artifact.precision}"
+    for backend in backends:
+        if backend.name == "tensorrt" and backend.probe().available:
+            subject = Subject(name, f"{backend.name}:{backend.device}", artifact.precision)
+            yield no_metrics(subject, "skipped", f"no engine was built from it: run '{command}'")
+
+
 def no_metrics(
     subject: Subject,
     verdict: Verdict,

@@ -60,8 +60,7 @@ def evaluation_inputs(manifest: Manifest, folder: Path | None = None) -> Evaluat
     if recipe is None:
         if folder is not None:
             raise BadInputError(
-                f"'{manifest.model.name}' takes inputs of shape {manifest.model.input_shape}, "
-                "which are no images.",
+                f"'{manifest.model.name}' {manifest.no_image}.",
                 "Leave --images out.",
             )
         drawn = random_set(manifest.inputs, None, _RANDOM_ROWS, seed=1)

@@ -83,7 +83,11 @@ def run_task(task: dict[str, Any]) -> FirstRun:
             del data
             artifact = bundle.manifest.artifact(name)
             batches = fitting_batches(artifact, session, sorted({1, task["largest"]}))
-            feeds = random_set(session.inputs, None, max(batches)).feeds
+            values = {spec.name: spec.values for spec in bundle.manifest.inputs}
+            specs = [
+                spec.model_copy(update={"values": values.get(spec.name)}) for spec in session.inputs
+            ]
+            feeds = random_set(specs, None, max(batches)).feeds
             took = []
             for batch in batches:
                 rows = {key: value[:batch] for key, value in feeds.items()}

@@ -1,14 +1,21 @@
-"""The reference of a bundle: the network in PyTorch that it was exported from."""
+"""The reference of a bundle: the network that it was made of, in PyTorch or from Caffe's files."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import replace
 
-from lrn_deploy.backends.protocol import Array
+from lrn_deploy.backends.caffe import CaffeSession, reopen
+from lrn_deploy.backends.onnxruntime import OnnxRuntimeBackend
+from lrn_deploy.backends.protocol import Array, Session
 from lrn_deploy.backends.torch import TorchBackend, TorchSession
-from lrn_deploy.bundle import Manifest
+from lrn_deploy.bundle import Bundle, Manifest
 from lrn_deploy.errors import BadInputError
+from lrn_deploy.parity import graph
 from lrn_deploy.parity.activity import layer_activity, layer_labels
+
+ReferenceSession = TorchSession | CaffeSession
 
 WRAPPED = "network"
 """Where the network stands in the module that does its preprocessing as well."""
@@ -16,13 +23,15 @@ TOP = "(top)"
 """What a manifest calls a network that is one single layer."""
 
 
-def open_reference(manifest: Manifest, backend: TorchBackend) -> TorchSession:
-    """The network that the bundle was exported from, with the inputs of its graph.
+def open_reference(manifest: Manifest, backend: TorchBackend) -> ReferenceSession:
+    """The network that the bundle was made of, with the inputs of its graph.
 
     Raises:
         MissingError: If torch or the device is not there.
         BadInputError: If the network or its weights are gone or have changed.
     """
+    if manifest.model.origin == "caffe":
+        return reopen(manifest)
     from lrn_deploy.network import reload_network
 
     module = reload_network(manifest.model).module
@@ -33,24 +42,57 @@ def open_reference(manifest: Manifest, backend: TorchBackend) -> TorchSession:
     return backend.open(module, manifest.inputs, manifest.outputs)
 
 
+@contextmanager
+def open_raised(bundle: Bundle) -> Iterator[Session | None]:
+    """The canonical graph, which also gives what enters the LRN layers that were raised.
+
+    PyTorch cannot tell: they are some operators among others there. None if there are none.
+    """
+    raised = [layer.input for layer in bundle.manifest.lrn_layers if layer.origin == "raised"]
+    names = set(raised) - {spec.name for spec in bundle.manifest.inputs}
+    if not names:
+        yield None
+        return
+    whole = bundle.load("model")
+    data = graph.with_outputs(graph.parse(whole.data), sorted(names))
+    with OnnxRuntimeBackend().load(replace(whole, data=data)) as session:
+        yield session
+
+
 def trace_activity(
-    manifest: Manifest, session: TorchSession, feeds: Mapping[str, Array]
+    manifest: Manifest,
+    session: ReferenceSession,
+    feeds: Mapping[str, Array],
+    raised: Session | None = None,
 ) -> tuple[dict[str, Array], dict[str, float]]:
     """The reference's outputs, and the activity of each LRN layer, by its label.
+
+    Args:
+        manifest: The bundle's.
+        session: The reference.
+        feeds: Inputs by name.
+        raised: As :func:`open_raised` gives it; the layers that need it.
 
     Raises:
         BadInputError: If the network no longer has the LRN layers that the manifest lists.
     """
     trace = session.trace(feeds, lrn_inputs=True)
-    if len(trace.lrn_inputs) != len(manifest.lrn_layers):
+    called = [layer for layer in manifest.lrn_layers if layer.origin != "raised"]
+    if len(trace.lrn_inputs) != len(called):
         raise BadInputError(
-            f"The manifest lists {len(manifest.lrn_layers)} LRN layers, "
+            f"The manifest lists {len(called)} LRN layers that PyTorch was called for, "
             f"the network in PyTorch has {len(trace.lrn_inputs)}.",
             "The network's code has changed: export the bundle again.",
         )
+    seen = iter(trace.lrn_inputs)
+    inside = {**feeds, **(raised.run(feeds) if raised is not None else {})}
     activities = (
-        layer_activity(x, layer.spec)
-        for x, layer in zip(trace.lrn_inputs, manifest.lrn_layers, strict=True)
+        layer_activity(
+            next(seen) if layer.origin != "raised" else inside[layer.input],
+            layer.spec,
+            layer.convention,
+        )
+        for layer in manifest.lrn_layers
     )
     return trace.outputs, dict(zip(lrn_labels(manifest), activities, strict=True))
 
@@ -61,7 +103,7 @@ def lrn_labels(manifest: Manifest) -> tuple[str, ...]:
 
 
 def trace_layers(
-    manifest: Manifest, session: TorchSession, feeds: Mapping[str, Array]
+    manifest: Manifest, session: ReferenceSession, feeds: Mapping[str, Array]
 ) -> dict[str, Array]:
     """The output of every module that the manifest's ``layers`` name, by the name it has there.
 

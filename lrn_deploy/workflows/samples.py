@@ -16,16 +16,21 @@ from safetensors import SafetensorError
 from safetensors.numpy import load as load_tensors
 from safetensors.numpy import save as save_tensors
 
-from lrn_deploy.backends.protocol import Array
-from lrn_deploy.backends.torch import TorchSession
+from lrn_deploy.backends.protocol import Array, Session
 from lrn_deploy.bundle import Bundle, Manifest, SampleSet
 from lrn_deploy.errors import DamagedError, MissingError
+from lrn_deploy.extras import install
 from lrn_deploy.images.decode import DecodedImage
 from lrn_deploy.images.samples import photographs
 from lrn_deploy.parity import activity as lrn_activity
 from lrn_deploy.parity import samples as inputs
 from lrn_deploy.parity.samples import InputSet
-from lrn_deploy.workflows.reference import lrn_labels, trace_activity
+from lrn_deploy.workflows.reference import (
+    ReferenceSession,
+    lrn_labels,
+    open_raised,
+    trace_activity,
+)
 
 VERSION = 1
 """Raised whenever the sets of inputs change, so that stored ones are made again."""
@@ -73,9 +78,10 @@ class Samples:
 
 def samples_key(manifest: Manifest, rows: int, images: Sequence[DecodedImage]) -> str:
     """Digest of all that determines the samples of a bundle."""
+    absent = None if manifest.model.sha256 else {"sha256"}  # as before there was one
     facts = {
         "version": VERSION,
-        "model": manifest.model.model_dump(mode="json"),
+        "model": manifest.model.model_dump(mode="json", exclude=absent),
         "graph": manifest.artifact("model").sha256,
         "preprocessing": manifest.preprocessing
         and manifest.preprocessing.model_dump(mode="json", exclude={"assumed"}),
@@ -87,7 +93,7 @@ def samples_key(manifest: Manifest, rows: int, images: Sequence[DecodedImage]) -
 
 def ensure_samples(
     bundle: Bundle,
-    session: TorchSession | None,
+    session: ReferenceSession | None,
     *,
     images: Path | None,
     rows: int,
@@ -114,12 +120,12 @@ def ensure_samples(
             raise MissingError(
                 f"The bundle stores no samples, and the reference cannot make them: {missing}",
                 "Validate it once where it was exported, or install PyTorch with: "
-                "pip install 'lrn-deploy[export]'",
+                f"{install('export')}",
             )
         if pictures and manifest.samples_key != key:
             raise MissingError(
                 f"The reference outputs of your images cannot be made: {missing}",
-                "Leave out --images, or install PyTorch with: pip install 'lrn-deploy[export]'",
+                f"Leave out --images, or install PyTorch with: {install('export')}",
             )
         return Samples(bundle, read_samples(bundle), made=False)
     warnings: tuple[str, ...] = ()
@@ -128,8 +134,9 @@ def ensure_samples(
             return Samples(bundle, read_samples(bundle), made=False)
         except DamagedError as error:
             warnings = (f"{error.message} The samples were made again.",)
-    sets, notes = _input_sets(manifest, session, pictures, rows)
-    bundle, made = _store(bundle, session, sets, key)
+    with open_raised(bundle) as raised:
+        sets, notes = _input_sets(manifest, session, raised, pictures, rows)
+        bundle, made = _store(bundle, session, raised, sets, key)
     return Samples(bundle, made, made=True, warnings=(*warnings, *notes))
 
 
@@ -143,7 +150,11 @@ def read_samples(bundle: Bundle) -> tuple[Sample, ...]:
 
 
 def _input_sets(
-    manifest: Manifest, session: TorchSession, pictures: Sequence[DecodedImage], rows: int
+    manifest: Manifest,
+    session: ReferenceSession,
+    raised: Session | None,
+    pictures: Sequence[DecodedImage],
+    rows: int,
 ) -> tuple[list[InputSet], list[str]]:
     """All sets of inputs, and what they cannot show."""
     recipe, specs = manifest.preprocessing, manifest.inputs
@@ -165,16 +176,16 @@ def _input_sets(
             detail = f"{len(pictures)} of your images"
             sets.append(inputs.image_set("images", pictures, specs[0], recipe, detail))
     elif pictures:
-        warnings.append("Your images were not checked: this network takes no images.")
+        warnings.append(f"Your images were not checked: this network {manifest.no_image}.")
     sets.append(inputs.random_set(specs, recipe, rows))
     base = inputs.joined_set(sets, rows)
     sets.append(inputs.extreme_set(specs, recipe))
-    active, notes = _active_sets(manifest, session, base)
+    active, notes = _active_sets(manifest, session, raised, base)
     return [*sets, *active], [*warnings, *notes]
 
 
 def _active_sets(
-    manifest: Manifest, session: TorchSession, base: InputSet
+    manifest: Manifest, session: ReferenceSession, raised: Session | None, base: InputSet
 ) -> tuple[list[InputSet], list[str]]:
     """Inputs scaled so that each LRN layer acts in at least one of the sets."""
     layers = lrn_labels(manifest)
@@ -182,14 +193,14 @@ def _active_sets(
         return [], []
     if not inputs.scalable(manifest.inputs):
         return [], [
-            "The network takes integers, which cannot be scaled until LRN acts: "
+            "The network takes only integers, which cannot be scaled until LRN acts: "
             "only the LRN probes speak for its LRN layers there."
         ]
     measured: dict[float, tuple[float, ...]] = {}
     few = inputs.joined_set([base], SEARCH_ROWS)
     for factor in lrn_activity.SCALES:
         feeds = inputs.scaled_set(few, factor).feeds
-        measured[factor] = tuple(trace_activity(manifest, session, feeds)[1].values())
+        measured[factor] = tuple(trace_activity(manifest, session, feeds, raised)[1].values())
         if lrn_activity.searched_enough(list(measured.values())):
             break
     scales = lrn_activity.choose_scales(layers, measured)
@@ -200,14 +211,15 @@ def _active_sets(
 
 
 def _store(
-    bundle: Bundle, session: TorchSession, sets: Sequence[InputSet], key: str
+    bundle: Bundle,
+    session: ReferenceSession,
+    raised: Session | None,
+    sets: Sequence[InputSet],
+    key: str,
 ) -> tuple[Bundle, tuple[Sample, ...]]:
-    import torch
-
-    reference = f"PyTorch {torch.__version__}, float32 on {session.device}"
     records, made = {}, []
     for item in sets:
-        outputs, activity = trace_activity(bundle.manifest, session, item.feeds)
+        outputs, activity = trace_activity(bundle.manifest, session, item.feeds, raised)
         made.append(Sample(item.name, item.feeds, outputs))
         record = bundle.add_file(
             f"{FOLDER}/{item.name}.safetensors",
@@ -218,7 +230,7 @@ def _store(
         )
         records[item.name] = SampleSet(
             **record.model_dump(),
-            reference=reference,
+            reference=session.described,
             detail=item.detail,
             activity=activity,
         )

@@ -17,11 +17,12 @@ from lrn_deploy.backends.registry import (
     runs_on,
     torch_backends,
 )
-from lrn_deploy.backends.torch import TorchBackend, TorchSession
+from lrn_deploy.backends.torch import TorchBackend
 from lrn_deploy.bundle import Artifact, ArtifactData, Bundle
 from lrn_deploy.bundle.staleness import stale_inputs
 from lrn_deploy.environment import machine, versions
 from lrn_deploy.errors import BadInputError, DamagedError, LrnDeployError, MissingError
+from lrn_deploy.extras import install
 from lrn_deploy.parity import graph
 from lrn_deploy.parity.activity import ordinary_warning
 from lrn_deploy.parity.report import Check, Drift, ParityReport, caught_by
@@ -35,9 +36,10 @@ from lrn_deploy.workflows.comparison import (
     check_probes,
     fitting_batches,
     no_metrics,
+    not_built,
 )
 from lrn_deploy.workflows.options import ValidateOptions
-from lrn_deploy.workflows.reference import open_reference, trace_layers
+from lrn_deploy.workflows.reference import ReferenceSession, open_reference, trace_layers
 from lrn_deploy.workflows.samples import Sample, Samples, ensure_samples
 
 REPORT = "reports/parity.json"
@@ -82,7 +84,7 @@ class _Validation:
 
     def run(self) -> ParityReport:
         started = time.monotonic()
-        steps = len(self.bundle.manifest.artifacts) + 2
+        steps = len(self._artifacts()) + 2
         self.tell("computing the reference", 0, steps)
         session, why_not = self._reference()
         samples = ensure_samples(
@@ -101,7 +103,7 @@ class _Validation:
         if session is not None:
             session.close()
         del session
-        for done, name in enumerate(manifest.artifacts, start=1):
+        for done, name in enumerate(self._artifacts(), start=1):
             self.tell(f"checking {name}", done, steps)
             checks.extend(self._check_artifact(name, manifest.artifacts[name], samples, truths))
         self._require_some(checks)
@@ -111,12 +113,12 @@ class _Validation:
         self.tell("done", steps, steps)
         return report
 
-    def _reference(self) -> tuple[TorchSession | None, str]:
+    def _reference(self) -> tuple[ReferenceSession | None, str]:
         """PyTorch with the bundle's network, or why that cannot run here."""
         manifest = self.bundle.manifest
         backend = TorchBackend()
         probe = backend.probe()
-        if not probe.available:
+        if not probe.available and manifest.model.origin != "caffe":
             return None, probe.detail
         try:
             return open_reference(manifest, backend), ""
@@ -126,17 +128,19 @@ class _Validation:
             return None, error.message
 
     def _check_reference(
-        self, session: TorchSession | None, why_not: str, samples: Samples
+        self, session: ReferenceSession | None, why_not: str, samples: Samples
     ) -> Iterator[Check]:
         """PyTorch against the stored samples: a stale reference must not go unnoticed."""
         if session is None:
-            self.warnings.append(f"PyTorch did not take part, stored outputs did: {why_not}")
-            yield no_metrics(Subject("", "torch:cpu", "fp32"), "skipped", why_not, "reference")
+            caffe = self.bundle.manifest.model.origin == "caffe"
+            name, label = ("Caffe's files", "numpy:cpu") if caffe else ("PyTorch", "torch:cpu")
+            self.warnings.append(f"{name} did not take part, stored outputs did: {why_not}")
+            yield no_metrics(Subject("", label, "fp32"), "skipped", why_not, "reference")
             return
         # One batch size will do: this asks whether the samples are still this network's.
         batches = self.options.batches
         yield from check_outputs(
-            Subject("", "torch:cpu", "fp32"),
+            Subject("", session.label, "fp32"),
             session,
             samples.sets,
             batches[len(batches) // 2 :][:1],
@@ -144,6 +148,8 @@ class _Validation:
             kind="reference",
         )
         for backend in torch_backends(self._devices()):
+            if self.bundle.manifest.model.origin == "caffe":
+                break  # NumPy's reference has one device
             if backend.device == "cpu" or not backend.probe().available:
                 continue
             subject = Subject("", f"torch:{backend.device}", "fp32")
@@ -153,13 +159,13 @@ class _Validation:
                 )
 
     def _layers(
-        self, session: TorchSession | None, samples: Samples, why_not: str
+        self, session: ReferenceSession | None, samples: Samples, why_not: str
     ) -> list[tuple[Sample, dict[str, Array]]]:
         """The output of every module of the reference on every set of inputs."""
         if session is None:
             raise MissingError(
                 f"--layerwise needs the network in PyTorch: {why_not}",
-                "Leave out --layerwise, or install PyTorch with: pip install 'lrn-deploy[export]'",
+                f"Leave out --layerwise, or install PyTorch with: {install('export')}",
             )
         manifest = self.bundle.manifest
         return [(item, trace_layers(manifest, session, item.feeds)) for item in samples.sets]
@@ -172,11 +178,9 @@ class _Validation:
         truths: list[tuple[Sample, dict[str, Array]]] | None,
     ) -> Iterator[Check]:
         """One artifact on every backend that can run here, or the reasons why none can."""
-        backends = [
-            backend
-            for backend in artifact_backends(self._devices(), gpu_memory=self.options.gpu_memory)
-            if runs(backend, artifact)
-        ]
+        known = artifact_backends(self._devices(), gpu_memory=self.options.gpu_memory)
+        yield from not_built(self.bundle.manifest, name, known)
+        backends = [backend for backend in known if runs(backend, artifact)]
         if not backends:
             reason = (
                 f"no backend on {' or '.join(self._devices())} runs the format {artifact.format} "
@@ -244,6 +248,10 @@ class _Validation:
             self.drift.append(drift)
             yield from checks
 
+    def _artifacts(self) -> dict[str, Artifact]:
+        every, wanted = self.bundle.manifest.artifacts, self.options.artifacts
+        return {name: every[name] for name in every if wanted is None or name in wanted}
+
     def _devices(self) -> Sequence[str]:
         return self.options.devices or DEVICES
 
@@ -274,7 +282,7 @@ class _Validation:
             reference=next(iter(manifest.samples.values())).reference,
             verdict="fail" if failed else "pass",
             caught_by=failed,
-            artifacts={name: item.sha256 for name, item in manifest.artifacts.items()},
+            artifacts={name: item.sha256 for name, item in self._artifacts().items()},
             checks=tuple(checks),
             drift=tuple(self.drift),
             activity=activity,

@@ -23,6 +23,7 @@ from lrn_deploy.bundle import Artifact, Bundle
 from lrn_deploy.cli import run
 from lrn_deploy.errors import BadInputError
 from lrn_deploy.export import ExportRequest, export_bundle
+from lrn_deploy.extras import install
 from lrn_deploy.parity.report import ParityReport
 from lrn_deploy.workflows.options import ValidateOptions, batches_up_to
 from lrn_deploy.workflows.validate import validate
@@ -301,7 +302,7 @@ def test_without_torch_and_samples_something_is_missing(
     assert cli.run(["validate", str(path)]) == 3
     error = capsys.readouterr().err
     assert "stores no samples" in error
-    assert "lrn-deploy[export]" in error
+    assert install("export") in error
     assert not (path / "reports").exists()
 
 
@@ -347,7 +348,7 @@ def test_without_photographs_the_rest_is_checked_and_it_says_so(
     report = validate(Bundle.open(path), ValidateOptions(batches=(2,)))
     assert report.verdict == "pass"
     assert not any(check.inputs == "photographs" for check in report.checks)
-    assert any("lrn-deploy[samples]" in text for text in report.warnings)
+    assert any(install("samples") in text for text in report.warnings)
 
 
 def test_pictures_are_no_input_of_a_network_that_takes_none(tmp_path: Path) -> None:
@@ -356,7 +357,7 @@ def test_pictures_are_no_input_of_a_network_that_takes_none(tmp_path: Path) -> N
     Image.new("RGB", (40, 40)).save(tmp_path / "one.png")
     report = validate(made, ValidateOptions(images=tmp_path, batches=(2,)))
     assert report.verdict == "pass"
-    assert any("takes no images" in text for text in report.warnings)
+    assert any("which are no images" in text for text in report.warnings)
     # Two functions of the network itself, and one module that runs twice.
     probed = {check.subject for check in report.checks if check.kind == "probe"}
     assert len(probed) == 4

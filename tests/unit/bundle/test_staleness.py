@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from lrn_deploy.bundle import Artifact, Bundle, EngineRecord, Said, SampleSet
-from lrn_deploy.bundle.staleness import stale_artifacts, stale_notes
+from lrn_deploy.bundle.staleness import doubts, stale_artifacts, stale_notes
 from lrn_deploy.errors import CannotWriteError
 from lrn_deploy.workflows.preprocess import correct_preprocessing
 
@@ -96,6 +96,34 @@ def test_samples_of_the_old_one_are_told(deployed: Bundle) -> None:
     deployed = deployed.update(samples={"random": sample}, samples_key="key")
     assert not any("samples" in note for note in stale_notes(deployed))
     assert any("samples" in n for n in stale_notes(correct_preprocessing(deployed, OTHER).bundle))
+
+
+def test_what_is_run_is_in_doubt_for_what_was_assumed_and_for_what_is_stale(
+    deployed: Bundle,
+) -> None:
+    assert doubts(deployed, "trt-int8") == ()
+    reports = deployed.path / "reports"
+    reports.mkdir()
+    (reports / "parity.json").write_text("{}")
+    (reports / "tune.json").write_text("{}")
+    changed = correct_preprocessing(deployed, OTHER).bundle
+    checks = (
+        "'reports/parity.json' was made before the preprocessing was changed: "
+        "run 'lrn-deploy validate' again."
+    )
+    assert doubts(changed, "model") == (checks,), "nothing was calibrated to make it"
+    assert doubts(changed, "trt-int8") == (
+        "'trt-int8' was calibrated with another preprocessing: run 'lrn-deploy optimize' again.",
+        checks,
+    )
+    (reports / "parity.json").write_text("[]")  # validated again
+    assert doubts(changed, "model") == ()
+    recipe = changed.manifest.preprocessing
+    assert recipe is not None
+    guessed = recipe.model_copy(update={"assumed": ("mean",)})
+    (assumed,) = doubts(changed.update(preprocessing=guessed), "model")
+    assert assumed.startswith("Preprocessing assumed: mean [")
+    assert doubts(changed.update(preprocessing=None), "model") == ()
 
 
 def test_a_manifest_that_cannot_be_written_stays_as_it_was(

@@ -10,6 +10,7 @@ import torch
 
 from lrn_deploy import network
 from lrn_deploy.errors import BadInputError, MissingError
+from lrn_deploy.extras import install
 from lrn_deploy.network import default_preprocessing, load_network, reload_network
 
 
@@ -112,4 +113,4 @@ def test_missing_torch_names_the_extra(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(network.importlib.util, "find_spec", lambda _name: None)
     with pytest.raises(MissingError) as caught:
         load_network("alexnet")
-    assert "lrn-deploy[export]" in caught.value.hint
+    assert install("export") in caught.value.hint

@@ -11,6 +11,7 @@ import onnx_ir as ir
 import pytest
 
 from lrn_deploy.errors import BadInputError, MissingError
+from lrn_deploy.extras import install
 from lrn_deploy.lrn import LrnSpec
 from lrn_deploy.passes.lower_lrn import lower_lrn
 from lrn_deploy.passes.lrn_blocks import find_lrn_nodes
@@ -19,7 +20,7 @@ from tests.precision_graphs import Array, Chain, checked, distance, inputs, run,
 
 installed = pytest.mark.skipif(
     importlib.util.find_spec("nncf") is None,
-    reason="nncf is not installed (pip install 'lrn-deploy[quantize]')",
+    reason="nncf is not installed",
 )
 
 
@@ -116,4 +117,4 @@ def test_without_nncf_the_extra_is_named(monkeypatch: pytest.MonkeyPatch) -> Non
     model, layers = small_network().build()
     with pytest.raises(MissingError, match="NNCF is not installed") as caught:
         quantize_nncf(model, feeds(model), lrn_layers=layers)
-    assert "lrn-deploy[quantize]" in caught.value.hint
+    assert install("quantize") in caught.value.hint
