@@ -19,6 +19,7 @@ from typing import Any, Literal
 
 from lrn_deploy.bundle import write_atomic
 from lrn_deploy.errors import BadInputError, CannotWriteError, MissingError
+from lrn_deploy.extras import install
 from lrn_deploy.plugins import launch
 from lrn_deploy.plugins.fusion import Fusion
 from lrn_deploy.plugins.launch import Constant, Plane, Tile
@@ -72,7 +73,7 @@ def import_triton() -> Any:
     except ImportError as error:
         raise MissingError(
             "The fused LRN kernels need Triton, which is not installed.",
-            "Install it: pip install 'lrn-deploy[plugins]'.",
+            f"Install it with: {install('plugins')}",
         ) from error
     return triton
 

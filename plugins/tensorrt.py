@@ -21,6 +21,7 @@ from collections.abc import Callable
 from typing import Any
 
 from lrn_deploy.errors import BadInputError, MissingError
+from lrn_deploy.extras import install
 from lrn_deploy.lrn import LrnSpec
 from lrn_deploy.plugins import launch
 from lrn_deploy.plugins.compile import DType, compile_kernel
@@ -71,7 +72,7 @@ def import_plugin() -> Any:
     except ImportError as error:
         raise MissingError(
             "LRN plugins need full TensorRT 10.9 or newer, with its Python package.",
-            "Install it (pip install 'lrn-deploy[tensorrt]'), or build with '--plugins off'.",
+            f"Build with '--plugins off', or install it with: {install('tensorrt')}",
         ) from error
 
 

@@ -21,6 +21,7 @@ from lrn_deploy.backends.onnxruntime_trace import kernel_times
 from lrn_deploy.backends.protocol import Array, Probe, SessionBase, check_feeds
 from lrn_deploy.bundle import ArtifactData, TensorSpec
 from lrn_deploy.errors import CannotWriteError, DamagedError, MissingError, NoKernelError
+from lrn_deploy.extras import install
 
 _PROVIDERS = {"cpu": "CPUExecutionProvider", "cuda": "CUDAExecutionProvider"}
 _DTYPES = {
@@ -40,11 +41,6 @@ _NO_KERNEL = (
 )
 """How ONNX Runtime says that a provider lacks a kernel, and what of it is worth telling. The second
 is an assertion of its, met on CUDA where the fallback to the CPU, which is off, would not help."""
-_INSTALL = {
-    "cpu": "Install it with: pip install 'lrn-deploy[cpu]'",
-    "cuda": "On a machine with an NVIDIA GPU and driver: pip install 'lrn-deploy[gpu]' "
-    "in an environment without onnxruntime.",
-}
 _SHARED_WEIGHT = "AddInitializedOrtValue"
 
 
@@ -74,7 +70,7 @@ class OnnxRuntimeBackend:
         try:
             import onnxruntime
         except ImportError:
-            return Probe(False, None, "onnxruntime is not installed.", _INSTALL[self._kind])
+            return Probe(False, None, "onnxruntime is not installed.", _hint(self._kind))
         version = str(onnxruntime.__version__)
         provider = _PROVIDERS[self._kind]
         if self._kind == "cuda":
@@ -84,7 +80,7 @@ class OnnxRuntimeBackend:
                 False,
                 version,
                 f"The installed onnxruntime {version} has no {provider}.",
-                _INSTALL[self._kind],
+                _hint(self._kind),
             )
         if self._kind == "cuda" and not _provider_loads(provider, self._index):
             return Probe(
@@ -177,7 +173,7 @@ class OnnxRuntimeSession(SessionBase):
             raise MissingError(
                 f"ONNX Runtime fell back to {self._session.get_providers()[0]} "
                 f"instead of {provider}.",
-                _INSTALL["cuda"],
+                _hint("cuda"),
             )
         self.inputs = tuple(_spec(item) for item in self._session.get_inputs())
         self.outputs = tuple(_spec(item) for item in self._session.get_outputs())
@@ -260,6 +256,15 @@ def _provider_options(provider: str, index: int, gpu_memory: int | None = None) 
         limit = {} if gpu_memory is None else {"gpu_mem_limit": gpu_memory}
         return [(provider, options | limit)]
     return [provider]
+
+
+def _hint(kind: str) -> str:
+    if kind == "cpu":
+        return f"Install it with: {install('cpu')}"
+    return (
+        "In an environment without onnxruntime, on a machine with an NVIDIA GPU and driver: "
+        f"{install('gpu')}"
+    )
 
 
 def _provider_loads(provider: str, index: int) -> bool:

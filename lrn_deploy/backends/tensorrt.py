@@ -8,11 +8,12 @@ from collections.abc import Mapping
 from lrn_deploy.backends.protocol import Array, Probe, SessionBase, check_feeds
 from lrn_deploy.bundle import ArtifactData
 from lrn_deploy.errors import MissingError
+from lrn_deploy.extras import install
 from lrn_deploy.tensorrt.cuda import Device, find_device
 from lrn_deploy.tensorrt.fit import Machine, check_fit, record_of
 from lrn_deploy.tensorrt.flavor import FlavorName, find_flavor
 from lrn_deploy.tensorrt.run import EngineRunner
-from lrn_deploy.tensorrt.targets import RTX_HINT, rtx_refusal, rtx_refuses
+from lrn_deploy.tensorrt.targets import rtx_hint, rtx_refusal, rtx_refuses
 
 _FLAVORS: tuple[FlavorName, ...] = ("tensorrt", "rtx")
 
@@ -41,7 +42,7 @@ class TensorRtBackend:
                 False,
                 None,
                 "Neither tensorrt nor tensorrt-rtx is installed.",
-                "Install one of them: pip install 'lrn-deploy[rtx]' or 'lrn-deploy[tensorrt]'.",
+                f"Install one of them: {install('rtx')}, or {install('tensorrt')}",
             )
         text = ", ".join(
             f"{'tensorrt-rtx' if name == 'rtx' else name} {version}"
@@ -60,7 +61,7 @@ class TensorRtBackend:
         refusal = rtx_refusal(rtx, device.name, device.sm)
         if "tensorrt" in versions:
             return Probe(True, text, f"{detail}; {refusal}")
-        return Probe(False, text, f"Engines can be built here, but not run: {refusal}.", RTX_HINT)
+        return Probe(False, text, f"Engines can be built here, but not run: {refusal}.", rtx_hint())
 
     def load(self, artifact: ArtifactData) -> TensorRtSession:
         """Make a session of an engine that fits this machine.

@@ -8,6 +8,7 @@ import click
 
 from lrn_deploy.cli.output import emit, json_option, people
 from lrn_deploy.errors import MissingError
+from lrn_deploy.extras import install
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -38,9 +39,7 @@ def command(as_json: bool) -> None:
     if diagnosis.problems:
         raise MissingError(f"This environment is broken: {diagnosis.problems[0]}")
     if not diagnosis.can_run:
-        raise MissingError(
-            "No backend can run here.", "The quickest to add: pip install 'lrn-deploy[cpu]'"
-        )
+        raise MissingError("No backend can run here.", f"The quickest to add: {install('cpu')}")
 
 
 def _print(diagnosis: Diagnosis, say: Console) -> None:

@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from lrn_deploy.errors import MissingError
+from lrn_deploy.extras import install
 from lrn_deploy.images.decode import DecodedImage, decode
 
 
@@ -67,6 +68,6 @@ def _datasets() -> Path:
     if spec is None or spec.origin is None:
         raise MissingError(
             "The sample images need scikit-learn, which is not installed.",
-            "Install it with: pip install 'lrn-deploy[samples]'",
+            f"Install it with: {install('samples')}",
         )
     return Path(spec.origin).parent / "datasets"

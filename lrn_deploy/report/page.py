@@ -56,8 +56,8 @@ def render(source: Source, drawn: datetime | None = None) -> str:
         verdict(source),
         warnings(source),
         tuning(source.tune),
-        latency(source.latency),
-        layer_times(source.latency),
+        latency(source.times),
+        layer_times(source.times),
         parity(source.parity),
         lrn_layers(source),
         probes(source.parity),
@@ -144,11 +144,18 @@ def _correct(source: Source) -> str:
 
 
 def _fast(source: Source) -> str:
-    """The fastest at each end of the batch sizes."""
+    """The fastest at each end of the batch sizes, of what the bundle still holds."""
     report = source.latency
     if report is None:
         return ""
-    rows = [row for row in report.rows if row.bundle == "this" and row.summary and row.batch]
+    rows = [
+        row
+        for row in report.rows
+        if row.bundle == "this"
+        and row.summary
+        and row.batch
+        and row.artifact not in source.outdated
+    ]
     said = []
     batches = sorted({row.batch for row in rows if row.batch})
     for batch in dict.fromkeys([*batches[:1], *batches[-1:]]):

@@ -11,7 +11,7 @@ from pydantic import BaseModel, ValidationError
 from lrn_deploy.bundle import Bundle, Manifest
 from lrn_deploy.bundle.staleness import stale_notes
 from lrn_deploy.errors import BadInputError, DamagedError
-from lrn_deploy.latency.report import LatencyReport
+from lrn_deploy.latency.report import Comparison, LatencyReport, Layers, Row, Start
 from lrn_deploy.parity.report import ParityReport
 from lrn_deploy.tuning.report import TuneReport
 
@@ -21,6 +21,7 @@ TUNE = "reports/tune.json"
 PAGE = "reports/report.html"
 
 Report = TypeVar("Report", bound=BaseModel)
+Named = TypeVar("Named", Row, Start, Layers, Comparison)
 
 
 @dataclass(frozen=True)
@@ -55,6 +56,30 @@ class Source:
         known = {name: item.sha256 for name, item in self.manifest.artifacts.items()}
         old = (r.artifact for r in rows if r.bundle == "this" and known.get(r.artifact) != r.sha256)
         return tuple(dict.fromkeys(old))
+
+    @property
+    def times(self) -> LatencyReport | None:
+        """What ``profile`` found, where what is :attr:`outdated` is called stale by its name."""
+        if self.latency is None or not self.outdated:
+            return self.latency
+        old = set(self.outdated)
+
+        def marked(items: tuple[Named, ...]) -> tuple[Named, ...]:
+            return tuple(
+                item.model_copy(update={"artifact": f"{item.artifact} (stale)"})
+                if item.artifact in old and getattr(item, "bundle", "this") == "this"
+                else item
+                for item in items
+            )
+
+        return self.latency.model_copy(
+            update={
+                "rows": marked(self.latency.rows),
+                "starts": marked(self.latency.starts),
+                "layers": marked(self.latency.layers),
+                "comparisons": marked(self.latency.comparisons),
+            }
+        )
 
     @property
     def retuned(self) -> bool:

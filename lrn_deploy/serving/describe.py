@@ -41,7 +41,11 @@ def server(*, shared_memory: bool = False) -> dict[str, Any]:
 
 
 def metadata(model: ServedModel) -> dict[str, Any]:
-    """The protocol's model metadata; shapes have the batch, as -1."""
+    """The protocol's model metadata; shapes have the batch, as -1.
+
+    What makes the answers doubtful stands in ``parameters``, as other servers of the protocol tell
+    what it has no field for. gRPC's message has none; there the configuration tells it.
+    """
 
     def tensors(specs: tuple[TensorSpec, ...]) -> list[dict[str, Any]]:
         return [
@@ -59,6 +63,7 @@ def metadata(model: ServedModel) -> dict[str, Any]:
         "platform": _PLATFORMS[model.source.backend],
         "inputs": tensors(model.inputs),
         "outputs": tensors(model.outputs),
+        **({"parameters": {"doubts": list(model.doubts)}} if model.doubts else {}),
     }
 
 
@@ -70,6 +75,7 @@ def config(model: ServedModel) -> dict[str, Any]:
         return wire_shape(spec)[1 if batches else 0 :]
 
     labels = {"label_filename": "labels.txt"} if model.labels else {}
+    doubts = {"doubts": {"string_value": "\n".join(model.doubts)}} if model.doubts else {}
     settings = model.settings
     kind = "KIND_CPU" if model.source.device == "cpu" else "KIND_GPU"
     return {
@@ -117,6 +123,7 @@ def config(model: ServedModel) -> dict[str, Any]:
         "default_model_filename": model.bundle.manifest.artifact(model.artifact).file,
         "model_transaction_policy": {"decoupled": False},
         "response_cache": {"enable": False},
+        **({"parameters": doubts} if doubts else {}),
     }
 
 

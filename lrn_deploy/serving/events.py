@@ -105,6 +105,7 @@ def _entry(model: ServedModel, old: _Counts, new: _Counts, durations: list[int])
     return {
         "name": model.name,
         "ready": model.ready,
+        "doubts": list(model.doubts),
         "requests": new.requests - old.requests,
         "rows": new.rows - old.rows,
         "batches": _increase(old.batches, new.batches),

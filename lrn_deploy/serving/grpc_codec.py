@@ -136,8 +136,8 @@ def config(model: ServedModel) -> Any:
 
 
 def from_json(value: dict[str, Any], message: Any) -> Any:
-    """Fill ``message`` from the JSON that the REST form of the protocol has for it."""
-    return json_format.ParseDict(value, message)
+    """Fill ``message`` from the JSON that REST has for it, as far as it has fields for that."""
+    return json_format.ParseDict(value, message, ignore_unknown_fields=True)
 
 
 def _form(tensor: Any) -> tuple[np.dtype[Any], tuple[int, ...]]:

@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from lrn_deploy.errors import BadInputError, MissingError
+from lrn_deploy.extras import install
 from lrn_deploy.serving import spans, stderr
 from lrn_deploy.serving.errors import RequestError
 from lrn_deploy.serving.listener import check_port
@@ -98,7 +99,7 @@ def _fronts(
     except ImportError as error:
         raise MissingError(
             f"Serving needs {error.name}, which is not installed.",
-            "Install it with: pip install 'lrn-deploy[serve]'",
+            f"Install it with: {install('serve')}",
         ) from error
     app = App(repository, settings, spans=exported)
     http = HttpFront(app, settings.host, settings.http_port)
@@ -126,6 +127,8 @@ def _load(repository: Repository, bundles: Sequence[tuple[str, Path]], say: Say)
             f"Serving '{name}' from {path}: {model.artifact} on {source.backend}, {source.device} "
             f"({source.reason}), batches up to {model.max_batch}."
         )
+        for doubt in model.doubts:
+            say(f"Warning: '{name}': {doubt}")
     if len(failures) == len(bundles):
         raise BadInputError("No bundle could be loaded.", "The reasons stand above.")
 

@@ -13,6 +13,7 @@ from collections.abc import Callable
 from typing import Any
 
 from lrn_deploy import __version__
+from lrn_deploy.extras import install
 from lrn_deploy.serving.message import Request
 
 ENDPOINT = "OTEL_EXPORTER_OTLP_ENDPOINT"
@@ -123,7 +124,7 @@ def start(say: Callable[[str], None]) -> Spans | None:
     except ImportError as error:
         say(
             f"Traces are not exported: {error.name} is not installed. "
-            "Install it with: pip install 'lrn-deploy[otel]'"
+            f"Install it with: {install('otel')}"
         )
         return None
 

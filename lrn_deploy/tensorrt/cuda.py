@@ -9,9 +9,9 @@ from pathlib import Path
 from typing import Any
 
 from lrn_deploy.errors import MissingError
+from lrn_deploy.extras import install
 
 _DRIVER_FILE = Path("/proc/driver/nvidia/version")
-_INSTALL = "pip install 'lrn-deploy[rtx]' or 'lrn-deploy[tensorrt]' brings it"
 
 
 @dataclass(frozen=True)
@@ -85,7 +85,11 @@ def runtime() -> Any:
     try:
         from cuda.bindings import runtime as cuda
     except (ImportError, RuntimeError, OSError) as error:
-        raise MissingError("cuda-python is not installed.", f"{_INSTALL}.") from error
+        raise MissingError(
+            "cuda-python is not installed.",
+            f"Install it with TensorRT for RTX or with TensorRT: {install('rtx')}, or "
+            f"{install('tensorrt')}",
+        ) from error
     return cuda
 
 

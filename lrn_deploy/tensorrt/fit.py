@@ -13,6 +13,7 @@ from dataclasses import dataclass
 
 from lrn_deploy.bundle import ArtifactData, EngineRecord
 from lrn_deploy.errors import BadInputError, DamagedError, MissingError
+from lrn_deploy.extras import install_package
 from lrn_deploy.tensorrt.flavor import FlavorName
 from lrn_deploy.tensorrt.targets import (
     CURRENT,
@@ -75,7 +76,7 @@ def check_fit(artifact: ArtifactData, machine: Machine) -> None:
     if version is None:
         raise MissingError(
             f"The engine '{name}' needs {package} {record.version}, which is not installed.",
-            f"Install it: pip install {package}=={record.version}",
+            f"Install it with: {install_package(f'{package}=={record.version}')}",
         )
     if version != record.version:
         raise DamagedError(

@@ -26,6 +26,7 @@ from functools import cache
 from typing import Any, Literal
 
 from lrn_deploy.errors import BadInputError, MissingError
+from lrn_deploy.extras import install
 from lrn_deploy.tensorrt.callbacks import make_logger, make_monitor, make_profiler
 from lrn_deploy.tensorrt.messages import reason
 from lrn_deploy.tensorrt.rtx_contexts import rtx_contexts
@@ -109,7 +110,7 @@ class Flavor:
                 f"TensorRT {self.version} is installed, but it cannot start without an NVIDIA "
                 "GPU and driver.",
                 f"{_HINT_DRIVER}, or build with '--flavor rtx', which needs no GPU: "
-                "pip install 'lrn-deploy[rtx]'.",
+                f"{install('rtx')}",
             ) from error
 
     def create_network(self, builder: Any) -> Any:
@@ -275,6 +276,6 @@ def _installed(name: FlavorName) -> Flavor:
         package = _MODULES[name].replace("_", "-")
         cause = "" if isinstance(error, ModuleNotFoundError) else f" ({error})"
         raise MissingError(
-            f"{package} is not installed{cause}.", f"Install it: pip install 'lrn-deploy[{name}]'."
+            f"{package} is not installed{cause}.", f"Install it with: {install(name)}"
         ) from error
     return Flavor(name, module)

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import re
 
+from lrn_deploy.extras import install, install_package
+
 CURRENT = "current"
 """The target that means the GPU of this machine."""
 
@@ -18,13 +20,6 @@ TURING = "sm75"
 
 RTX_BEFORE_CHECK = "1.6.1.120"
 """The last tensorrt-rtx that does not look at the GPU's compute capability before it runs."""
-
-RTX_HINT = (
-    "Install the full TensorRT: pip install 'lrn-deploy[tensorrt]'. Or try a tensorrt-rtx that "
-    "does not check the GPU and may run there, though without int8 convolutions: "
-    f"pip install tensorrt-rtx=={RTX_BEFORE_CHECK}"
-)
-"""What helps where :func:`rtx_refuses`."""
 
 
 def rtx_refuses(version: str, sm: str) -> bool:
@@ -45,6 +40,15 @@ def rtx_refuses(version: str, sm: str) -> bool:
 def rtx_refusal(version: str, gpu: str, sm: str) -> str:
     """Says so of a GPU, without a full stop."""
     return f"tensorrt-rtx {version} does not run on this machine's {gpu} ({sm})"
+
+
+def rtx_hint() -> str:
+    """What helps where :func:`rtx_refuses`, without a full stop."""
+    return (
+        f"Install the full TensorRT: {install('tensorrt')}. Or try a tensorrt-rtx that does not "
+        "check the GPU and may run there, though without int8 convolutions: "
+        f"{install_package(f'tensorrt-rtx=={RTX_BEFORE_CHECK}')}"
+    )
 
 
 def numbers(version: str) -> tuple[int, ...]:

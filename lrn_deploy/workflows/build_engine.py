@@ -24,7 +24,7 @@ from lrn_deploy.tensorrt.build import (
 from lrn_deploy.tensorrt.cuda import Device, find_device
 from lrn_deploy.tensorrt.flavor import Flavor, find_flavor
 from lrn_deploy.tensorrt.process import build_in_process
-from lrn_deploy.tensorrt.targets import CURRENT, RTX_HINT, rtx_refusal, rtx_refuses
+from lrn_deploy.tensorrt.targets import CURRENT, rtx_hint, rtx_refusal, rtx_refuses
 from lrn_deploy.workflows.engine_realised import realised
 from lrn_deploy.workflows.engine_store import is_current, report_lrn, store_engine
 
@@ -191,7 +191,7 @@ def _check_current(flavor: Flavor, targets: tuple[str, ...], device: Device | No
     if rtx_refuses(flavor.version, device.sm):
         raise MissingError(
             f"{rtx_refusal(flavor.version, device.name, device.sm)}.",
-            f"{RTX_HINT}. For another machine, name its GPU: '--target sm89' for instance.",
+            f"{rtx_hint()}. For another machine, name its GPU: '--target sm89' for instance.",
         )
 
 

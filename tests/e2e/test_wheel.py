@@ -106,3 +106,8 @@ def test_shipped_weights_load_from_the_wheel(site: Path) -> None:
         "print(load_network('digits').source.weights.kind)"
     )
     assert run(site, code) == "shipped\n"
+
+
+def test_what_is_missing_is_named_without_an_index_that_has_us(site: Path) -> None:
+    out = run(site, "from lrn_deploy.extras import install\nprint(install('export', 'cpu'))")
+    assert out == "pip install 'torch>=2.11' 'onnxscript>=0.5' 'onnxruntime>=1.20'\n"

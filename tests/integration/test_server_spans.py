@@ -14,6 +14,7 @@ from typing import Any
 
 import pytest
 
+from lrn_deploy.extras import install
 from tests.image_bundles import colour_bundle
 from tests.servers import serving
 
@@ -98,4 +99,4 @@ def test_without_the_packages_it_says_how_to_get_them_and_serves(tmp_path: Path)
     }
     with serving(tmp_path / "b", env=environment) as running:
         assert running.call("GET", "/v2/health/ready").status == 200
-        assert "pip install 'lrn-deploy[otel]'" in running.said()
+        assert install("otel") in running.said()

@@ -16,6 +16,7 @@ from lrn_deploy.backends.tensorrt import TensorRtBackend
 from lrn_deploy.backends.torch import TorchBackend
 from lrn_deploy.cli import run
 from lrn_deploy.doctor import Gpu, diagnose, find_gpus
+from lrn_deploy.extras import install
 from tests.fake_gpu import DEVICE
 
 
@@ -112,7 +113,7 @@ def test_machine_where_nothing_runs_is_3_with_the_first_thing_to_install(
     assert run(["doctor"]) == 3
     output = capsys.readouterr()
     assert output.out.count("cannot run") == output.out.count("Install it.") == 6
-    assert "lrn-deploy[cpu]" in output.err
+    assert install("cpu") in output.err
 
 
 def test_gpus_are_those_that_nvidia_smi_lists(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib.util
+import re
 from io import BytesIO
 from pathlib import Path
 
@@ -10,6 +11,7 @@ import numpy as np
 import pytest
 
 from lrn_deploy.errors import BadInputError, MissingError
+from lrn_deploy.extras import install
 from lrn_deploy.images.collect import ImageSource, collect
 from lrn_deploy.images.decode import ImageLimits
 from lrn_deploy.images.samples import digit_images, digits, photographs
@@ -122,5 +124,5 @@ def test_digit_images_are_named_for_what_they_show() -> None:
 
 def test_samples_without_scikit_learn_name_the_extra(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(importlib.util, "find_spec", lambda _: None)
-    with pytest.raises(MissingError, match=r"lrn-deploy\[samples\]"):
+    with pytest.raises(MissingError, match=re.escape(install("samples"))):
         photographs()

@@ -200,6 +200,26 @@ def test_an_artifact_changed_since_is_no_full_pass(source: Source) -> None:
     assert "The times of model" in text
 
 
+def test_times_of_other_bytes_are_marked_and_are_not_the_fastest(
+    manifest: Manifest, latency: LatencyReport
+) -> None:
+    compared = latency.rows[0].model_copy(update={"bundle": "other"})
+    timed = latency.model_copy(update={"rows": (*latency.rows[:3], compared)})
+    now = Source(manifest, None, timed)
+    assert now.times == timed
+    assert "Fastest: at batch 1 model on openvino:cpu" in read(render(now)).text
+    changed = {"model": manifest.artifact("model").model_copy(update={"sha256": "ef" * 32})}
+    stale = Source(manifest.model_copy(update={"artifacts": changed}), None, timed)
+    assert stale.times is not None
+    assert [row.artifact for row in stale.times.rows] == ["model (stale)"] * 3 + ["model"]
+    assert stale.times.layers[0].artifact == stale.times.starts[0].artifact == "model (stale)"
+    assert stale.times.comparisons[0].artifact == "model (stale)"
+    text = read(render(stale)).text
+    assert "model (stale) on openvino:cpu" in text
+    assert "model (other bundle) on onnxruntime:cpu" in text, "which was not looked at"
+    assert "Fastest" not in text
+
+
 def test_a_missing_report_is_a_sentence_with_its_command(
     manifest: Manifest, parity: ParityReport, latency: LatencyReport
 ) -> None:

@@ -9,22 +9,26 @@ from typing import Any
 
 import numpy as np
 import pytest
+from tritonclient.grpc import service_pb2
 
 from lrn_deploy.backends import tensorrt as tensorrt_module
 from lrn_deploy.backends.onnxruntime import OnnxRuntimeBackend
 from lrn_deploy.backends.openvino import OpenVinoBackend
 from lrn_deploy.backends.protocol import Backend
 from lrn_deploy.backends.tensorrt import TensorRtBackend
-from lrn_deploy.bundle import Artifact, ArtifactData, Bundle, Choice
+from lrn_deploy.bundle import Artifact, ArtifactData, Bundle, Choice, Said
 from lrn_deploy.errors import DamagedError, MissingError
-from lrn_deploy.serving import describe
+from lrn_deploy.serving import describe, grpc_codec, run
+from lrn_deploy.serving.events import Interval
 from lrn_deploy.serving.loading import load_model
 from lrn_deploy.serving.model import InferCall, ServedModel
+from lrn_deploy.serving.repository import Repository
 from lrn_deploy.serving.settings import ModelSettings
 from lrn_deploy.tensorrt import cuda
+from lrn_deploy.workflows.preprocess import correct_preprocessing
 from tests.engine_graphs import engine_record, make_bundle
 from tests.fake_gpu import DEVICE, FakeGpu
-from tests.image_bundles import colour_bundle
+from tests.image_bundles import RECIPE, colour_bundle
 
 SETTINGS = ModelSettings(threads=1, max_batch_size=4)
 
@@ -155,3 +159,35 @@ def test_an_engine_of_another_gpu_gives_way_to_the_graph(tmp_path: Path, gpu: Fa
     assert "built for sm120" in model.source.reason
     assert gpu.contexts_made == 0
     close(model)
+
+
+def test_what_is_in_doubt_is_said_at_the_start_and_wherever_a_client_asks(tmp_path: Path) -> None:
+    colour_bundle(tmp_path / "sure")
+    guessed = RECIPE.model_copy(update={"assumed": ("mean", "std")})
+    bundle = colour_bundle(tmp_path / "b", recipe=guessed)
+    reports = tmp_path / "b" / "reports"
+    reports.mkdir()
+    (reports / "parity.json").write_text("{}")
+    correct_preprocessing(bundle, Said(interpolation="box"))
+    repository = Repository(SETTINGS)
+    said: list[str] = []
+    run._load(repository, [("sure", tmp_path / "sure"), ("b", tmp_path / "b")], said.append)
+    doubts = [
+        "Preprocessing assumed: mean [0.485, 0.456, 0.406]; std [0.229, 0.224, 0.225]; if it was "
+        "trained otherwise, predictions are wrong.",
+        "'reports/parity.json' was made before the preprocessing was changed: "
+        "run 'lrn-deploy validate' again.",
+    ]
+    assert [line for line in said if not line.startswith("Serving '")] == [
+        f"Warning: 'b': {doubt}" for doubt in doubts
+    ]
+    model, sure = repository.get("b"), repository.get("sure")
+    assert describe.metadata(model)["parameters"] == {"doubts": doubts}
+    told = grpc_codec.config(model).config.parameters["doubts"].string_value
+    assert told.splitlines() == doubts
+    filled = grpc_codec.from_json(describe.metadata(model), service_pb2.ModelMetadataResponse())
+    assert filled.name == "b", "gRPC's metadata has no field for it"
+    entries = Interval(repository.models(), 0).next(repository.models(), 1)["models"]
+    assert {entry["name"]: entry["doubts"] for entry in entries} == {"sure": [], "b": doubts}
+    assert "parameters" not in describe.metadata(sure) | describe.config(sure)
+    assert repository.close(5)

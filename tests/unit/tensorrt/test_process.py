@@ -16,6 +16,7 @@ from typing import Any
 import pytest
 
 from lrn_deploy.errors import BadInputError, MissingError
+from lrn_deploy.extras import install
 from lrn_deploy.tensorrt import build, process, worker
 from lrn_deploy.tensorrt.build import BuildRequest, build_engine
 from lrn_deploy.tensorrt.flavor import Flavor
@@ -183,5 +184,5 @@ def test_the_worker_tells_an_error(monkeypatch: pytest.MonkeyPatch) -> None:
     assert json.loads(line)["error"] == {
         "kind": "MissingError",
         "message": "tensorrt is not installed.",
-        "hint": "Install it: pip install 'lrn-deploy[tensorrt]'.",
+        "hint": f"Install it with: {install('tensorrt')}",
     }
