@@ -25,7 +25,7 @@ from numpy.typing import NDArray
 from benchmarks.harness import interleaved, ratio, spread, write_result
 from lrn_deploy.lrn import LrnSpec, reference
 from lrn_deploy.parity.graph import single_lrn
-from lrn_deploy.passes.lower_lrn import Form, lower_lrn
+from lrn_deploy.passes.lrn.lower_lrn import Form, lower_lrn
 
 THREADS = 2
 BURSTS = 4

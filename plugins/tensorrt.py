@@ -6,7 +6,7 @@ PTX, through its assembler, and the arithmetic of shapes and grids.
 
 The implementation is ahead of time: the PTX for the GPU at hand goes into the engine, which then
 needs neither Python nor this package. TensorRT times the tiles, as tactics, and keeps the fastest.
-The nodes come from :mod:`lrn_deploy.passes.fuse_plugin`.
+The nodes come from :mod:`lrn_deploy.passes.lrn.fuse_plugin`.
 
 Never for TensorRT for RTX: it runs no Python plugins, and one that is registered aborts the
 process when its parser meets such a node. This module does not import it.

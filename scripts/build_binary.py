@@ -16,9 +16,9 @@ from pathlib import Path
 ROOT = Path(__file__).resolve().parent.parent
 HIDDEN = (
     "lrn_deploy.cli.serve",
-    "lrn_deploy.serving.run",
-    "lrn_deploy.serving.http_front",
-    "lrn_deploy.serving.grpc_front",
+    "lrn_deploy.serving.server",
+    "lrn_deploy.serving.http.front",
+    "lrn_deploy.serving.grpc.front",
     "grpc._cython.cygrpc",
     "httptools.parser.parser",
     "httptools.parser.url_parser",
@@ -54,7 +54,7 @@ LEFT_OUT = (
     "tritonclient.http",
     "uvloop",
 )
-ENTRY = "from lrn_deploy.serving.main import main\n\nmain()\n"
+ENTRY = "from lrn_deploy.lrn_server import main\n\nmain()\n"
 
 
 def main() -> int:

@@ -11,8 +11,8 @@ import numpy as np
 from lrn_deploy.backends.onnxruntime import OnnxRuntimeBackend
 from lrn_deploy.backends.tensorrt import TensorRtBackend, TensorRtSession
 from lrn_deploy.bundle import Bundle
-from lrn_deploy.tensorrt import cuda
-from lrn_deploy.tensorrt.run import EngineRunner
+from lrn_deploy.tensorrt.device import cuda
+from lrn_deploy.tensorrt.device.run import EngineRunner
 
 
 def engine_names(bundle: Bundle) -> list[str]:
@@ -37,7 +37,7 @@ def open_engine(bundle: Bundle, name: str, *, dry: bool) -> Iterator[TensorRtSes
         with TensorRtBackend().load(bundle.load(name)) as session:
             yield session
         return
-    from tests.fake_gpu import DEVICE, FakeGpu
+    from tests.support.fake_gpu import DEVICE, FakeGpu
 
     with OnnxRuntimeBackend().load(bundle.load("model")) as graph:
         tensors = [

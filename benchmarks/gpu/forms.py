@@ -24,7 +24,7 @@ from benchmarks.gpu.made import BATCHES, networks, targets
 from benchmarks.gpu.record import Record, StageOptions, run_stage
 from lrn_deploy.bundle import Bundle
 from lrn_deploy.errors import LrnDeployError
-from lrn_deploy.passes.lower_lrn import lower_lrn
+from lrn_deploy.passes.lrn.lower_lrn import lower_lrn
 from lrn_deploy.workflows.build_engine import EngineRequest, build_bundle_engine
 
 SOURCE = "trt-fp16"

@@ -30,7 +30,7 @@ MODULES = (
     "grpc",
     "tritonclient.grpc.service_pb2",
     "pytest",
-    "lrn_deploy.serving.main",
+    "lrn_deploy.lrn_server",
     "lrn_deploy.plugins.operators",
     "lrn_deploy.workflows.validate",
 )

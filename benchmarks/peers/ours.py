@@ -19,7 +19,7 @@ def lrn_server(*arguments: str | Path) -> Iterator[Server]:
     """
     ports = free_ports(3)
     options = ("--http-port", "--grpc-port", "--metrics-port")
-    command: list[str | Path] = [sys.executable, "-m", "lrn_deploy.serving.main", *arguments]
+    command: list[str | Path] = [sys.executable, "-m", "lrn_deploy.lrn_server", *arguments]
     for option, port in zip(options, ports, strict=True):
         command += [option, str(port)]
     with running(command, "/v2/health/ready", ports) as server:

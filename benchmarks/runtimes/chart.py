@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
+from lrn_deploy.report.charts.scales import Linear
 from lrn_deploy.report.markup import Markup, el, short
-from lrn_deploy.report.scales import Linear
 
 NETWORK = "alexnet"
 BATCHES = (1, 8)

@@ -9,10 +9,10 @@ from lrn_deploy.backends.protocol import Array, Probe, SessionBase, check_feeds
 from lrn_deploy.bundle import ArtifactData
 from lrn_deploy.errors import MissingError
 from lrn_deploy.extras import install
-from lrn_deploy.tensorrt.cuda import Device, find_device
+from lrn_deploy.tensorrt.device.cuda import Device, find_device
+from lrn_deploy.tensorrt.device.run import EngineRunner
 from lrn_deploy.tensorrt.fit import Machine, check_fit, record_of
 from lrn_deploy.tensorrt.flavor import FlavorName, find_flavor
-from lrn_deploy.tensorrt.run import EngineRunner
 from lrn_deploy.tensorrt.targets import rtx_hint, rtx_refusal, rtx_refuses
 
 _FLAVORS: tuple[FlavorName, ...] = ("tensorrt", "rtx")
@@ -82,7 +82,7 @@ class TensorRtBackend:
 
 
 class TensorRtSession(SessionBase):
-    """One engine loaded on one GPU; see :class:`lrn_deploy.tensorrt.run.EngineRunner`."""
+    """One engine loaded on one GPU; see :class:`lrn_deploy.tensorrt.device.run.EngineRunner`."""
 
     def __init__(self, runner: EngineRunner) -> None:
         self._runner = runner
@@ -105,7 +105,7 @@ class TensorRtSession(SessionBase):
     def time_on_device(self, batch: int, runs: int, *, graphs: bool = True) -> float:
         """Seconds that the GPU takes for one run of the network alone, of ``runs`` back to back.
 
-        See :meth:`lrn_deploy.tensorrt.run.EngineRunner.time_on_device`.
+        See :meth:`lrn_deploy.tensorrt.device.run.EngineRunner.time_on_device`.
         """
         return self._runner.time_on_device(batch, runs, graphs=graphs)
 

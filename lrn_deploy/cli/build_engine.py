@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from lrn_deploy.cli.options import bundle_argument, parse_bytes
-from lrn_deploy.cli.output import emit, json_option, people, progress
+from lrn_deploy.cli.common.options import bundle_argument, parse_bytes
+from lrn_deploy.cli.common.output import emit, json_option, people, progress
 
 if TYPE_CHECKING:
     from lrn_deploy.bundle import Artifact

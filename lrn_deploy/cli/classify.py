@@ -13,9 +13,9 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from lrn_deploy.cli.options import bundle_argument, gpu_memory_option
-from lrn_deploy.cli.output import emit, json_option, people, progress
-from lrn_deploy.cli.preprocessing_options import warn_assumed
+from lrn_deploy.cli.common.options import bundle_argument, gpu_memory_option
+from lrn_deploy.cli.common.output import emit, json_option, people, progress
+from lrn_deploy.cli.common.preprocessing_options import warn_assumed
 from lrn_deploy.errors import CHECK_FAILED, DONE
 
 if TYPE_CHECKING:

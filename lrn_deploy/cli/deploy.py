@@ -7,8 +7,8 @@ from typing import Any
 
 import click
 
-from lrn_deploy.cli.options import describe_export, export_options, export_request
-from lrn_deploy.cli.output import emit, json_option, people, progress
+from lrn_deploy.cli.common.options import describe_export, export_options, export_request
+from lrn_deploy.cli.common.output import emit, json_option, people, progress
 from lrn_deploy.errors import CHECK_FAILED, DONE
 
 

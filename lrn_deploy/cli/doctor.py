@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from lrn_deploy.cli.output import emit, json_option, people
+from lrn_deploy.cli.common.output import emit, json_option, people
 from lrn_deploy.errors import MissingError
 from lrn_deploy.extras import install
 

@@ -7,10 +7,10 @@ from typing import TYPE_CHECKING
 
 import click
 
-from lrn_deploy.cli.layout import Column, print_facts, print_list
-from lrn_deploy.cli.options import bundle_argument, describe_lrn_like
-from lrn_deploy.cli.output import emit, json_option, people
-from lrn_deploy.cli.preprocessing_options import warn_assumed
+from lrn_deploy.cli.common.layout import Column, print_facts, print_list
+from lrn_deploy.cli.common.options import bundle_argument, describe_lrn_like
+from lrn_deploy.cli.common.output import emit, json_option, people
+from lrn_deploy.cli.common.preprocessing_options import warn_assumed
 from lrn_deploy.errors import DAMAGED, DONE
 
 if TYPE_CHECKING:

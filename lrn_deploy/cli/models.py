@@ -7,7 +7,7 @@ from typing import Any
 import click
 from rich.table import Table
 
-from lrn_deploy.cli.output import emit, json_option, people
+from lrn_deploy.cli.common.output import emit, json_option, people
 from lrn_deploy.models import ZOO, ZooEntry
 
 _WIDTH = 160  # a row is one line, also in a pipe or a narrow terminal

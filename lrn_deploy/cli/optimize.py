@@ -6,8 +6,8 @@ from pathlib import Path
 
 import click
 
-from lrn_deploy.cli.options import bundle_argument
-from lrn_deploy.cli.output import emit, json_option, people, progress
+from lrn_deploy.cli.common.options import bundle_argument
+from lrn_deploy.cli.common.output import emit, json_option, people, progress
 
 
 @click.command("optimize")

@@ -7,9 +7,9 @@ from typing import Any
 
 import click
 
-from lrn_deploy.cli.options import bundle_argument
-from lrn_deploy.cli.output import emit, json_option, people
-from lrn_deploy.cli.preprocessing_options import (
+from lrn_deploy.cli.common.options import bundle_argument
+from lrn_deploy.cli.common.output import emit, json_option, people
+from lrn_deploy.cli.common.preprocessing_options import (
     preprocessing_options,
     said_by_options,
     warn_assumed,

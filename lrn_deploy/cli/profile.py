@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING
 
 import click
 
-from lrn_deploy.cli.options import bundle_argument
-from lrn_deploy.cli.output import emit, json_option, people, progress
+from lrn_deploy.cli.common.options import bundle_argument
+from lrn_deploy.cli.common.output import emit, json_option, people, progress
 from lrn_deploy.errors import CHECK_FAILED, DONE, INTERRUPTED
 
 if TYPE_CHECKING:

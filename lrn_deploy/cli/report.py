@@ -6,8 +6,8 @@ from pathlib import Path
 
 import click
 
-from lrn_deploy.cli.options import bundle_argument
-from lrn_deploy.cli.output import emit, json_option, people
+from lrn_deploy.cli.common.options import bundle_argument
+from lrn_deploy.cli.common.output import emit, json_option, people
 
 
 @click.command("report")
@@ -33,7 +33,7 @@ def command(bundle: Path, output: Path | None, as_json: bool) -> None:
       lrn-deploy report alexnet -o alexnet.html
     """
     from lrn_deploy.bundle import Bundle, write_atomic
-    from lrn_deploy.report.page import FILE, render, state
+    from lrn_deploy.report.page.page import FILE, render, state
     from lrn_deploy.report.source import read_source
 
     opened = Bundle.open(bundle)

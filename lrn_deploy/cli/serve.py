@@ -12,7 +12,7 @@ from typing import Any, Literal, get_args, get_origin, get_type_hints
 import click
 
 from lrn_deploy import __version__
-from lrn_deploy.cli.output import emit, json_option
+from lrn_deploy.cli.common.output import emit, json_option
 from lrn_deploy.serving.settings import ModelSettings, ServerSettings
 
 Function = Callable[..., Any]
@@ -122,14 +122,14 @@ def command(
     if not bundles:
         raise click.UsageError("Missing argument 'BUNDLE...'.")
     from lrn_deploy.serving import supervise as parent
-    from lrn_deploy.serving.stderr import never_waiting
+    from lrn_deploy.serving.telemetry.stderr import never_waiting
 
     say = partial(click.echo, err=True)
     on_ready = emit if as_json else None
     if parent.frozen() if supervise is None else supervise:
         with never_waiting():
             return parent.supervise(bundles, model, server, say=say, on_ready=on_ready)
-    from lrn_deploy.serving.run import serve
+    from lrn_deploy.serving.server import serve
 
     def ready(ports: dict[str, Any]) -> None:
         parent.report(ports)

@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING
 
 import click
 
-from lrn_deploy.cli.options import bundle_argument, gpu_memory_option
-from lrn_deploy.cli.output import emit, json_option, people, progress
+from lrn_deploy.cli.common.options import bundle_argument, gpu_memory_option
+from lrn_deploy.cli.common.output import emit, json_option, people, progress
 from lrn_deploy.errors import CHECK_FAILED, DONE
 
 if TYPE_CHECKING:

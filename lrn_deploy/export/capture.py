@@ -2,7 +2,7 @@
 
 ``F.local_response_norm`` is plain Python (a pad, a pool, a power), so the stock exporters take it
 apart. Here a torch function mode stands in front of it while the module is traced and puts one
-symbolic operator in its place, which :mod:`lrn_deploy.passes.legalize_lrn` then turns into
+symbolic operator in its place, which :mod:`lrn_deploy.passes.lrn.legalize_lrn` then turns into
 standard operators. ``nn.LocalResponseNorm`` calls the same function.
 """
 
@@ -31,7 +31,7 @@ import lrn_deploy
 from lrn_deploy.errors import BadInputError
 from lrn_deploy.export.cross_map import keep_cross_map_whole
 from lrn_deploy.network.inputs import arguments
-from lrn_deploy.passes import legalize_lrn as lrn_pass
+from lrn_deploy.passes.lrn import legalize_lrn as lrn_pass
 
 _SCOPES = "pkg.torch.onnx.name_scopes"
 _CHATTER = ("torch.onnx", "torch.export", "torch._export", "torch.fx", "torch._dynamo", "torch")

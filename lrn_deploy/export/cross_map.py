@@ -9,13 +9,13 @@ from torch import Tensor
 
 from lrn_deploy.errors import BadInputError
 from lrn_deploy.network.cross_map import Call, cross_map_calls
-from lrn_deploy.passes import legalize_lrn as lrn_pass
+from lrn_deploy.passes.lrn import legalize_lrn as lrn_pass
 
 
 def keep_cross_map_whole() -> AbstractContextManager[None]:
     """While active, each call traces as one ``lrn_deploy::LocalResponseNorm`` operator.
 
-    Its ``convention`` tells :mod:`lrn_deploy.passes.legalize_lrn` to keep what PyTorch computes.
+    Its ``convention`` tells :mod:`.lrn.legalize_lrn` to keep what PyTorch computes.
     """
     return cross_map_calls(_symbolic)
 

@@ -15,8 +15,8 @@ from lrn_deploy.export.input_values import with_values
 from lrn_deploy.export.serialize import serialize
 from lrn_deploy.network import Network
 from lrn_deploy.network.inputs import ONLY, one_input
-from lrn_deploy.passes.legalize_lrn import Legalized, legalize_lrn
-from lrn_deploy.passes.raise_lrn import Raised, raise_lrn
+from lrn_deploy.passes.lrn.legalize_lrn import Legalized, legalize_lrn
+from lrn_deploy.passes.lrn.raise_lrn import Raised, raise_lrn
 
 if TYPE_CHECKING:
     import torch

@@ -33,9 +33,9 @@ import onnx_ir as ir
 from numpy.typing import NDArray
 from onnx.reference import ReferenceEvaluator
 
-from lrn_deploy.passes.calibration import initializer
 from lrn_deploy.passes.prepare import prepare
-from lrn_deploy.passes.qdq import array_of, drop_unused, input_of
+from lrn_deploy.passes.quantization.observe import initializer
+from lrn_deploy.passes.quantization.qdq import array_of, drop_unused, input_of
 
 Shift = Literal["none", "bias", "added"]
 Numbers = NDArray[np.float64]

@@ -38,7 +38,7 @@ import onnx
 import onnx_ir as ir
 
 from lrn_deploy.errors import BadInputError
-from lrn_deploy.passes.lrn_blocks import Bounds, find_lrn_nodes
+from lrn_deploy.passes.lrn.lrn_blocks import Bounds, find_lrn_nodes
 from lrn_deploy.passes.prepare import prepare
 
 HalfType = Literal["fp16", "bf16"]

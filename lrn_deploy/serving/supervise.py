@@ -179,4 +179,4 @@ def frozen() -> bool:
 
 
 def _command() -> list[str]:
-    return [sys.executable] if frozen() else [sys.executable, "-m", "lrn_deploy.serving.main"]
+    return [sys.executable] if frozen() else [sys.executable, "-m", "lrn_deploy.lrn_server"]

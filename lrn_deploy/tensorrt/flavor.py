@@ -28,8 +28,8 @@ from typing import Any, Literal
 from lrn_deploy.errors import BadInputError, MissingError
 from lrn_deploy.extras import install
 from lrn_deploy.tensorrt.callbacks import make_logger, make_monitor, make_profiler
+from lrn_deploy.tensorrt.device.rtx_contexts import rtx_contexts
 from lrn_deploy.tensorrt.messages import reason
-from lrn_deploy.tensorrt.rtx_contexts import rtx_contexts
 from lrn_deploy.tensorrt.targets import CURRENT, PORTABLE, RTX_TARGETS
 
 FlavorName = Literal["tensorrt", "rtx"]

@@ -13,8 +13,8 @@ import onnx_ir as ir
 
 from lrn_deploy.bundle import EngineLrn
 from lrn_deploy.errors import BadInputError
-from lrn_deploy.passes.legalize_lrn import write_out_lrn
-from lrn_deploy.passes.lower_lrn import lower_lrn
+from lrn_deploy.passes.lrn.legalize_lrn import write_out_lrn
+from lrn_deploy.passes.lrn.lower_lrn import lower_lrn
 from lrn_deploy.passes.widen_products import widen_products
 from lrn_deploy.tensorrt.flavor import FlavorName
 from lrn_deploy.tensorrt.lrn_limits import record, why_not_native

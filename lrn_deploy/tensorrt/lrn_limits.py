@@ -13,7 +13,7 @@ import numpy as np
 
 from lrn_deploy.bundle import EngineLrn
 from lrn_deploy.lrn import LrnSpec
-from lrn_deploy.passes.legalize_lrn import Legalized
+from lrn_deploy.passes.lrn.legalize_lrn import Legalized
 
 MAX_WINDOW = 15
 MAX_ALPHA = np.float32(1e20)

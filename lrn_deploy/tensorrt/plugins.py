@@ -9,10 +9,10 @@ import onnx
 import onnx_ir as ir
 
 from lrn_deploy.bundle import EngineLrn
-from lrn_deploy.passes.fuse_plugin import fuse_plugin
+from lrn_deploy.passes.lrn.fuse_plugin import fuse_plugin
 from lrn_deploy.plugins import tensorrt as plugin
 from lrn_deploy.plugins.compile import import_triton
-from lrn_deploy.tensorrt.cuda import find_device
+from lrn_deploy.tensorrt.device.cuda import find_device
 
 
 def use_plugins(graph: bytes) -> tuple[bytes, tuple[EngineLrn | None, ...]]:

@@ -15,10 +15,10 @@ from onnx import helper, numpy_helper
 
 from lrn_deploy.bundle import ArtifactData, EngineRecord
 from lrn_deploy.tensorrt.build import BuildRequest
-from lrn_deploy.tensorrt.cuda import Device
+from lrn_deploy.tensorrt.device.cuda import Device
+from lrn_deploy.tensorrt.device.run import EngineRunner
 from lrn_deploy.tensorrt.flavor import Flavor
 from lrn_deploy.tensorrt.process import build_in_process
-from lrn_deploy.tensorrt.run import EngineRunner
 from lrn_deploy.tensorrt.targets import CURRENT
 
 _CHANNELS, _SIDE, _WINDOW = 64, 8, 3

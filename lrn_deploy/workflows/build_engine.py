@@ -21,7 +21,7 @@ from lrn_deploy.tensorrt.build import (
     OnProgress,
     check_batch,
 )
-from lrn_deploy.tensorrt.cuda import Device, find_device
+from lrn_deploy.tensorrt.device.cuda import Device, find_device
 from lrn_deploy.tensorrt.flavor import Flavor, find_flavor
 from lrn_deploy.tensorrt.process import build_in_process
 from lrn_deploy.tensorrt.targets import CURRENT, rtx_hint, rtx_refusal, rtx_refuses

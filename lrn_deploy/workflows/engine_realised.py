@@ -8,7 +8,7 @@ from typing import Literal
 
 from lrn_deploy.errors import DamagedError, LrnDeployError
 from lrn_deploy.tensorrt.build import BuiltEngine, inspect_engine
-from lrn_deploy.tensorrt.cuda import Device
+from lrn_deploy.tensorrt.device.cuda import Device
 from lrn_deploy.tensorrt.flavor import Flavor
 from lrn_deploy.tensorrt.layers import NetworkLayer, NetworkRecord, compare, read_inspector
 from lrn_deploy.tensorrt.targets import PORTABLE

@@ -17,7 +17,7 @@ import onnx_ir as ir
 
 from lrn_deploy.bundle import Manifest
 from lrn_deploy.errors import BadInputError
-from lrn_deploy.passes.lrn_blocks import find_lrn_nodes
+from lrn_deploy.passes.lrn.lrn_blocks import find_lrn_nodes
 
 _ADDED = re.compile(r"^fused |_nchwc$|_token_\d+$|/[^/]*$")
 """What runtimes put before or behind the name of a node or a value."""

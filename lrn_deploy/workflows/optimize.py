@@ -14,7 +14,7 @@ from lrn_deploy.bundle import Artifact, Bundle, FileRecord, sha256
 from lrn_deploy.bundle.staleness import CALIBRATED_WITH
 from lrn_deploy.environment import versions
 from lrn_deploy.errors import BadInputError
-from lrn_deploy.passes.quantize_nncf import check_installed
+from lrn_deploy.passes.quantization.quantize_nncf import check_installed
 from lrn_deploy.workflows.calibration import Calibration, calibration_inputs
 from lrn_deploy.workflows.engine_store import is_current
 from lrn_deploy.workflows.precisions import SOURCE, Recipe, recipe

@@ -6,8 +6,8 @@ from dataclasses import dataclass
 from typing import Literal
 
 from lrn_deploy.errors import BadInputError
-from lrn_deploy.passes.qdq import Activations
-from lrn_deploy.passes.quantize_weights import Bits
+from lrn_deploy.passes.quantization.qdq import Activations
+from lrn_deploy.passes.quantization.quantize_weights import Bits
 
 SOURCE = "model"
 """The canonical graph, from which all variants are made."""

@@ -12,14 +12,14 @@ from lrn_deploy.backends.onnxruntime import OnnxRuntimeBackend
 from lrn_deploy.backends.protocol import Array
 from lrn_deploy.bundle import ArtifactData
 from lrn_deploy.errors import BadInputError, MissingError
-from lrn_deploy.passes.calibration import Evaluate
 from lrn_deploy.passes.fold_preprocessing import fold_preprocessing
 from lrn_deploy.passes.half_precision import half_precision
-from lrn_deploy.passes.lower_lrn import lower_lrn
-from lrn_deploy.passes.lrn_blocks import Bounds
-from lrn_deploy.passes.quantize import quantize
-from lrn_deploy.passes.quantize_nncf import quantize_nncf
-from lrn_deploy.passes.quantize_weights import Bits, quantize_weights
+from lrn_deploy.passes.lrn.lower_lrn import lower_lrn
+from lrn_deploy.passes.lrn.lrn_blocks import Bounds
+from lrn_deploy.passes.quantization.observe import Evaluate
+from lrn_deploy.passes.quantization.quantize import quantize
+from lrn_deploy.passes.quantization.quantize_nncf import quantize_nncf
+from lrn_deploy.passes.quantization.quantize_weights import Bits, quantize_weights
 from lrn_deploy.workflows.precisions import Recipe
 
 Progress = Callable[[str, int, int], None]

@@ -17,7 +17,7 @@ from lrn_deploy.cli import run
 from lrn_deploy.errors import BAD_INPUT, CANNOT_WRITE, DAMAGED, DONE, INTERRUPTED
 from lrn_deploy.export import ExportRequest, export_bundle
 
-NETWORKS = Path(__file__).parents[1] / "networks.py"
+NETWORKS = Path(__file__).parents[1] / "support/networks.py"
 
 
 @pytest.fixture(autouse=True)

@@ -9,8 +9,8 @@ import pytest
 import tritonclient.grpc
 import tritonclient.http
 
-from tests.image_bundles import colour_bundle, picture
-from tests.servers import serving
+from tests.support.image_bundles import colour_bundle, picture
+from tests.support.servers import serving
 
 BINARY = Path(__file__).resolve().parents[2] / "dist" / "lrn-server"
 

@@ -13,7 +13,7 @@ from typing import Any
 import pytest
 
 from lrn_deploy.cli import run
-from tests.image_bundles import RECIPE, SURE, colour_bundle, picture
+from tests.support.image_bundles import RECIPE, SURE, colour_bundle, picture
 
 
 @pytest.fixture

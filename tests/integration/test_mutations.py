@@ -21,10 +21,10 @@ import torch
 from lrn_deploy import cli
 from lrn_deploy.bundle import Bundle
 from lrn_deploy.export import ExportRequest, export_bundle
-from tests import faults
-from tests.faults import Model, node, scale_attribute, set_attribute, set_weight, weight
+from tests.support import faults
+from tests.support.faults import Model, node, scale_attribute, set_attribute, set_weight, weight
 
-NETWORKS = Path(__file__).parents[1] / "small_alexnet.py"
+NETWORKS = Path(__file__).parents[1] / "support/small_alexnet.py"
 CONV_1, CONV_2, FC_1 = "net.0.weight", "net.4.weight", "classifier.0.weight"
 
 Fault = Callable[[Model], None]

@@ -24,12 +24,12 @@ from lrn_deploy.parity.budgets import Budgets
 from lrn_deploy.parity.metrics import compare
 from lrn_deploy.passes.emulate_half import emulate_half
 from lrn_deploy.passes.half_precision import half_precision
-from lrn_deploy.passes.quantize import quantize
+from lrn_deploy.passes.quantization.quantize import quantize
 from lrn_deploy.tensorrt.flavor import find_flavor
 from lrn_deploy.workflows.calibration import calibration_inputs
 from lrn_deploy.workflows.optimize import optimize
 from lrn_deploy.workflows.precisions import variant_name
-from tests.precision_graphs import Array, checked, inputs, run_all, small_network
+from tests.support.precision_graphs import Array, checked, inputs, run_all, small_network
 
 VARIANTS = (("tensorrt", "fp16"), ("tensorrt", "bf16"), ("tensorrt", "int8"), ("cuda", "fp16"))
 VARIANTS += (("cpu", "int8"), ("cpu", "fp32"))

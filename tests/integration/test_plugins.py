@@ -11,12 +11,12 @@ import torch
 from torch import nn
 
 from lrn_deploy.models import ZOO
-from lrn_deploy.passes.fuse_plugin import fuse_plugin
 from lrn_deploy.passes.half_precision import half_precision
+from lrn_deploy.passes.lrn.fuse_plugin import fuse_plugin
 from lrn_deploy.plugins.rewrite import fuse_lrn
 from lrn_deploy.tensorrt.build import BuildRequest
 from lrn_deploy.tensorrt.process import build_in_process
-from tests.engine_graphs import SPEC, lrn_node, model
+from tests.support.engine_graphs import SPEC, lrn_node, model
 
 BLOCKS = {
     "alexnet": ["relu_lrn_maxpool", "relu_lrn_maxpool"],

@@ -17,8 +17,8 @@ from lrn_deploy.tensorrt.graph import merge
 from lrn_deploy.tensorrt.plugins import fuse, use_plugins
 from lrn_deploy.workflows import build_engine as workflow
 from lrn_deploy.workflows.build_engine import EngineRequest, build_bundle_engine
-from tests.engine_graphs import lrn_node, make_bundle, model, network
-from tests.fake_gpu import no_device
+from tests.support.engine_graphs import lrn_node, make_bundle, model, network
+from tests.support.fake_gpu import no_device
 
 
 def test_tensorrt_for_rtx_gets_none(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -14,14 +14,14 @@ import pytest
 
 from lrn_deploy import cli
 from lrn_deploy.bundle import Bundle, Manifest
-from lrn_deploy.cli.options import describe_lrn, describe_lrn_like
+from lrn_deploy.cli.common.options import describe_lrn, describe_lrn_like
 from lrn_deploy.export import ExportRequest, export_bundle
 from lrn_deploy.lrn import LrnSpec
-from lrn_deploy.report.bundle_sections import lrn_layers
+from lrn_deploy.report.page.bundle import lrn_layers
 from lrn_deploy.report.source import Source
-from tests import faults
+from tests.support import faults
 
-NETWORKS = Path(__file__).parents[1] / "networks.py"
+NETWORKS = Path(__file__).parents[1] / "support/networks.py"
 NAMES = ("sum_of_slices", "convolution_of_ones", "even_by_hand", "within_channels", "cross_map")
 
 

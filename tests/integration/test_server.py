@@ -26,8 +26,8 @@ from lrn_deploy.cli import run
 from lrn_deploy.images.collect import ImageSource
 from lrn_deploy.images.samples import digit_images
 from lrn_deploy.workflows.classify import classify
-from tests.image_bundles import colour_bundle, encode
-from tests.servers import START, Running, ask, serving
+from tests.support.image_bundles import colour_bundle, encode
+from tests.support.servers import START, Running, ask, serving
 
 Array = NDArray[Any]
 INFER = "/v2/models/colours/infer"

@@ -15,8 +15,8 @@ import grpc
 import pytest
 from tritonclient.grpc import service_pb2, service_pb2_grpc
 
-from tests.image_bundles import colour_bundle, picture
-from tests.servers import Running, ask, serving
+from tests.support.image_bundles import colour_bundle, picture
+from tests.support.servers import Running, ask, serving
 
 INFER = "/v2/models/colours/infer"
 TRACE, PARENT = "4bf92f3577b34da6a3ce929d0e0e4736", "00f067aa0ba902b7"

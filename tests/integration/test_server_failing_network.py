@@ -15,8 +15,8 @@ import pytest
 from onnx import TensorProto, helper, numpy_helper
 
 from lrn_deploy.bundle import Artifact, Bundle
-from tests.image_bundles import colour_bundle
-from tests.servers import Reply, Running, serving
+from tests.support.image_bundles import colour_bundle
+from tests.support.servers import Reply, Running, serving
 
 RAISES, HANGS = 1000.0, 2000.0
 """A pixel of at least so much makes the network raise, or run for ever."""

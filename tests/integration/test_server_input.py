@@ -13,8 +13,8 @@ import numpy as np
 import pytest
 from tritonclient.grpc import service_pb2, service_pb2_grpc
 
-from tests.image_bundles import colour_bundle
-from tests.servers import Running, serving
+from tests.support.image_bundles import colour_bundle
+from tests.support.servers import Running, serving
 
 INFER = "/v2/models/colours/infer"
 

@@ -19,8 +19,8 @@ import pytest
 from grpc_health.v1 import health_pb2, health_pb2_grpc
 from tritonclient.grpc import service_pb2, service_pb2_grpc
 
-from tests.image_bundles import colour_bundle
-from tests.servers import START, Running, ask, serving
+from tests.support.image_bundles import colour_bundle
+from tests.support.servers import START, Running, ask, serving
 
 INFER = "/v2/models/colours/infer"
 

@@ -14,8 +14,8 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from tests.image_bundles import colour_bundle
-from tests.servers import START, ask
+from tests.support.image_bundles import colour_bundle
+from tests.support.servers import START, ask
 
 REFUSED = b"GET /nothing HTTP/1.1\r\nHost: localhost\r\n\r\n"
 MANY = 10_000

@@ -18,8 +18,8 @@ import pytest
 import tritonclient.grpc
 from tritonclient.utils import InferenceServerException
 
-from tests.image_bundles import colour_bundle
-from tests.servers import START, Running, serving
+from tests.support.image_bundles import colour_bundle
+from tests.support.servers import START, Running, serving
 
 SHOP = "https://shop.example"
 INFER = "/v2/models/colours/infer"

@@ -15,8 +15,8 @@ import tritonclient.http
 import tritonclient.utils.shared_memory as shm
 from tritonclient.utils import InferenceServerException
 
-from tests.image_bundles import colour_bundle
-from tests.servers import Running, serving
+from tests.support.image_bundles import colour_bundle
+from tests.support.servers import Running, serving
 
 PIXELS = np.zeros((2, 3, 8, 8), np.float32)
 PIXELS[0, 0] = 1

@@ -15,8 +15,8 @@ from typing import Any
 import pytest
 
 from lrn_deploy.extras import install
-from tests.image_bundles import colour_bundle
-from tests.servers import serving
+from tests.support.image_bundles import colour_bundle
+from tests.support.servers import serving
 
 TRACE, PARENT = "4bf92f3577b34da6a3ce929d0e0e4736", "00f067aa0ba902b7"
 BODY = json.dumps(

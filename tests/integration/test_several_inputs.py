@@ -22,8 +22,8 @@ from lrn_deploy.workflows.options import ValidateOptions
 from lrn_deploy.workflows.profile_options import ProfileOptions
 from lrn_deploy.workflows.profile_subjects import load_subjects
 from lrn_deploy.workflows.validate import validate
-from tests.servers import serving
-from tests.several_inputs import FILE, ROWS, captioned, captioned_bundle
+from tests.support.servers import serving
+from tests.support.several_inputs import FILE, ROWS, captioned, captioned_bundle
 
 SHAPES = ("--shape", "tokens=5:int64", "--shape", "image=3,8,8")
 

@@ -27,9 +27,9 @@ from lrn_deploy.extras import install
 from lrn_deploy.parity.report import ParityReport
 from lrn_deploy.workflows.options import ValidateOptions, batches_up_to
 from lrn_deploy.workflows.validate import validate
-from tests import faults
+from tests.support import faults
 
-NETWORKS = Path(__file__).parents[1] / "small_alexnet.py"
+NETWORKS = Path(__file__).parents[1] / "support/small_alexnet.py"
 QUICK = ("--max-batch", "4")
 CPU_BACKENDS = [
     f"{backend.name}:cpu" for backend in artifact_backends(["cpu"]) if backend.probe().available
@@ -332,7 +332,7 @@ def test_uint8_images_go_through_the_preprocessing_in_the_graph(tmp_path: Path) 
 
 
 def test_a_network_without_lrn(tmp_path: Path) -> None:
-    networks = Path(__file__).parents[1] / "networks.py"
+    networks = Path(__file__).parents[1] / "support/networks.py"
     made = export_bundle(ExportRequest(f"{networks}:no_lrn_with_shape"), tmp_path / "bundle")
     report = validate(made, ValidateOptions(batches=(1, 3)))
     assert report.verdict == "pass"
@@ -352,7 +352,7 @@ def test_without_photographs_the_rest_is_checked_and_it_says_so(
 
 
 def test_pictures_are_no_input_of_a_network_that_takes_none(tmp_path: Path) -> None:
-    networks = Path(__file__).parents[1] / "networks.py"
+    networks = Path(__file__).parents[1] / "support/networks.py"
     made = export_bundle(ExportRequest(f"{networks}:functional"), tmp_path / "bundle")
     Image.new("RGB", (40, 40)).save(tmp_path / "one.png")
     report = validate(made, ValidateOptions(images=tmp_path, batches=(2,)))

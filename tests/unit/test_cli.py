@@ -225,7 +225,7 @@ def test_shell_completion_lists_the_commands() -> None:
     ("program", "called"),
     [
         ([*PROGRAM, "serve"], "lrn-deploy serve"),
-        ([sys.executable, "-m", "lrn_deploy.serving.main"], "lrn-server"),
+        ([sys.executable, "-m", "lrn_deploy.lrn_server"], "lrn-server"),
     ],
 )
 def test_the_server_calls_itself_what_it_was_called(program: list[str], called: str) -> None:

@@ -17,7 +17,7 @@ from lrn_deploy.backends.torch import TorchBackend
 from lrn_deploy.cli import run
 from lrn_deploy.doctor import Gpu, diagnose, find_gpus
 from lrn_deploy.extras import install
-from tests.fake_gpu import DEVICE
+from tests.support.fake_gpu import DEVICE
 
 
 @pytest.fixture

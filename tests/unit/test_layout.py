@@ -9,7 +9,7 @@ import pytest
 from rich.console import Console
 
 from lrn_deploy import cli
-from lrn_deploy.cli.layout import Column, print_facts, print_list
+from lrn_deploy.cli.common.layout import Column, print_facts, print_list
 from lrn_deploy.export import ExportRequest, export_bundle
 
 COLUMNS = (

@@ -6,8 +6,8 @@ import time
 from collections.abc import Callable
 from typing import Any
 
-from lrn_deploy.tensorrt import cuda
-from lrn_deploy.tensorrt.cuda import check
+from lrn_deploy.tensorrt.device import cuda
+from lrn_deploy.tensorrt.device.cuda import check
 
 COPIED = 1 << 30
 

@@ -22,7 +22,7 @@ from benchmarks.gpu.contenders.worker import CALLS, Candidate, Ready, answer
 from benchmarks.gpu.made import BATCHES, networks
 from benchmarks.gpu.record import StageOptions, run_stage
 from lrn_deploy.bundle import Bundle, TensorSpec
-from lrn_deploy.passes.lower_lrn import lower_lrn
+from lrn_deploy.passes.lrn.lower_lrn import lower_lrn
 
 
 @dataclass(frozen=True)

@@ -14,10 +14,10 @@ from lrn_deploy.backends.tensorrt import TensorRtBackend
 from lrn_deploy.bundle import Bundle
 from lrn_deploy.errors import BadInputError, DamagedError, MissingError
 from lrn_deploy.extras import install
-from lrn_deploy.tensorrt import cuda
-from lrn_deploy.tensorrt.cuda import find_device
-from tests.engine_graphs import engine_artifact, engine_record, make_bundle
-from tests.fake_gpu import DEVICE, FakeGpu, no_device
+from lrn_deploy.tensorrt.device import cuda
+from lrn_deploy.tensorrt.device.cuda import find_device
+from tests.support.engine_graphs import engine_artifact, engine_record, make_bundle
+from tests.support.fake_gpu import DEVICE, FakeGpu, no_device
 
 
 @pytest.fixture

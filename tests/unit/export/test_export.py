@@ -19,9 +19,9 @@ from lrn_deploy.export import ExportRequest, OnnxExport, current_bundle, export_
 from lrn_deploy.lrn import LrnSpec, reference
 from lrn_deploy.network import Network, load_network
 from lrn_deploy.network.weights import initialize_he
-from tests.networks import Functional, HandWritten, OneLrn
+from tests.support.networks import Functional, HandWritten, OneLrn
 
-NETWORKS = Path(__file__).parents[2] / "networks.py"
+NETWORKS = Path(__file__).parents[2] / "support/networks.py"
 
 
 def network(module: nn.Module, preprocessing: Preprocessing | None = None) -> Network:

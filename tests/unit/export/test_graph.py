@@ -13,7 +13,7 @@ from lrn_deploy.bundle import ModelSource, Weights
 from lrn_deploy.errors import BadInputError
 from lrn_deploy.export import OnnxExport, capture, graph, to_onnx
 from lrn_deploy.network import Network
-from lrn_deploy.passes.legalize_lrn import DOMAIN, OP_TYPE
+from lrn_deploy.passes.lrn.legalize_lrn import DOMAIN, OP_TYPE
 
 WEIGHT_BYTES = 6 * 2 * 3 * 3 * 4
 

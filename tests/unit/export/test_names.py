@@ -9,7 +9,7 @@ import pytest
 from lrn_deploy.errors import BadInputError
 from lrn_deploy.export import ExportRequest, current_bundle, export_bundle
 from lrn_deploy.network import reload_network
-from lrn_deploy.serving.repository import Repository
+from lrn_deploy.serving.repository.repository import Repository
 from lrn_deploy.serving.settings import ModelSettings
 
 

@@ -16,8 +16,8 @@ from lrn_deploy.errors import BadInputError
 from lrn_deploy.export import ExportRequest, export_bundle
 from lrn_deploy.network.inputs import one_input
 from lrn_deploy.workflows.reference import open_reference
-from tests import several_inputs
-from tests.several_inputs import FILE, IMAGE, ROWS, TOKENS
+from tests.support import several_inputs
+from tests.support.several_inputs import FILE, IMAGE, ROWS, TOKENS
 
 FLOATS = one_input((3, 4), name="")
 GIVEN: dict[str, tuple[TensorSpec, ...]] = {

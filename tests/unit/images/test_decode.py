@@ -17,7 +17,7 @@ from PIL import Image, ImageFile
 
 from lrn_deploy.errors import BadInputError
 from lrn_deploy.images.decode import decode
-from tests.image_bundles import encode, png_file
+from tests.support.image_bundles import encode, png_file
 
 R, G, B, W = (255, 0, 0), (0, 255, 0), (0, 0, 255), (255, 255, 255)
 CORNERS = {  # EXIF orientation -> top left, top right, bottom left, bottom right, once upright

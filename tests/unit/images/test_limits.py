@@ -12,7 +12,7 @@ from PIL import Image
 
 from lrn_deploy.errors import BadInputError
 from lrn_deploy.images.decode import FORMATS, ImageLimits, decode
-from tests.image_bundles import encode, png_file
+from tests.support.image_bundles import encode, png_file
 
 
 @pytest.mark.parametrize("side", [10_000, 30_000])  # under and over Pillow's own limit

@@ -11,7 +11,7 @@ from torch.nn.modules._functions import CrossMapLRN2d
 from lrn_deploy.backends.torch import TorchBackend
 from lrn_deploy.bundle import TensorSpec
 from lrn_deploy.network.cross_map import Call, cross_map_calls
-from tests.networks import Conv
+from tests.support.networks import Conv
 
 X = torch.from_numpy(np.random.default_rng(0).normal(0, 300, (2, 8, 3, 3)))
 

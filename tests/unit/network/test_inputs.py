@@ -12,7 +12,7 @@ from lrn_deploy.bundle import TensorSpec
 from lrn_deploy.errors import BadInputError
 from lrn_deploy.network import load_network
 from lrn_deploy.network.inputs import arguments, describe_inputs, one_input
-from tests.several_inputs import FILE, IMAGE, TOKENS, Captioned, KeywordOnly, Many, Shown
+from tests.support.several_inputs import FILE, IMAGE, TOKENS, Captioned, KeywordOnly, Many, Shown
 
 
 def nameless(spec: TensorSpec) -> TensorSpec:

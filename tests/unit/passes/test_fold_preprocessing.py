@@ -17,7 +17,7 @@ from lrn_deploy.bundle import Preprocessing
 from lrn_deploy.export import to_onnx
 from lrn_deploy.network import load_network
 from lrn_deploy.passes.fold_preprocessing import fold_preprocessing
-from tests.precision_graphs import Array, Chain, checked, distance, run, run_all
+from tests.support.precision_graphs import Array, Chain, checked, distance, run, run_all
 
 SIDE = 6
 

@@ -12,9 +12,17 @@ from lrn_deploy.errors import BadInputError
 from lrn_deploy.lrn import LrnSpec, reference
 from lrn_deploy.passes.emulate_half import emulate_half
 from lrn_deploy.passes.half_precision import TYPES, HalfType, half_precision
-from lrn_deploy.passes.legalize_lrn import reason_to_write_out
-from lrn_deploy.passes.lrn_blocks import find_lrn_nodes
-from tests.precision_graphs import Chain, chains, checked, distance, inputs, run, small_network
+from lrn_deploy.passes.lrn.legalize_lrn import reason_to_write_out
+from lrn_deploy.passes.lrn.lrn_blocks import find_lrn_nodes
+from tests.support.precision_graphs import (
+    Chain,
+    chains,
+    checked,
+    distance,
+    inputs,
+    run,
+    small_network,
+)
 
 BOUNDS: dict[HalfType, float] = {"fp16": 2.0**-11, "bf16": 2.0**-8}
 """Largest relative error of one rounding."""

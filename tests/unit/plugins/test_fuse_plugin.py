@@ -12,7 +12,7 @@ import pytest
 from onnx import TensorProto, checker, helper
 
 from lrn_deploy.lrn import LrnSpec
-from lrn_deploy.passes.fuse_plugin import DOMAIN, Fused, fuse_plugin
+from lrn_deploy.passes.lrn.fuse_plugin import DOMAIN, Fused, fuse_plugin
 from lrn_deploy.plugins.fusion import NAMES, Fusion, Pool
 from tests.unit.plugins.conftest import expected
 from tests.unit.plugins.test_kernels import fusion_called

@@ -10,7 +10,7 @@ import torch
 from torch import nn
 
 from lrn_deploy.plugins.rewrite import FusedLrn, Rewritten, fuse_lrn
-from tests.small_alexnet import SmallAlexNet
+from tests.support.small_alexnet import SmallAlexNet
 
 
 def lrn(size: int = 5) -> nn.LocalResponseNorm:

@@ -12,22 +12,22 @@ from typing import Any, cast
 import numpy as np
 import pytest
 
-from lrn_deploy.serving.accesslog import request_id
-from lrn_deploy.serving.app import App
-from lrn_deploy.serving.batcher import Batcher
-from lrn_deploy.serving.clients import RateLimiter
+from lrn_deploy.serving.batching.batcher import Batcher
+from lrn_deploy.serving.batching.job import Job
 from lrn_deploy.serving.errors import (
     InvalidRequestError,
     NotFoundError,
     TooLargeError,
     TooManyError,
 )
-from lrn_deploy.serving.jobs import Job
-from lrn_deploy.serving.message import Request, decompress
-from lrn_deploy.serving.model import InferCall, ServedModel, Source
-from lrn_deploy.serving.repository import Repository
+from lrn_deploy.serving.http.message import Request, decompress
+from lrn_deploy.serving.rate_limit import RateLimiter
+from lrn_deploy.serving.repository.model import InferCall, ServedModel, Source
+from lrn_deploy.serving.repository.repository import Repository
+from lrn_deploy.serving.rest.app import App
 from lrn_deploy.serving.settings import ModelSettings, ServerSettings
-from tests.image_bundles import colour_bundle
+from lrn_deploy.serving.telemetry.access_log import request_id
+from tests.support.image_bundles import colour_bundle
 
 INFER = "/v2/models/colours/infer"
 

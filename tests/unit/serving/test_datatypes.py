@@ -7,7 +7,7 @@ import pytest
 
 from lrn_deploy.serving.datatypes import classification, pack_strings
 from lrn_deploy.serving.errors import InvalidRequestError
-from lrn_deploy.serving.fields import whole
+from lrn_deploy.serving.protocol.parameters import whole
 
 
 def test_equal_scores_keep_the_order_of_their_indices() -> None:

@@ -8,8 +8,8 @@ from typing import Any
 import pytest
 
 from lrn_deploy.serving.errors import InvalidRequestError, TooLargeError
-from lrn_deploy.serving.http_body import ChunkedBody, SizedBody
-from lrn_deploy.serving.http_head import MAX_HEAD_BYTES, parse_head, take_head
+from lrn_deploy.serving.http.body import ChunkedBody, SizedBody
+from lrn_deploy.serving.http.head import MAX_HEAD_BYTES, parse_head, take_head
 
 POST = b"POST /v2/repository/index HTTP/1.%d\r\nHost: localhost\r\n%b\r\n"
 
@@ -167,7 +167,7 @@ def test_a_parser_that_minds_nothing_is_not_believed(
     monkeypatch: pytest.MonkeyPatch, text: bytes, said: str
 ) -> None:
     """What llhttp refuses differs between its versions."""
-    monkeypatch.setattr("lrn_deploy.serving.http_head.httptools.HttpRequestParser", Lenient)
+    monkeypatch.setattr("lrn_deploy.serving.http.head.httptools.HttpRequestParser", Lenient)
     assert parse_head(head(b"Content-Length: 3\r\n")).length == 3
     with pytest.raises(InvalidRequestError, match=said):
         parse_head(text)

@@ -11,9 +11,11 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from lrn_deploy.bundle import TensorSpec
-from lrn_deploy.serving import announcement, http_head, wire
 from lrn_deploy.serving.errors import InvalidRequestError
+from lrn_deploy.serving.http import head as http_head
 from lrn_deploy.serving.remember import MANY, SHORT, remembering
+from lrn_deploy.serving.rest import announcement
+from lrn_deploy.serving.rest import codec as wire
 
 
 class Reader:

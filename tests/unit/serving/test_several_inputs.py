@@ -13,16 +13,16 @@ import pytest
 import torch
 from tritonclient.grpc import service_pb2
 
-from lrn_deploy.serving import grpc_codec
-from lrn_deploy.serving.app import App
 from lrn_deploy.serving.errors import InvalidRequestError
-from lrn_deploy.serving.loading import load_model
-from lrn_deploy.serving.message import Request, Response
-from lrn_deploy.serving.model import InferCall, ServedModel
-from lrn_deploy.serving.repository import Repository
+from lrn_deploy.serving.grpc import codec as grpc_codec
+from lrn_deploy.serving.http.message import Request, Response
+from lrn_deploy.serving.repository.loading import load_model
+from lrn_deploy.serving.repository.model import InferCall, ServedModel
+from lrn_deploy.serving.repository.repository import Repository
+from lrn_deploy.serving.rest.app import App
 from lrn_deploy.serving.settings import ModelSettings, ServerSettings
-from tests.image_bundles import picture
-from tests.several_inputs import ROWS, captioned, captioned_bundle
+from tests.support.image_bundles import picture
+from tests.support.several_inputs import ROWS, captioned, captioned_bundle
 
 Arrays = dict[str, np.ndarray]
 

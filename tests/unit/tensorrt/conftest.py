@@ -6,7 +6,7 @@ import pytest
 
 from lrn_deploy.errors import MissingError
 from lrn_deploy.tensorrt.flavor import Flavor, find_flavor
-from tests.fake_gpu import FakeGpu
+from tests.support.fake_gpu import FakeGpu
 from tests.unit.tensorrt.sessions import use
 
 

@@ -9,10 +9,10 @@ from typing import Any
 import numpy as np
 import pytest
 
-from lrn_deploy.tensorrt import cuda
-from lrn_deploy.tensorrt.run import EngineRunner
-from tests.engine_graphs import engine_artifact
-from tests.fake_gpu import DEVICE, FEATURES, FakeGpu
+from lrn_deploy.tensorrt.device import cuda
+from lrn_deploy.tensorrt.device.run import EngineRunner
+from tests.support.engine_graphs import engine_artifact
+from tests.support.fake_gpu import DEVICE, FEATURES, FakeGpu
 
 
 def use(gpu: FakeGpu, monkeypatch: pytest.MonkeyPatch) -> FakeGpu:

@@ -14,7 +14,7 @@ from lrn_deploy.lrn import LrnSpec
 from lrn_deploy.tensorrt.build import BuildRequest, build_engine, check_batch
 from lrn_deploy.tensorrt.flavor import Flavor
 from lrn_deploy.tensorrt.messages import builder_error, parser_error
-from tests.engine_graphs import lrn_node, model, network
+from tests.support.engine_graphs import lrn_node, model, network
 
 pytestmark = pytest.mark.tensorrt
 ADA = BuildRequest(targets=("sm89",), batch=(1, 2, 4))

@@ -11,7 +11,7 @@ import pytest
 
 from lrn_deploy.tensorrt.callbacks import LOG_VARIABLE, make_logger
 from lrn_deploy.tensorrt.process import build_in_process
-from tests.engine_graphs import network
+from tests.support.engine_graphs import network
 from tests.unit.tensorrt.test_build import ADA
 
 

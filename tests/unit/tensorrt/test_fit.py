@@ -15,7 +15,7 @@ from lrn_deploy.tensorrt.fit import (
     rebuild_command,
     record_of,
 )
-from tests.engine_graphs import engine_artifact, engine_record
+from tests.support.engine_graphs import engine_artifact, engine_record
 
 MACHINE = Machine(
     versions={"rtx": "1.7.1"},

@@ -14,7 +14,7 @@ from lrn_deploy.lrn import LrnSpec, reference
 from lrn_deploy.tensorrt import plugins
 from lrn_deploy.tensorrt.flavor import FlavorName
 from lrn_deploy.tensorrt.graph import SLOW_LAYER, fit_graph
-from tests.engine_graphs import lrn_model, model, network
+from tests.support.engine_graphs import lrn_model, model, network
 
 Array = np.ndarray[Any, Any]
 SHAPE = (2, 40, 3, 3)

@@ -15,7 +15,7 @@ from lrn_deploy.tensorrt.layers import (
     compare,
     read_inspector,
 )
-from tests.fake_gpu import untold_types
+from tests.support.fake_gpu import untold_types
 
 
 def requested(*outputs: tuple[str, str]) -> list[NetworkLayer]:

@@ -13,7 +13,7 @@ from lrn_deploy.tensorrt.build import BuildRequest, build_engine
 from lrn_deploy.tensorrt.flavor import Flavor
 from lrn_deploy.tensorrt.graph import fit_graph
 from lrn_deploy.tensorrt.lrn_limits import why_not_native
-from tests.engine_graphs import lrn_model, network
+from tests.support.engine_graphs import lrn_model, network
 
 
 def below(value: float) -> float:

@@ -21,7 +21,7 @@ from lrn_deploy.tensorrt import build, process, worker
 from lrn_deploy.tensorrt.build import BuildRequest, build_engine
 from lrn_deploy.tensorrt.flavor import Flavor
 from lrn_deploy.tensorrt.process import build_in_process
-from tests.engine_graphs import network
+from tests.support.engine_graphs import network
 
 ADA = BuildRequest(targets=("sm89",), batch=(1, 2, 4))
 

@@ -14,7 +14,7 @@ from lrn_deploy.errors import DamagedError
 from lrn_deploy.tensorrt import tf32
 from lrn_deploy.tensorrt.build import BuildRequest, BuiltEngine
 from lrn_deploy.tensorrt.tf32 import LARGEST_FP32_ERROR, product_error, rounds_to_tf32
-from tests.fake_gpu import DEVICE, Arrays, FakeGpu
+from tests.support.fake_gpu import DEVICE, Arrays, FakeGpu
 from tests.unit.tensorrt.sessions import use
 
 Floats = np.ndarray[Any, np.dtype[np.float32]]

@@ -9,7 +9,7 @@ from lrn_deploy.backends.protocol import Probe, Session
 from lrn_deploy.bundle import Artifact, ArtifactData, Bundle, Choice
 from lrn_deploy.errors import MissingError
 from lrn_deploy.workflows.choice import Pick, pick
-from tests.image_bundles import colour_bundle
+from tests.support.image_bundles import colour_bundle
 
 
 @dataclass

@@ -22,7 +22,7 @@ from lrn_deploy.workflows.classify import (
     to_probabilities,
     weights_note,
 )
-from tests.image_bundles import RECIPE, SURE, colour_bundle, picture
+from tests.support.image_bundles import RECIPE, SURE, colour_bundle, picture
 
 COLOURS = [ImageSource(name, picture(name)) for name in ("red", "lime", "blue")]
 
@@ -123,7 +123,7 @@ def test_an_output_that_is_not_finite_is_an_error_of_that_image(tmp_path: Path) 
 def test_notes_reach_the_result(tmp_path: Path) -> None:
     from PIL import Image
 
-    from tests.image_bundles import encode
+    from tests.support.image_bundles import encode
 
     frames = [Image.new("RGB", (9, 9), colour) for colour in ("red", "blue")]
     animation = encode(frames[0], "GIF", save_all=True, append_images=frames[1:])

@@ -31,7 +31,7 @@ from lrn_deploy.workflows.comparison import (
     run_in_batches,
 )
 from lrn_deploy.workflows.samples import Sample
-from tests.engine_graphs import network
+from tests.support.engine_graphs import network
 
 SUBJECT = Subject("model", "fake:cpu", "fp32")
 ARTIFACT = Artifact(file="model.onnx", sha256="", size=0, format="onnx")

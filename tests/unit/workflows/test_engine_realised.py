@@ -9,11 +9,11 @@ import pytest
 
 from lrn_deploy.errors import DamagedError, MissingError
 from lrn_deploy.tensorrt.build import BuiltEngine
-from lrn_deploy.tensorrt.cuda import Device
+from lrn_deploy.tensorrt.device.cuda import Device
 from lrn_deploy.tensorrt.layers import LayerValue, NetworkLayer
 from lrn_deploy.workflows import engine_realised
 from lrn_deploy.workflows.engine_realised import Realised, realised
-from tests.fake_gpu import DEVICE, FakeGpu, untold_types
+from tests.support.fake_gpu import DEVICE, FakeGpu, untold_types
 
 RELU = NetworkLayer(
     name="relu",

@@ -10,7 +10,7 @@ from onnx import TensorProto, helper
 from lrn_deploy.bundle import LrnLayer, Manifest, ModelSource, Weights
 from lrn_deploy.bundle.manifest import LayerTensor
 from lrn_deploy.lrn import LrnSpec
-from lrn_deploy.passes.lower_lrn import lower_lrn
+from lrn_deploy.passes.lrn.lower_lrn import lower_lrn
 from lrn_deploy.workflows.layer_names import CASTS, LAYOUTS, Layer, LayerNames
 
 NODES = (

@@ -17,7 +17,7 @@ from lrn_deploy.errors import BadInputError, MissingError
 from lrn_deploy.workflows import validate as module
 from lrn_deploy.workflows.options import ValidateOptions
 from lrn_deploy.workflows.validate import validate
-from tests.engine_graphs import make_bundle
+from tests.support.engine_graphs import make_bundle
 
 OPTIONS = ValidateOptions(batches=(1, 3), devices=("cpu",))
 

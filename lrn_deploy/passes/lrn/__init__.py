@@ -1,0 +1,1 @@
+"""LRN in a graph: proven, made one node, written out, lowered for processors, fused."""

@@ -1,0 +1,1 @@
+"""The reports as one HTML page."""

@@ -1,0 +1,396 @@
+"""One queue in front of one network; a thread for each instance of it forms batches and runs them.
+
+Rows never mix: a batch is the requests' rows one after the other, and each request gets the rows
+back that stand where its own stood. A network that answers with another number of rows fails the
+batch.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import threading
+import time
+from collections.abc import Callable
+from concurrent.futures import Future
+
+from lrn_deploy.serving.batching.delivery import together
+from lrn_deploy.serving.batching.job import Job, Outcome, Timing
+from lrn_deploy.serving.batching.policy import LatencyModel, Policy
+from lrn_deploy.serving.batching.queue import PendingQueue
+from lrn_deploy.serving.batching.rows import join, split
+from lrn_deploy.serving.batching.runner import Runner
+from lrn_deploy.serving.batching.statistics import Statistics
+from lrn_deploy.serving.errors import (
+    AbandonedError,
+    ClosedError,
+    InferenceError,
+    RequestError,
+    UnavailableError,
+)
+
+
+class Batcher:
+    """Runs requests together.
+
+    Args:
+        make_runner: Makes an instance of the network; called again when one has failed.
+        runners: The instances there are already, one thread for each.
+        policy: When a batch leaves and how large it is.
+        queue: Where requests wait.
+        statistics: What counts them.
+        hang_seconds: After how long a run is given up; 0: never.
+        here_seconds: A batch that has taken less than this runs on the thread of the event loop
+            that its requests came from: to wake another, and be woken by it, takes longer.
+        on_change: Called, from any thread, when the number of live instances has changed.
+    """
+
+    def __init__(
+        self,
+        make_runner: Callable[[], Runner],
+        runners: list[Runner],
+        policy: Policy,
+        queue: PendingQueue,
+        statistics: Statistics,
+        *,
+        hang_seconds: float = 0,
+        here_seconds: float = 0,
+        on_change: Callable[[], None] = lambda: None,
+    ) -> None:
+        self.statistics = statistics
+        self.latency = LatencyModel()
+        self._make_runner = make_runner
+        self._policy = policy
+        self._queue = queue
+        self._hang_ns = int(hang_seconds * 1e9)
+        self._here_ns = int(here_seconds * 1e9)
+        self._least: dict[int, int] = {}  # nanoseconds of the quickest batch of so many rows
+        self._on_change = on_change
+        self._changed = threading.Condition()
+        self._closing = False
+        self._called: asyncio.AbstractEventLoop | None = None
+        self._instances = [_Instance(self, runner, index) for index, runner in enumerate(runners)]
+        for instance in self._instances:
+            instance.thread.start()
+
+    @property
+    def alive(self) -> int:
+        """Instances that can still run something."""
+        return sum(instance.alive for instance in self._instances)
+
+    @property
+    def pending(self) -> PendingQueue:
+        """The queue; look, don't touch."""
+        return self._queue
+
+    @property
+    def running(self) -> int:
+        """Requests whose batch is running now."""
+        return sum(len(instance.batch) for instance in self._instances)
+
+    def refuse_if_full(self, client: str = "") -> None:
+        """What :meth:`submit` would do to any request of a client; cheap, before a body is read.
+
+        Raises:
+            UnavailableError: If the queue is full.
+        """
+        with self._changed:
+            admitted = self._queue.admits(client)
+        if not admitted:
+            self.statistics.record_failure("REJECTED")
+            raise UnavailableError(
+                f"Exceeds maximum queue size: {self._queue.requests} requests are waiting. "
+                "Try again later."
+            )
+
+    def expected_wait(self) -> float:
+        """Nanoseconds that a new request will wait for those before it, as far as is known."""
+        return self.latency(self._queue.rows) / max(1, self.alive)
+
+    def submit(self, job: Job) -> None:
+        """Queue a job; its future gets the outcome or a :class:`RequestError`.
+
+        Raises:
+            ClosedError: If this batcher takes no more requests.
+            UnavailableError: If the queue is full, the deadline has passed or would pass before
+                the job's turn, or no instance is left.
+        """
+        try:
+            with self._changed:
+                if self._closing:
+                    raise ClosedError("This model is being unloaded.")
+                if not self.alive:
+                    raise AbandonedError("No instance of this model is left that can run.")
+                if job.deadline is not None:
+                    left = job.deadline - time.monotonic_ns()
+                    if left <= 0:
+                        raise UnavailableError("Request timeout expired before it was queued.")
+                    if self._queue.requests and self.expected_wait() > left:
+                        raise UnavailableError(
+                            "Request timeout would expire in the queue, where "
+                            f"{self._queue.requests} requests wait for about "
+                            f"{self.expected_wait() / 1e6:.0f} ms."
+                        )
+                displaced = self._queue.put(job)
+                job.future.add_done_callback(self._count_cancelled)
+            self._wake()
+            for one in displaced:
+                self._fail(one, UnavailableError("The queue is full; another client's turn came."))
+        except ClosedError:
+            raise  # not counted: a newer instance will take it
+        except UnavailableError as error:
+            self.statistics.record_failure(error.reason)
+            raise
+
+    def close(self, timeout: float | None = None) -> bool:
+        """Take no more requests, finish those there are, and release the network.
+
+        Args:
+            timeout: Seconds to wait for that; what is left then gets a 503.
+
+        Returns:
+            Whether everything was finished in time.
+        """
+        with self._changed:
+            self._closing = True
+            self._changed.notify_all()
+        limit = None if timeout is None else time.monotonic() + timeout
+        for instance in self._instances:
+            if instance.alive:
+                instance.thread.join(None if limit is None else max(0, limit - time.monotonic()))
+        finished = not any(one.alive and one.thread.is_alive() for one in self._instances)
+        if not finished:
+            for instance in self._instances:
+                instance.abandon("The server is stopping.")
+        self._fail_queued("The server is stopping.")
+        return finished
+
+    def check_hangs(self) -> None:
+        """Give up instances whose run takes longer than ``hang_seconds``."""
+        if not self._hang_ns:
+            return
+        now = time.monotonic_ns()
+        for instance in self._instances:
+            since = instance.busy_since
+            if instance.alive and since is not None and now - since > self._hang_ns:
+                instance.abandon(f"The network has not answered for {self._hang_ns / 1e9:g} s.")
+                self._lost()
+
+    def _wake(self) -> None:
+        """See to what was queued.
+
+        A thread that an event loop wakes can do nothing before the loop lets go of the interpreter.
+        So the loop does it last, once for all requests that have come together.
+        """
+        loop = asyncio._get_running_loop()
+        if loop is None:
+            with self._changed:
+                self._changed.notify()
+        elif loop is not self._called:
+            self._called = loop
+            loop.call_soon(self._run_here_or_notify)
+
+    def _run_here_or_notify(self) -> None:
+        """Run a batch on the event loop's thread if that takes less than waking another."""
+        self._called = None
+        with self._changed:
+            instance = next((one for one in self._instances if not one.taken and one.alive), None)
+            if instance is None:
+                return  # whoever has one looks at the queue again
+            rows = self._quick_rows()
+            batch, late = self._queue.take(rows, time.monotonic_ns()) if rows else ([], [])
+            instance.taken = bool(batch)
+            if not rows:
+                self._changed.notify(max(1, self._queue.requests))
+        self._fail_late(late)
+        if batch:
+            instance.run(batch)
+            instance.deliver()
+            with self._changed:
+                instance.taken = False
+                if self._closing:
+                    self._changed.notify_all()
+        if rows and self._queue:
+            self._wake()
+
+    def _quick_rows(self) -> int:
+        """Rows that may run now and never took long where nothing disturbed them; else 0."""
+        front = self._queue.front(self._policy.max_rows)
+        if front is None:
+            return 0
+        decision = self._policy.decide(front, time.monotonic_ns(), self.latency)
+        quick = self._least.get(min(front.rows, decision.rows), self._here_ns) < self._here_ns
+        return decision.rows if quick and decision.wait <= 0 else 0
+
+    def _fail_late(self, late: list[Job]) -> None:
+        for job in late:
+            self._fail(job, UnavailableError("Request timeout expired in the queue."))
+
+    def _count_cancelled(self, future: Future[Outcome]) -> None:
+        if future.cancelled():
+            self.statistics.record_failure("CANCELED")
+
+    def _lost(self) -> None:
+        if not self.alive:
+            self._fail_queued("No instance of this model is left that can run.")
+        self._on_change()
+
+    def _fail_queued(self, message: str) -> None:
+        with self._changed:
+            jobs = self._queue.clear()
+        for job in jobs:
+            self._fail(job, AbandonedError(message))
+
+    def _fail(self, job: Job, error: RequestError) -> None:
+        self.statistics.record_failure(error.reason, time.monotonic_ns() - job.arrived)
+        job.future.set_exception(error)
+
+    def _next_batch(self, instance: _Instance) -> list[Job]:
+        """Wait for a batch; empty when closing and nothing is left, or the instance is given up.
+
+        Answers of the batch before are delivered before waiting, else just before the next run.
+        """
+        while True:
+            batch: list[Job] = []
+            late: list[Job] = []
+            with self._changed:
+                if not instance.taken:
+                    batch, late = self._form(instance)
+                elif not instance.answers:
+                    self._changed.wait()
+                if batch:  # else an event loop may have taken it while this thread waited
+                    instance.taken = True
+            self._fail_late(late)
+            if batch:
+                return batch
+            instance.deliver()
+            if not instance.alive or (self._closing and not self._queue):
+                return []
+
+    def _form(self, instance: _Instance) -> tuple[list[Job], list[Job]]:
+        """Wait once at most, and not while answers are to be delivered.
+
+        Returns:
+            The batch, if one can leave, and jobs that are too late.
+        """
+        now = time.monotonic_ns()
+        front = self._queue.front(self._policy.max_rows)
+        if front is None:
+            if not self._closing and instance.alive and not instance.answers:
+                self._changed.wait()
+            return [], []
+        decision = self._policy.decide(front, now, self.latency)
+        if decision.wait > 0 and not self._closing:
+            if not instance.answers:
+                self._changed.wait(decision.wait / 1e9)
+            return [], []
+        return self._queue.take(decision.rows, now)
+
+
+class _Instance:
+    """One network and the thread that runs it."""
+
+    def __init__(self, batcher: Batcher, runner: Runner, index: int) -> None:
+        self.batcher = batcher
+        self.runner = runner
+        self.alive = True
+        self.taken = False
+        """Whether a thread, its own or an event loop's, has a batch for it."""
+        self.batch: list[Job] = []
+        self.answers: list[tuple[Job, Outcome]] = []
+        """Of the batch before, not delivered yet."""
+        self.busy_since: int | None = None
+        self._lock = threading.Lock()
+        self.thread = threading.Thread(target=self._work, name=f"batcher-{index}", daemon=True)
+
+    def abandon(self, message: str) -> None:
+        """Answer what is running with 503 and never use this instance again."""
+        with self._lock:
+            self.alive = False
+            batch, self.batch = self.batch, []
+        for job in batch:
+            self.batcher._fail(job, AbandonedError(message))
+
+    def _work(self) -> None:
+        while self.alive and (batch := self.batcher._next_batch(self)):
+            self.run(batch)
+            self.taken = False
+        self.deliver()
+        if self.alive:
+            self.runner.close()
+
+    def run(self, batch: list[Job]) -> None:
+        """Run a batch; :meth:`deliver` then gives each request its answer.
+
+        The instance must be taken. Whoever gets an answer competes for the interpreter with this
+        thread. So the answers of one batch go out when the next has been put together: during its
+        run, this thread does not need the interpreter.
+        """
+        self.batch = batch
+        started = self.busy_since = time.monotonic_ns()
+        try:
+            feeds = join(batch)
+            late = [job for job in batch if job.late(time.monotonic_ns())]
+            if late:
+                self._drop(late)
+                if not self.batch:
+                    return
+                feeds = join(self.batch)
+            self.deliver()
+            joined = time.monotonic_ns()
+            outputs = self.runner.run(feeds)
+            ran = time.monotonic_ns()
+            parts = split(outputs, self.batch)
+        except Exception as error:  # whatever the network raises, its callers must hear of it
+            self._failed(error)
+            return
+        finally:
+            self.busy_since = None
+        with self._lock:
+            batch, self.batch = self.batch, []
+        if not batch:  # given up meanwhile
+            return
+        rows = sum(job.rows for job in batch)
+        done = time.monotonic_ns()
+        self.batcher.latency.add(rows, done - started)
+        least = self.batcher._least
+        least[rows] = min(done - started, least.get(rows, done - started))
+        timings = [
+            Timing(
+                started - job.arrived, joined - started, ran - joined, done - ran, rows, job.arrived
+            )
+            for job in batch
+        ]
+        self.batcher.statistics.record_batch(timings, [done - job.arrived for job in batch])
+        outcomes = (Outcome(part, timing) for part, timing in zip(parts, timings, strict=True))
+        with self._lock:
+            self.answers = list(zip(batch, outcomes, strict=True))
+
+    def deliver(self) -> None:
+        """Give the requests of the batch before their answers."""
+        with self._lock:
+            answers, self.answers = self.answers, []
+        with together():
+            for job, outcome in answers:
+                job.future.set_result(outcome)
+
+    def _drop(self, late: list[Job]) -> None:
+        with self._lock:
+            self.batch = [job for job in self.batch if job not in late]
+        for job in late:
+            self.batcher._fail(job, UnavailableError("Request timeout expired before it ran."))
+
+    def _failed(self, error: Exception) -> None:
+        """Tell the callers, and make the network anew: nobody knows what state it is in."""
+        with self._lock:
+            batch, self.batch = self.batch, []
+        for job in batch:
+            self.batcher._fail(job, InferenceError(f"The network failed: {error}"))
+        if not batch:
+            return
+        try:
+            self.batcher._least.clear()
+            self.runner.close()
+            self.runner = self.batcher._make_runner()
+        except Exception:  # it is gone for good, whatever the reason
+            self.alive = False
+            self.batcher._lost()

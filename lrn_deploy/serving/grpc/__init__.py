@@ -1,0 +1,1 @@
+"""The protocol over gRPC, its health service and its reflection."""

@@ -1,0 +1,194 @@
+"""Inference requests and answers as the protocol's protobuf messages.
+
+The message classes are tritonclient's. Tensors travel raw (``raw_input_contents``) or as typed
+lists (``contents``); answers are always raw, as Triton's are.
+"""
+
+from __future__ import annotations
+
+import json
+import math
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+from google.protobuf import json_format
+from numpy.typing import NDArray
+from tritonclient.grpc import model_config_pb2, service_pb2
+
+from lrn_deploy.serving.datatypes import (
+    classification,
+    numpy_type,
+    pack_strings,
+    protocol_name,
+)
+from lrn_deploy.serving.errors import InvalidRequestError
+from lrn_deploy.serving.protocol import metadata as describe
+from lrn_deploy.serving.protocol.inference import (
+    InferMessage,
+    OutputForm,
+    check_distinct,
+    output_form,
+)
+from lrn_deploy.serving.protocol.metadata import VERSION
+from lrn_deploy.serving.protocol.parameters import whole
+from lrn_deploy.serving.protocol.shared_memory import OFF, SharedMemory, place_of
+from lrn_deploy.serving.repository.model import InferCall, ServedModel
+
+Array = NDArray[Any]
+
+_CONTENTS = {
+    "BOOL": "bool_contents",
+    "UINT8": "uint_contents",
+    "UINT16": "uint_contents",
+    "UINT32": "uint_contents",
+    "UINT64": "uint64_contents",
+    "INT8": "int_contents",
+    "INT16": "int_contents",
+    "INT32": "int_contents",
+    "INT64": "int64_contents",
+    "FP32": "fp32_contents",
+    "FP64": "fp64_contents",
+}
+"""Where a typed tensor stands; FP16 has no such place and must be raw."""
+
+
+def decode(request: Any, memory: SharedMemory = OFF) -> InferMessage:
+    """Decode a ``ModelInferRequest``.
+
+    Args:
+        request: The message.
+        memory: Where tensors may lie that are not in the message.
+
+    Raises:
+        InvalidRequestError: If it is not what the protocol says.
+    """
+    places = [place_of(_plain(tensor.parameters)) for tensor in request.inputs]
+    raw = list(request.raw_input_contents)
+    within = places.count(None)
+    if raw and len(raw) != within:
+        raise InvalidRequestError(
+            f"There are {len(raw)} raw_input_contents for {within} inputs; send one "
+            "for each, or none."
+        )
+    contents = iter(raw or [None] * within)
+    arrays: dict[str, Array] = {}
+    for tensor, place in zip(request.inputs, places, strict=True):
+        if tensor.name in arrays:
+            raise InvalidRequestError(f"Input '{tensor.name}' is there twice.")
+        dtype, shape = _form(tensor)
+        if place is not None:
+            content = memory.read(place, math.prod(shape) * dtype.itemsize, tensor.name)
+            arrays[tensor.name] = np.frombuffer(content, dtype).reshape(shape)
+        else:
+            arrays[tensor.name] = _array(tensor, next(contents), dtype, shape)
+    outputs = tuple(
+        output_form(item.name, _plain(item.parameters), binary=True) for item in request.outputs
+    )
+    check_distinct(outputs)
+    memory.check([form.place for form in outputs])
+    parameters = _plain(request.parameters)
+    call = InferCall(
+        arrays,
+        tuple(form.name for form in outputs),
+        timeout_us=whole(parameters, "timeout"),
+        priority=whole(parameters, "priority"),
+    )
+    return InferMessage(call, outputs, binary=True, id=request.id)
+
+
+def encode(
+    message: InferMessage,
+    model: ServedModel,
+    outputs: Mapping[str, Array],
+    memory: SharedMemory = OFF,
+) -> Any:
+    """The ``ModelInferResponse`` to ``message``; puts into shared memory what belongs there.
+
+    Raises:
+        InvalidRequestError: If an output does not fit into its shared memory.
+    """
+    response = service_pb2.ModelInferResponse(
+        model_name=model.name, model_version=VERSION, id=message.id
+    )
+    for form in message.outputs or tuple(OutputForm(spec.name) for spec in model.outputs):
+        array = outputs[form.name]
+        if form.classes:
+            rows = classification(array, form.classes, model.labels)
+            response.outputs.add(name=form.name, datatype="BYTES", shape=[len(rows), len(rows[0])])
+            content = pack_strings([text.encode() for row in rows for text in row])
+        else:
+            response.outputs.add(
+                name=form.name, datatype=protocol_name(array.dtype), shape=array.shape
+            )
+            content = array.tobytes()
+        if form.place is None:
+            response.raw_output_contents.append(content)
+            continue
+        memory.write(form.place, content, form.name)
+        response.raw_output_contents.append(b"")  # so that those of other outputs keep their place
+        for key, value in form.place.parameters().items():
+            kind = "string_param" if isinstance(value, str) else "int64_param"
+            setattr(response.outputs[-1].parameters[key], kind, value)
+    return response
+
+
+def config(model: ServedModel) -> Any:
+    """The ``ModelConfigResponse`` of a model."""
+    parsed = model_config_pb2.ModelConfig()
+    json_format.Parse(json.dumps(describe.config(model)), parsed)
+    return service_pb2.ModelConfigResponse(config=parsed)
+
+
+def from_json(value: dict[str, Any], message: Any) -> Any:
+    """Fill ``message`` from the JSON that REST has for it, as far as it has fields for that."""
+    return json_format.ParseDict(value, message, ignore_unknown_fields=True)
+
+
+def _form(tensor: Any) -> tuple[np.dtype[Any], tuple[int, ...]]:
+    """The dtype and shape that an input claims."""
+    dtype = numpy_type(tensor.datatype, tensor.name)
+    shape = tuple(tensor.shape)
+    if any(axis < 0 for axis in shape):
+        raise InvalidRequestError(
+            f"The shape of input '{tensor.name}' has a negative axis: {list(shape)}."
+        )
+    return dtype, shape
+
+
+def _array(tensor: Any, raw: bytes | None, dtype: np.dtype[Any], shape: tuple[int, ...]) -> Array:
+    count = math.prod(shape)
+    if raw is not None:
+        if tensor.HasField("contents"):
+            raise InvalidRequestError(
+                f"Input '{tensor.name}' has contents beside raw_input_contents; send one of them."
+            )
+        if len(raw) != count * dtype.itemsize:
+            raise InvalidRequestError(
+                f"Input '{tensor.name}' of shape {list(shape)} takes {count * dtype.itemsize} "
+                f"bytes, got {len(raw)}."
+            )
+        return np.frombuffer(raw, dtype).reshape(shape)
+    place = _CONTENTS.get(tensor.datatype)
+    if place is None:
+        raise InvalidRequestError(
+            f"{tensor.datatype} cannot be sent as contents; use raw_input_contents."
+        )
+    values = np.array(getattr(tensor.contents, place))
+    if values.size != count:
+        raise InvalidRequestError(
+            f"Input '{tensor.name}' of shape {list(shape)} takes {count} elements in {place}, "
+            f"got {values.size}."
+        )
+    narrow = values.astype(dtype)
+    if dtype.kind in "iu" and not np.array_equal(narrow, values):
+        raise InvalidRequestError(
+            f"Input '{tensor.name}' has values that {tensor.datatype} cannot hold."
+        )
+    return narrow.reshape(shape)
+
+
+def _plain(parameters: Any) -> dict[str, Any]:
+    """Parameters as JSON would have them."""
+    kinds = {key: value.WhichOneof("parameter_choice") for key, value in parameters.items()}
+    return {key: getattr(parameters[key], kind) if kind else None for key, kind in kinds.items()}

@@ -1,0 +1,1 @@
+"""HTTP/1.1 over asyncio: heads, bodies, connections, answers; knows no application."""

@@ -1,0 +1,1 @@
+"""The Open Inference Protocol without its encodings: metadata, parameters, shared memory."""

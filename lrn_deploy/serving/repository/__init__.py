@@ -1,0 +1,1 @@
+"""The models that are served: loaded, run, kept within memory, unloaded; knows no transport."""

@@ -1,0 +1,113 @@
+"""``POST /v1/classify`` and ``POST /v1/embed``: images in, labels or embeddings out."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from typing import TYPE_CHECKING
+
+from lrn_deploy.images.decode import ImageLimits
+from lrn_deploy.serving.errors import InvalidRequestError
+from lrn_deploy.serving.http.message import BINARY, Request, Response, json_response
+from lrn_deploy.serving.repository.model import ServedModel
+from lrn_deploy.serving.rest import images
+from lrn_deploy.serving.rest.routes import Match, Route
+
+if TYPE_CHECKING:
+    from lrn_deploy.serving.rest.app import App
+
+
+class ImageRoutes:
+    """Classification and embedding of image files.
+
+    Args:
+        app: What has the models and the settings.
+    """
+
+    def __init__(self, app: App) -> None:
+        self.app = app
+        self.repository = app.repository
+        self.limits = ImageLimits(
+            max_bytes=app.settings.max_body_bytes, max_pixels=app.settings.max_pixels
+        )
+        self.routes = [
+            Route("POST", "/v1/classify", self._classify, works=True),
+            Route("POST", "/v1/embed", self._embed, works=True),
+        ]
+
+    async def _classify(self, request: Request, _match: Match) -> Response:
+        top = _number(request.query.get("top", str(images.DEFAULT_TOP)), "top")
+        model = self._model(request)
+        images.check_classes(model)
+        ran = await self._run(request, model)
+        return json_response(images.labelled(model, ran, top=top))
+
+    async def _embed(self, request: Request, _match: Match) -> Response:
+        model = self._model(request)
+        embedding = model.required_embedding()
+        ran = await self._run(request, model)
+        if BINARY in request.headers.get("accept", ""):
+            rows, content = images.embedded_raw(embedding, ran)
+            headers = (
+                ("content-type", BINARY),
+                ("x-lrn-model", model.name),
+                ("x-lrn-layer", embedding.layer),
+                ("x-lrn-shape", f"{rows},{embedding.dimension}"),
+            )
+            return Response(200, headers, content)
+        return json_response(images.embedded(model, embedding, ran))
+
+    def _model(self, request: Request) -> ServedModel:
+        name = request.query.get("model")
+        if not name:
+            names = [model.name for model in self.repository.models()]
+            if len(names) != 1:
+                raise InvalidRequestError(
+                    f"Say which model: {request.path}?model=NAME; "
+                    f"there is {', '.join(names) or 'none'}."
+                )
+            name = names[0]
+        return self.repository.get(name)
+
+    async def _run(self, request: Request, model: ServedModel) -> images.Ran:
+        """Decode all images of a request at the same time, and run those that are images.
+
+        Raises:
+            InvalidRequestError: If none is.
+        """
+        started = time.monotonic_ns()
+        files = images.files(
+            request.headers.get("content-type", ""),
+            bytes(request.body),
+            self.app.settings.max_images,
+        )
+        loop = asyncio.get_running_loop()
+        prepared = await asyncio.gather(
+            *(
+                loop.run_in_executor(
+                    self.app.workers, images.prepare, model, name, content, self.limits
+                )
+                for name, content in files
+            )
+        )
+        decoded = time.monotonic_ns()
+        futures = []
+        try:
+            for one in prepared:
+                if one.call is not None:
+                    call = one.call.sent_by(request.caller)
+                    futures.append(self.repository.submit(model.name, "", call)[1])
+            outcomes = await asyncio.gather(*(asyncio.wrap_future(one) for one in futures))
+        except BaseException:
+            images.cancel(futures)
+            raise
+        if not outcomes:
+            raise InvalidRequestError("; ".join(one.entry["error"] for one in prepared))
+        request.timings.extend(one.timing for one in outcomes)
+        return images.Ran(prepared, outcomes, started, decoded)
+
+
+def _number(text: str, name: str) -> int:
+    if not (text.isascii() and text.isdecimal()) or not 1 <= int(text) <= 10_000:
+        raise InvalidRequestError(f"'{name}' must be from 1 to 10000, got '{text[:20]}'.")
+    return int(text)

@@ -1,0 +1,239 @@
+"""``POST /v1/classify``: image files in, labels out.
+
+The images of one request are rows for the batcher like any others, so they share batches with each
+other and with other clients.
+"""
+
+from __future__ import annotations
+
+import re
+import time
+from concurrent.futures import Future
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from lrn_deploy.errors import BadInputError
+from lrn_deploy.images.decode import ImageLimits, decode
+from lrn_deploy.images.preprocess import preprocess
+from lrn_deploy.serving.batching.job import Outcome
+from lrn_deploy.serving.errors import InvalidRequestError, TooLargeError
+from lrn_deploy.serving.repository.embedding import Embedding
+from lrn_deploy.serving.repository.model import InferCall, ServedModel
+from lrn_deploy.workflows.classify import (
+    class_count,
+    image_recipe,
+    to_probabilities,
+    weights_note,
+)
+
+Array = NDArray[Any]
+DEFAULT_TOP = 5
+_BOUNDARY = re.compile(r'boundary=(?:"([^"]+)"|([^;\s]+))', re.IGNORECASE)
+_FILE_NAME = re.compile(r'filename="([^"]*)"', re.IGNORECASE)
+
+
+@dataclass(frozen=True)
+class Prepared:
+    """One image, ready for the network, or why it is not.
+
+    Attributes:
+        entry: What is known about it, as JSON.
+        call: What to run; None if the entry has an error.
+    """
+
+    entry: dict[str, Any]
+    call: InferCall | None
+
+
+@dataclass(frozen=True)
+class Ran:
+    """The images of one request after the network has run.
+
+    Attributes:
+        prepared: All images.
+        outcomes: One for each of those without an error, in their order.
+        started: When the request came, in nanoseconds of the monotonic clock.
+        decoded: When the images were decoded.
+    """
+
+    prepared: list[Prepared]
+    outcomes: list[Outcome]
+    started: int
+    decoded: int
+
+    def rows(self, output: str) -> list[tuple[dict[str, Any], Array | None]]:
+        """For each image its entry and its own row of an output, flat; None if it has an error."""
+        remaining = iter(self.outcomes)
+        return [
+            (
+                one.entry,
+                None if one.call is None else next(remaining).outputs[output][:1].reshape(-1),
+            )
+            for one in self.prepared
+        ]
+
+    def timing(self) -> dict[str, float]:
+        """Where the time went, in milliseconds."""
+        timings = [outcome.timing for outcome in self.outcomes]
+        return {
+            "decode_ms": (self.decoded - self.started) / 1e6,
+            "queue_ms": max((timing.queue for timing in timings), default=0) / 1e6,
+            "compute_ms": max((timing.compute_infer for timing in timings), default=0) / 1e6,
+            "total_ms": (time.monotonic_ns() - self.started) / 1e6,
+        }
+
+
+def files(content_type: str, body: bytes, max_files: int) -> list[tuple[str, bytes]]:
+    """The names and contents of the images in a body.
+
+    Args:
+        content_type: ``multipart/form-data`` (RFC 7578) with one part for each image, or any
+            other: then the whole body is one image.
+        body: The body.
+        max_files: Images at most.
+
+    Raises:
+        InvalidRequestError: If the multipart body is malformed or has no files.
+        TooLargeError: If there are too many.
+    """
+    if not content_type.lower().startswith("multipart/"):
+        if not body:
+            raise InvalidRequestError(
+                "The body is empty; send an image file, or several as multipart/form-data."
+            )
+        return [("image", body)]
+    found = _BOUNDARY.search(content_type)
+    if found is None:
+        raise InvalidRequestError("The Content-Type multipart has no boundary.")
+    boundary = b"\r\n--" + (found[1] or found[2]).encode()
+    parts: list[tuple[str, bytes]] = []
+    for piece in (b"\r\n" + body).split(boundary, max_files + 2)[1:]:
+        if piece.startswith(b"--"):
+            break
+        if len(parts) == max_files:
+            raise TooLargeError(f"One request may have {max_files} images at most.")
+        head, separator, content = piece.removeprefix(b"\r\n").partition(b"\r\n\r\n")
+        if not separator:
+            raise InvalidRequestError("A part of the multipart body has no end of its headers.")
+        name = _FILE_NAME.search(head.decode("utf-8", "replace"))
+        parts.append((name[1] if name and name[1] else f"image-{len(parts)}", content))
+    else:
+        raise InvalidRequestError("The multipart body is cut short, or its boundary is another.")
+    if not parts:
+        raise InvalidRequestError("The multipart body has no images.")
+    return parts
+
+
+def check_classes(model: ServedModel) -> None:
+    """Make sure that a network's output can be read as classes, and its labels as their names.
+
+    Raises:
+        InvalidRequestError: If not, as ``lrn-deploy classify`` says it.
+    """
+    try:
+        count = class_count(model.bundle.manifest)
+    except BadInputError as error:
+        raise InvalidRequestError(
+            f"{error.message} Ask /v2/models/{model.name}/infer for the output as it is."
+        ) from error
+    if model.labels is not None and len(model.labels) != count:
+        raise InvalidRequestError(
+            f"The bundle has {len(model.labels)} labels for {count} classes. "
+            "Export it again with the right --labels."
+        )
+
+
+def prepare(model: ServedModel, name: str, content: bytes, limits: ImageLimits) -> Prepared:
+    """Decode one image and make the network's input of it.
+
+    Raises:
+        InvalidRequestError: If the network takes no images.
+    """
+    try:
+        recipe = image_recipe(model.bundle.manifest)
+    except BadInputError as error:
+        raise InvalidRequestError(str(error)) from error
+    entry: dict[str, Any] = {"image": name, "error": None}
+    try:
+        decoded = decode(content, name=name, limits=limits)
+        entry |= {"width": decoded.size[0], "height": decoded.size[1], "note": decoded.note or None}
+        array = preprocess(decoded.image, recipe)
+    except BadInputError as error:
+        return Prepared(entry | {"error": str(error)}, None)
+    spec = model.inputs[0]
+    if spec.dtype.startswith("float"):
+        array = array.astype(spec.dtype, copy=False)
+    batch = np.zeros((model.fixed_batch or 1, *array.shape), array.dtype)
+    batch[0] = array
+    return Prepared(entry, InferCall({spec.name: batch}))
+
+
+def labelled(model: ServedModel, ran: Ran, *, top: int) -> dict[str, Any]:
+    """The answer of a classification as JSON: for each image its ``top`` likeliest classes."""
+    results = []
+    labels = model.labels
+    for entry, scores in ran.rows(model.outputs[0].name):
+        result: dict[str, Any] = entry | {"predictions": []}
+        results.append(result)
+        if scores is None:
+            continue
+        probabilities = to_probabilities(scores.reshape(1, -1))[0]
+        if np.isnan(probabilities).any():
+            result["error"] = "The network's output is not finite."
+            continue
+        result["predictions"] = [
+            {
+                "index": int(index),
+                "label": labels[index] if labels else None,
+                "probability": float(probabilities[index]),
+            }
+            for index in np.argsort(-probabilities, kind="stable")[:top]
+        ]
+    if all(result["error"] for result in results):
+        raise InvalidRequestError("; ".join(result["error"] for result in results))
+    return {
+        "model": model.name,
+        "weights": model.bundle.manifest.model.weights.kind,
+        "note": weights_note(model.bundle.manifest) or None,
+        "results": results,
+        "timing": ran.timing(),
+    }
+
+
+def embedded(model: ServedModel, embedding: Embedding, ran: Ran) -> dict[str, Any]:
+    """The answer of an embedding as JSON: for each image a list of ``dimension`` numbers."""
+    results = [
+        entry | {"embedding": None if row is None else row.tolist()}
+        for entry, row in ran.rows(embedding.tensor)
+    ]
+    return {
+        "model": model.name,
+        "layer": embedding.layer,
+        "dimension": embedding.dimension,
+        "note": weights_note(model.bundle.manifest) or None,
+        "results": results,
+        "timing": ran.timing(),
+    }
+
+
+def embedded_raw(embedding: Embedding, ran: Ran) -> tuple[int, bytes]:
+    """The embeddings of all images as little-endian float32, row after row; how many, and they.
+
+    Raises:
+        InvalidRequestError: If an image has none: rows without names must not shift.
+    """
+    rows = []
+    for entry, row in ran.rows(embedding.tensor):
+        if row is None:
+            raise InvalidRequestError(f"{entry['error']} Raw embeddings need every image.")
+        rows.append(row.astype("<f4"))
+    return len(rows), b"".join(row.tobytes() for row in rows)
+
+
+def cancel(futures: list[Future[Outcome]]) -> None:
+    """Take images out of the queue that nobody waits for any more."""
+    for future in futures:
+        future.cancel()

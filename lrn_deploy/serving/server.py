@@ -1,0 +1,193 @@
+"""The life of a server: load, listen, answer, drain, end."""
+
+from __future__ import annotations
+
+import asyncio
+import gc
+import signal
+from collections.abc import Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from lrn_deploy.errors import BadInputError, MissingError
+from lrn_deploy.extras import install
+from lrn_deploy.serving.errors import RequestError
+from lrn_deploy.serving.http.listener import check_port
+from lrn_deploy.serving.repository.repository import Repository
+from lrn_deploy.serving.rest.origins import Origins
+from lrn_deploy.serving.settings import ModelSettings, ServerSettings
+from lrn_deploy.serving.telemetry import spans, stderr
+
+if TYPE_CHECKING:
+    from lrn_deploy.serving.grpc.front import GrpcFront
+    from lrn_deploy.serving.http.front import HttpFront
+    from lrn_deploy.serving.rest.app import App
+    from lrn_deploy.serving.telemetry.spans import Spans
+
+_HANG_CHECK_SECONDS = 0.5
+_FLUSH_SECONDS = 0.1  # for the last answers to leave the process
+Say = Callable[[str], None]
+
+
+def serve(
+    bundles: Sequence[tuple[str, Path]],
+    model_settings: ModelSettings,
+    settings: ServerSettings,
+    *,
+    say: Say,
+    on_ready: Callable[[dict[str, Any]], None] | None = None,
+) -> int:
+    """Serve bundles until SIGTERM or SIGINT.
+
+    Args:
+        bundles: The name (empty for the network's own) and the folder of each.
+        model_settings: How each is run and queued.
+        settings: How the server is reached and how it ends.
+        say: Prints a line for people.
+        on_ready: Called with the ports and models once requests are answered.
+
+    Returns:
+        0 if every request was finished in time, else 1.
+
+    Raises:
+        BadInputError: If no bundle can be served, or a port cannot be bound.
+        MissingError: If the packages for serving are not installed.
+    """
+    Origins(settings)  # what is wrong with them is known before anything is loaded
+    repository = Repository(model_settings, settings.drain_seconds)
+    exported = spans.start(say)
+    for port in (settings.http_port, settings.grpc_port, settings.metrics_port):
+        if port > 0:
+            check_port(settings.host, port)  # one in use is known before anything is loaded
+    with ThreadPoolExecutor(1, "load") as pool:
+        loading = pool.submit(_load, repository, bundles, say)
+        app, fronts = _fronts(repository, settings, exported)
+        loading.result()
+    gc.freeze()  # what is there now stays: the collector need not look at it again and again
+    try:
+        return asyncio.run(_run(app, fronts, settings, say, on_ready))
+    finally:
+        if exported is not None:
+            exported.close()
+
+
+@dataclass(frozen=True)
+class _Fronts:
+    http: HttpFront
+    grpc: GrpcFront | None
+    metrics: HttpFront | None
+
+    @property
+    def ports(self) -> dict[str, int | None]:
+        return {
+            "http_port": self.http.port,
+            "grpc_port": self.grpc.port if self.grpc else None,
+            "metrics_port": self.metrics.port if self.metrics else None,
+        }
+
+
+def _fronts(
+    repository: Repository, settings: ServerSettings, exported: Spans | None
+) -> tuple[App, _Fronts]:
+    """What answers, imported here, since that takes as long as reading 200 MB of weights."""
+    try:
+        from lrn_deploy.serving.grpc.front import GrpcFront
+        from lrn_deploy.serving.http.front import HttpFront
+        from lrn_deploy.serving.rest.app import App
+    except ImportError as error:
+        raise MissingError(
+            f"Serving needs {error.name}, which is not installed.",
+            f"Install it with: {install('serve')}",
+        ) from error
+    app = App(repository, settings, spans=exported)
+    http = HttpFront(app, settings.host, settings.http_port)
+    grpc = GrpcFront(app, settings.host, settings.grpc_port) if settings.grpc_port >= 0 else None
+    if settings.metrics_port < 0:
+        return app, _Fronts(http, grpc, None)
+    metrics = App(repository, settings, metrics_only=True)
+    return app, _Fronts(http, grpc, HttpFront(metrics, settings.host, settings.metrics_port))
+
+
+def _load(repository: Repository, bundles: Sequence[tuple[str, Path]], say: Say) -> None:
+    """Load every bundle; one that cannot be loaded does not keep the others from being served."""
+    failures = []
+    for name, path in bundles:
+        name = repository.add(path, name)
+        try:
+            repository.load(name)
+        except RequestError as error:
+            failures.append(error)
+            say(f"Error: {error.message}")
+            continue
+        model = repository.get(name)
+        source = model.source
+        say(
+            f"Serving '{name}' from {path}: {model.artifact} on {source.backend}, {source.device} "
+            f"({source.reason}), batches up to {model.max_batch}."
+        )
+        for doubt in model.doubts:
+            say(f"Warning: '{name}': {doubt}")
+    if len(failures) == len(bundles):
+        raise BadInputError("No bundle could be loaded.", "The reasons stand above.")
+
+
+async def _run(
+    app: App,
+    fronts: _Fronts,
+    settings: ServerSettings,
+    say: Say,
+    on_ready: Callable[[dict[str, Any]], None] | None,
+) -> int:
+    loop = asyncio.get_running_loop()
+    stop = asyncio.Event()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        loop.add_signal_handler(number, stop.set)
+    listening = [front for front in (fronts.http, fronts.metrics) if front]
+    if fronts.grpc:
+        fronts.grpc.start()
+    watch = asyncio.ensure_future(_watch(app))
+    for front in listening:
+        await front.start()
+    names = [model.name for model in app.repository.models()]
+    say(
+        f"Ready: http://{settings.host}:{fronts.http.port}"
+        + (f", gRPC on port {fronts.grpc.port}" if fronts.grpc else "")
+    )
+    if on_ready is not None:
+        on_ready({"host": settings.host, **fronts.ports, "models": names})
+    await stop.wait()
+    say("Stopping: finishing what is in flight.")
+    finished = await _drain(app, settings, listening)
+    if fronts.grpc:
+        await loop.run_in_executor(None, fronts.grpc.stop, _FLUSH_SECONDS)
+    for front in listening:
+        front.stop()
+    watch.cancel()
+    finished &= await loop.run_in_executor(None, app.repository.close, 1.0)
+    say("Stopped." if finished else "Stopped; some requests did not finish in time.")
+    return 0 if finished else 1
+
+
+async def _drain(app: App, settings: ServerSettings, listening: list[HttpFront]) -> bool:
+    """``ready`` turns 503; requests are still taken, then refused, then all are finished."""
+    app.stopping = True
+    await asyncio.sleep(settings.pre_drain_seconds)
+    await asyncio.gather(*(front.stop_listening() for front in listening))
+    await asyncio.sleep(_FLUSH_SECONDS)  # who has connected already may still ask
+    app.drained.set()
+    loop = asyncio.get_running_loop()
+    limit = loop.time() + settings.drain_seconds
+    while app.in_flight and loop.time() < limit:
+        await asyncio.sleep(0.01)
+    await asyncio.sleep(_FLUSH_SECONDS)
+    return not app.in_flight
+
+
+async def _watch(app: App) -> None:
+    while True:
+        await asyncio.sleep(_HANG_CHECK_SECONDS)
+        stderr.catch_up()
+        for model in app.repository.models():
+            model.batcher.check_hangs()

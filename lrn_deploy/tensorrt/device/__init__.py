@@ -1,0 +1,1 @@
+"""Engines on a GPU: CUDA, contexts, buffers, runs and their times."""

@@ -1,0 +1,168 @@
+"""The operator graph that the exporter writes for an LRN equals its float64 definition."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import onnx_ir as ir
+import onnxruntime as ort
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from numpy.typing import NDArray
+from onnx import checker
+
+from lrn_deploy.errors import BadInputError
+from lrn_deploy.lrn import LrnSpec, reference
+from lrn_deploy.parity.graph import single_lrn
+from lrn_deploy.passes.lrn.legalize_lrn import DOMAIN, OP_TYPE, Legalized, choose_form, legalize_lrn
+
+
+def lrn_graph(spec: LrnSpec, shape: tuple[int | str, ...]) -> ir.Model:
+    """A graph with one symbolic LRN node, as the exporter traces it."""
+    x = ir.val("x", dtype=ir.DataType.FLOAT, shape=ir.Shape(shape))
+    node = ir.node(
+        OP_TYPE,
+        [x],
+        {"size": spec.size, "alpha": spec.alpha, "beta": spec.beta, "k": spec.k},
+        domain=DOMAIN,
+        name="norm",
+        outputs=[ir.val("y", dtype=ir.DataType.FLOAT, shape=ir.Shape(shape))],
+    )
+    graph = ir.Graph([x], node.outputs, nodes=[node], opset_imports={"": 18, DOMAIN: 1}, name="g")
+    return ir.Model(graph, ir_version=10)
+
+
+def legalized(
+    spec: LrnSpec, shape: tuple[int | str, ...]
+) -> tuple[Legalized, ort.InferenceSession]:
+    model = lrn_graph(spec, shape)
+    (result,) = legalize_lrn(model)
+    proto = ir.to_proto(model)
+    checker.check_model(proto, full_check=True)
+    assert {item.domain for item in proto.opset_import} == {""}
+    session = ort.InferenceSession(proto.SerializeToString(), providers=["CPUExecutionProvider"])
+    return result, session
+
+
+def run(session: ort.InferenceSession, x: NDArray[np.float32]) -> NDArray[np.float64]:
+    (y,) = session.run(None, {"x": x})
+    return np.asarray(y, np.float64)
+
+
+@st.composite
+def cases(draw: st.DrawFn) -> tuple[LrnSpec, NDArray[np.float32]]:
+    spec = LrnSpec(
+        size=draw(st.integers(1, 16)),
+        alpha=10 ** draw(st.floats(-6, 1)),
+        beta=draw(st.floats(0.1, 2)),
+        k=10 ** draw(st.floats(-1, 1)),
+    )
+    rank = draw(st.integers(3, 6))
+    shape = (
+        draw(st.integers(1, 3)),
+        draw(st.integers(1, 20)),
+        *(draw(st.integers(1, 4)) for _ in range(rank - 2)),
+    )
+    rng = np.random.default_rng(draw(st.integers(0, 2**32 - 1)))
+    x = rng.uniform(-100, 100, shape)
+    if draw(st.booleans()):  # loud and quiet channels side by side
+        x *= 10.0 ** rng.uniform(-4, 0, (1, shape[1], *(1,) * (rank - 2)))
+    return spec, x.astype(np.float32)
+
+
+@settings(max_examples=300, deadline=None)
+@given(cases())
+def test_equals_the_definition_within_1e_5(case: tuple[LrnSpec, NDArray[np.float32]]) -> None:
+    spec, x = case
+    _, session = legalized(spec, ("batch", *x.shape[1:]))
+    np.testing.assert_allclose(run(session, x), reference(x, spec), rtol=1e-5, atol=1e-30)
+
+
+@pytest.mark.parametrize(
+    ("spec", "rank", "form"),
+    [
+        (LrnSpec(5, 1e-4, 0.75, 2.0), 4, "kept"),
+        (LrnSpec(5, 1e-4, 0.75, 1.0), 4, "kept"),
+        (LrnSpec(9, 1e-3, 0.75, 1.0), 4, "kept"),
+        (LrnSpec(5, 1e-4, 0.75, 2.0), 3, "reshaped"),
+        (LrnSpec(5, 1e-4, 0.75, 2.0), 5, "reshaped"),
+        (LrnSpec(4, 1e-4, 0.75, 2.0), 4, "written out"),
+        (LrnSpec(5, 0.0, 0.75, 2.0), 4, "written out"),
+        (LrnSpec(5, -1e-4, 0.75, 2.0), 4, "written out"),
+        (LrnSpec(5, 1e-4, 0.0, 2.0), 4, "written out"),
+        (LrnSpec(5, 1e-4, 0.75, 0.0), 4, "written out"),
+        (LrnSpec(5, 1.0, 0.75, 1.0), 4, "written out"),
+    ],
+)
+def test_form_fits_what_the_runtimes_take(spec: LrnSpec, rank: int, form: str) -> None:
+    chosen, reason = choose_form(spec, rank)
+    assert chosen == form
+    assert bool(reason) == (form != "kept")
+
+
+@pytest.mark.parametrize("size", [2, 4, 6])
+def test_even_window_is_pytorchs_and_not_onnxs(size: int) -> None:
+    spec = LrnSpec(size, alpha=1.0, beta=1.0, k=1.0)
+    x = np.random.default_rng(0).normal(size=(2, 9, 3, 3)).astype(np.float32)
+    _, session = legalized(spec, ("batch", 9, 3, 3))
+    np.testing.assert_allclose(run(session, x), reference(x, spec, "torch"), rtol=1e-5)
+    assert np.abs(run(session, x) - reference(x, spec, "onnx")).max() > 0.01
+
+
+@pytest.mark.parametrize("alpha", [0.0, -0.01])
+@pytest.mark.parametrize("beta", [-0.5, 0.0, 0.75])
+def test_parameters_that_onnx_runtime_refuses(alpha: float, beta: float) -> None:
+    spec = LrnSpec(5, alpha, beta, k=2.0)
+    x = np.random.default_rng(1).normal(size=(2, 7, 3, 3)).astype(np.float32)
+    _, session = legalized(spec, ("batch", 7, 3, 3))
+    np.testing.assert_allclose(run(session, x), reference(x, spec), rtol=1e-5)
+
+
+def test_spatial_axes_may_be_dynamic() -> None:
+    for spec in (LrnSpec(4), LrnSpec(5)):
+        _, session = legalized(spec, ("batch", 6, "length"))
+        for length in (1, 5):
+            x = np.random.default_rng(2).normal(size=(3, 6, length)).astype(np.float32)
+            np.testing.assert_allclose(run(session, x), reference(x, spec), rtol=1e-5)
+
+
+def test_infinity_stays_inside_its_window_when_written_out() -> None:
+    spec = LrnSpec(5, alpha=1.0)
+    x = np.ones((1, 20, 2, 2), np.float32)
+    x[0, 10] = np.inf
+    result, session = legalized(spec, ("batch", 20, 2, 2))
+    assert result.form == "written out"
+    touched = ~np.isclose(run(session, x), reference(np.ones_like(x), spec), rtol=1e-5)
+    assert set(np.nonzero(touched.any(axis=(0, 2, 3)))[0]) == set(spec.window(10, 20))
+
+
+def test_names_of_input_and_output_are_kept() -> None:
+    for spec, shape in (
+        (LrnSpec(5), ("b", 8, 3, 3)),
+        (LrnSpec(5), ("b", 8, 3)),
+        (LrnSpec(4), ("b", 8, 3)),
+    ):
+        result, session = legalized(spec, shape)
+        assert (result.input.name, result.output.name) == ("x", "y")
+        assert session.get_outputs()[0].name == "y"
+
+
+@pytest.mark.parametrize("shape", [("b", 8), ("b", "c", 3, 3)])
+def test_unknown_channels_and_low_ranks_are_refused(shape: tuple[Any, ...]) -> None:
+    with pytest.raises(BadInputError, match="rank must be at least 3"):
+        legalize_lrn(lrn_graph(LrnSpec(5), shape))
+
+
+@pytest.mark.parametrize(("gain", "form"), [(1e-3, "kept"), (3e-3, "written out")])
+def test_a_bare_node_is_kept_as_long_as_kernels_are_right_to_1e_5(gain: float, form: str) -> None:
+    spec = LrnSpec(5, gain / 0.75, 0.75, 1.0)
+    x = 100 * np.random.default_rng(0).normal(size=(8, 96, 6, 6)).astype(np.float32)
+    truth = reference(x, spec)
+    bare = ort.InferenceSession(single_lrn(spec).SerializeToString())
+    (y,) = bare.run(None, {"x": x})
+    assert (np.abs(y / truth - 1).max() < 1e-5) == (form == "kept")
+    result, session = legalized(spec, ("batch", 96, 6, 6))
+    assert result.form == form
+    assert np.abs(run(session, x) / truth - 1).max() < 1e-5
