@@ -28,6 +28,7 @@ from lrn_deploy.errors import (
 COMMANDS = {
     "models": "List the networks that can be exported by name.",
     "export": "Export a PyTorch network to a bundle with an ONNX graph.",
+    "import": "Import a network of Caffe's to a bundle with an ONNX graph.",
     "preprocess": "Show or correct how images become a network's input.",
     "build-engine": "Build a TensorRT engine; tensorrt-rtx needs no GPU for it.",
     "validate": "Compare every artifact of a bundle with the reference.",
@@ -64,7 +65,8 @@ class LazyGroup(click.Group):
         """The command called ``cmd_name``, or None."""
         if cmd_name not in COMMANDS:
             return None
-        module = importlib.import_module(f"lrn_deploy.cli.{cmd_name.replace('-', '_')}")
+        file = {"import": "import_"}.get(cmd_name, cmd_name.replace("-", "_"))  # a word of Python's
+        module = importlib.import_module(f"lrn_deploy.cli.{file}")
         command: click.Command = module.command
         return command
 
