@@ -13,13 +13,16 @@ from typing import TYPE_CHECKING
 
 from lrn_deploy.bundle.preprocessing import Preprocessing
 from lrn_deploy.lrn import LrnSpec
-from lrn_deploy.models.digits_data import PREPROCESSING as _DIGITS
 
 if TYPE_CHECKING:
     from torch import nn
 
 WEIGHTS_FOLDER = Path(__file__).parent / "weights"
 LABELS_FOLDER = Path(__file__).parent / "labels"
+DIGITS_PREPROCESSING = Preprocessing(
+    mode="L", resize=None, crop=(8, 8), interpolation="box", scale=1.0, mean=(78,), std=(1,)
+)
+"""How an image of a digit becomes an input: as Caffe has it, pixels minus the mean."""
 
 
 @dataclass(frozen=True)
@@ -142,7 +145,7 @@ ZOO: dict[str, ZooEntry] = {
             summary="Four layers with LRN, for scikit-learn's 8 x 8 digits",
             module="digits",
             input_shape=(1, 8, 8),
-            preprocessing=_DIGITS,
+            preprocessing=DIGITS_PREPROCESSING,
             parameters=30_634,
             lrn=(_CAFFE, _CAFFE),
             weights="digits.safetensors",
@@ -153,7 +156,7 @@ ZOO: dict[str, ZooEntry] = {
             summary="The twin of digits without LRN, for comparison",
             module="digits",
             input_shape=(1, 8, 8),
-            preprocessing=_DIGITS,
+            preprocessing=DIGITS_PREPROCESSING,
             parameters=30_634,
             weights="digits_no_lrn.safetensors",
             labels="digits.txt",

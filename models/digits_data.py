@@ -14,15 +14,14 @@ from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
+from PIL import Image
 
-from lrn_deploy.bundle.preprocessing import Preprocessing
+from lrn_deploy.images.decode import DecodedImage
+from lrn_deploy.images.examples import digits
+from lrn_deploy.images.preprocess import normalize
+from lrn_deploy.models import DIGITS_PREPROCESSING
 
 SPLIT_SEED = 20120930
-
-PREPROCESSING = Preprocessing(
-    mode="L", resize=None, crop=(8, 8), interpolation="box", scale=1.0, mean=(78,), std=(1,)
-)
-"""How an image of a digit becomes the network's input: as Caffe has it, pixels minus the mean."""
 
 AMPLITUDE = 96
 """Standard deviation of the training images' pixels, and so the size of the activations."""
@@ -34,7 +33,7 @@ class Digits:
 
     Attributes:
         images: (N, 8, 8) uint8: 0 is background, 255 full stroke; what a picture file would hold.
-        inputs: (N, 1, 8, 8) float32: ``images`` after :data:`PREPROCESSING`.
+        inputs: (N, 1, 8, 8) float32: ``images`` after ``DIGITS_PREPROCESSING``.
         labels: (N,) int64: the digit, 0 to 9.
     """
 
@@ -49,17 +48,32 @@ def load_split() -> tuple[Digits, Digits]:
     Raises:
         MissingError: If scikit-learn is not installed.
     """
-    from lrn_deploy.images.samples import digits
-
     images, labels = digits()
     test = _held_out(labels)
     return _digits(images[~test], labels[~test]), _digits(images[test], labels[test])
 
 
-def _digits(images: NDArray[np.uint8], labels: NDArray[np.int64]) -> Digits:
-    from lrn_deploy.images.preprocess import normalize
+def digit_images(count: int = 10) -> tuple[DecodedImage, ...]:
+    """The first ``count`` handwritten digits that the digit networks were not trained on.
 
-    return Digits(images, normalize(images[..., np.newaxis], PREPROCESSING), labels)
+    Returns:
+        Grey images of 8 x 8 pixels, bright strokes on black, whose names say what they show:
+        ``digit-000-shows-4.png``.
+
+    Raises:
+        MissingError: If scikit-learn is not installed.
+    """
+    _, held_out = load_split()
+    return tuple(
+        DecodedImage(f"digit-{index:03d}-shows-{label}.png", Image.fromarray(image))
+        for index, (image, label) in enumerate(
+            zip(held_out.images[:count], held_out.labels[:count], strict=True)
+        )
+    )
+
+
+def _digits(images: NDArray[np.uint8], labels: NDArray[np.int64]) -> Digits:
+    return Digits(images, normalize(images[..., np.newaxis], DIGITS_PREPROCESSING), labels)
 
 
 def _held_out(labels: NDArray[np.int64]) -> NDArray[np.bool_]:

@@ -14,7 +14,8 @@ from pathlib import Path
 from PIL import Image
 
 from lrn_deploy.export import ExportRequest, current_bundle
-from lrn_deploy.images.samples import digit_images, photographs
+from lrn_deploy.images.examples import photographs
+from lrn_deploy.models.digits_data import digit_images
 
 FOLDER = Path("demo")
 BRIEFLY = ("--seconds", "2")

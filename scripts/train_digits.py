@@ -2,8 +2,8 @@
 
 Usage::
 
-    python -m lrn_deploy.models.train_digits                # trains and writes the shipped weights
-    python -m lrn_deploy.models.train_digits --seeds 20     # compares; writes a JSON of the errors
+    python -m scripts.train_digits                # trains and writes the shipped weights
+    python -m scripts.train_digits --seeds 20     # compares; writes a JSON of the errors
 
 Runs on one thread with deterministic algorithms, so that the same seed gives the same bytes on the
 same machine and versions. The hyperparameters are the same for both networks and were fixed before

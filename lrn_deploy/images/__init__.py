@@ -2,6 +2,6 @@
 
 :mod:`~lrn_deploy.images.collect` finds them, :mod:`~lrn_deploy.images.decode` makes 8-bit pixels
 of any file or refuses it, :mod:`~lrn_deploy.images.preprocess` makes the network's input of those,
-and :mod:`~lrn_deploy.images.samples` has real ones to try. Nothing is imported here, so that the
+and :mod:`~lrn_deploy.images.examples` has real ones to try. Nothing is imported here, so that the
 command line's help needs no Pillow.
 """

@@ -8,7 +8,6 @@ from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
-from PIL import Image
 
 from lrn_deploy.errors import MissingError
 from lrn_deploy.extras import install
@@ -39,27 +38,6 @@ def digits() -> tuple[NDArray[np.uint8], NDArray[np.int64]]:
         table = np.loadtxt(stream, delimiter=",", dtype=np.int64)
     levels, shown = table[:, :64].reshape(-1, 8, 8), table[:, 64]
     return np.round(levels * (255 / 16)).astype(np.uint8), shown
-
-
-def digit_images(count: int = 10) -> tuple[DecodedImage, ...]:
-    """The first ``count`` handwritten digits that the digit networks were not trained on.
-
-    Returns:
-        Grey images of 8 x 8 pixels, bright strokes on black, whose names say what they show:
-        ``digit-000-shows-4.png``.
-
-    Raises:
-        MissingError: If scikit-learn is not installed.
-    """
-    from lrn_deploy.models.digits_data import load_split
-
-    _, held_out = load_split()
-    return tuple(
-        DecodedImage(f"digit-{index:03d}-shows-{label}.png", Image.fromarray(image))
-        for index, (image, label) in enumerate(
-            zip(held_out.images[:count], held_out.labels[:count], strict=True)
-        )
-    )
 
 
 def _datasets() -> Path:

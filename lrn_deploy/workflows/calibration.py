@@ -14,8 +14,8 @@ from lrn_deploy.bundle import Manifest, Preprocessing, sha256
 from lrn_deploy.errors import BadInputError, MissingError
 from lrn_deploy.images.collect import collect
 from lrn_deploy.images.decode import decode
+from lrn_deploy.images.examples import photographs
 from lrn_deploy.images.preprocess import preprocess
-from lrn_deploy.images.samples import photographs
 
 MIN_IMAGES = 8
 MAX_IMAGES = 128

@@ -12,7 +12,7 @@ from lrn_deploy.bundle import Manifest
 from lrn_deploy.errors import BadInputError
 from lrn_deploy.images.collect import collect
 from lrn_deploy.images.decode import decode
-from lrn_deploy.images.samples import photographs
+from lrn_deploy.images.examples import photographs
 from lrn_deploy.parity.samples import random_set
 from lrn_deploy.workflows.calibration import DIGITS, crops, prepare_images
 

@@ -21,7 +21,7 @@ from lrn_deploy.bundle import Bundle, Manifest, SampleSet
 from lrn_deploy.errors import DamagedError, MissingError
 from lrn_deploy.extras import install
 from lrn_deploy.images.decode import DecodedImage
-from lrn_deploy.images.samples import photographs
+from lrn_deploy.images.examples import photographs
 from lrn_deploy.parity import activity as lrn_activity
 from lrn_deploy.parity import samples as inputs
 from lrn_deploy.parity.samples import InputSet

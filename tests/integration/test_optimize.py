@@ -17,8 +17,8 @@ from lrn_deploy import cli
 from lrn_deploy.bundle import Bundle
 from lrn_deploy.errors import BadInputError, MissingError
 from lrn_deploy.export import ExportRequest, export_bundle
+from lrn_deploy.images.examples import photographs
 from lrn_deploy.images.preprocess import preprocess
-from lrn_deploy.images.samples import photographs
 from lrn_deploy.models.digits_data import load_split
 from lrn_deploy.parity.budgets import Budgets
 from lrn_deploy.parity.metrics import compare

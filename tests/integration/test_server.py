@@ -24,7 +24,7 @@ from lrn_deploy.backends.onnxruntime import OnnxRuntimeBackend
 from lrn_deploy.bundle import Bundle
 from lrn_deploy.cli import run
 from lrn_deploy.images.collect import ImageSource
-from lrn_deploy.images.samples import digit_images
+from lrn_deploy.models.digits_data import digit_images
 from lrn_deploy.workflows.classify import classify
 from tests.support.image_bundles import colour_bundle, encode
 from tests.support.servers import START, Running, ask, serving

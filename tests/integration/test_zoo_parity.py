@@ -10,8 +10,8 @@ import torch
 from lrn_deploy.backends.onnxruntime import OnnxRuntimeBackend
 from lrn_deploy.bundle import ArtifactData
 from lrn_deploy.export import to_onnx
+from lrn_deploy.images.examples import photographs
 from lrn_deploy.images.preprocess import preprocess
-from lrn_deploy.images.samples import photographs
 from lrn_deploy.models import ZOO
 from lrn_deploy.network import load_network
 

@@ -14,7 +14,8 @@ from lrn_deploy.errors import BadInputError, MissingError
 from lrn_deploy.extras import install
 from lrn_deploy.images.collect import ImageSource, collect
 from lrn_deploy.images.decode import ImageLimits
-from lrn_deploy.images.samples import digit_images, digits, photographs
+from lrn_deploy.images.examples import digits, photographs
+from lrn_deploy.models.digits_data import digit_images
 
 
 @pytest.fixture

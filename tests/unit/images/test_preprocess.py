@@ -13,8 +13,8 @@ from pydantic import ValidationError
 
 from lrn_deploy.bundle import Preprocessing
 from lrn_deploy.errors import BadInputError
+from lrn_deploy.images.examples import photographs
 from lrn_deploy.images.preprocess import fit, normalize, preprocess, preprocess_array
-from lrn_deploy.images.samples import photographs
 from lrn_deploy.models import ZOO
 
 PLAIN = Preprocessing(resize=None, crop=(1, 2), mean=(0.5, 0.25, 0), std=(0.5, 0.5, 2))

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import importlib.util
 import json
+import re
 import subprocess
 import sys
 from importlib.machinery import ModuleSpec
@@ -18,12 +19,14 @@ from safetensors import safe_open
 
 from lrn_deploy.bundle import sha256
 from lrn_deploy.errors import MissingError
+from lrn_deploy.extras import install
 from lrn_deploy.images.preprocess import preprocess
 from lrn_deploy.lrn import LrnSpec, activity
-from lrn_deploy.models import WEIGHTS_FOLDER, train_digits
-from lrn_deploy.models.digits_data import AMPLITUDE, PREPROCESSING, load_split
-from lrn_deploy.models.train_digits import Recipe, errors, ship, summarize, train
+from lrn_deploy.models import DIGITS_PREPROCESSING, WEIGHTS_FOLDER
+from lrn_deploy.models.digits_data import AMPLITUDE, load_split
 from lrn_deploy.network import load_network
+from scripts import train_digits
+from scripts.train_digits import Recipe, errors, ship, summarize, train
 
 TWINS = ["digits", "digits_no_lrn"]
 SHORT = Recipe(epochs=1, batch=256)
@@ -66,7 +69,7 @@ def test_a_picture_file_becomes_the_very_input_of_training(tmp_path: Path) -> No
     _, test = load_split()
     Image.fromarray(test.images[7]).save(tmp_path / "digit.png")
     with Image.open(tmp_path / "digit.png") as image:
-        assert np.array_equal(preprocess(image, PREPROCESSING), test.inputs[7])
+        assert np.array_equal(preprocess(image, DIGITS_PREPROCESSING), test.inputs[7])
 
 
 def test_the_inputs_are_pixels_minus_their_mean() -> None:
@@ -91,7 +94,7 @@ def test_without_scikit_learn_the_extra_is_named(monkeypatch: pytest.MonkeyPatch
         return None if name == "sklearn" else find(name, package)
 
     monkeypatch.setattr(importlib.util, "find_spec", without)
-    with pytest.raises(MissingError, match=r"lrn-deploy\[samples\]"):
+    with pytest.raises(MissingError, match=re.escape(install("samples"))):
         load_split()
 
 

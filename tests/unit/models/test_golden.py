@@ -23,8 +23,8 @@ from numpy.typing import NDArray
 from onnx import numpy_helper
 from torch import nn
 
+from lrn_deploy.images.examples import photographs
 from lrn_deploy.images.preprocess import preprocess
-from lrn_deploy.images.samples import photographs
 from lrn_deploy.lrn import LrnSpec, activity
 from lrn_deploy.models import ZOO
 

@@ -10,8 +10,8 @@ import pytest
 import torch
 from torch import Tensor, nn
 
+from lrn_deploy.images.examples import photographs
 from lrn_deploy.images.preprocess import preprocess
-from lrn_deploy.images.samples import photographs
 from lrn_deploy.lrn import LrnSpec
 from lrn_deploy.models import LABELS_FOLDER, WEIGHTS_FOLDER, ZOO, read_labels
 from lrn_deploy.network import load_network

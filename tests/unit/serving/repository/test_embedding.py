@@ -18,7 +18,7 @@ from lrn_deploy.backends.onnxruntime import OnnxRuntimeBackend
 from lrn_deploy.backends.openvino import OpenVinoBackend
 from lrn_deploy.bundle import ArtifactData, Bundle, LayerTensor
 from lrn_deploy.cli import run
-from lrn_deploy.images.samples import digit_images
+from lrn_deploy.models.digits_data import digit_images
 from lrn_deploy.serving.errors import NotFoundError
 from lrn_deploy.serving.http.message import Request, Response
 from lrn_deploy.serving.repository.embedding import expose
