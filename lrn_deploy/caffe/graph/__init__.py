@@ -1,0 +1,1 @@
+"""TODO lrn_deploy/caffe/graph."""
