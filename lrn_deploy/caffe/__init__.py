@@ -5,9 +5,9 @@ ONNX, and :func:`run` computes it in NumPy from Caffe's own definitions: what th
 against.
 """
 
+from lrn_deploy.caffe.graph.to_onnx import to_ir, to_onnx
 from lrn_deploy.caffe.inputs import Input
 from lrn_deploy.caffe.network import CaffeNetwork, Layer, read
 from lrn_deploy.caffe.reference import run
-from lrn_deploy.caffe.to_onnx import to_ir, to_onnx
 
 __all__ = ["CaffeNetwork", "Input", "Layer", "read", "run", "to_ir", "to_onnx"]

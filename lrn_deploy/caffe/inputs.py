@@ -5,10 +5,10 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from lrn_deploy.caffe.axes import MAX_AXES, MAX_VALUES, Shape
+from lrn_deploy.caffe.files.record import Record
+from lrn_deploy.caffe.files.training import Deployed
 from lrn_deploy.caffe.parameters import Convolution
 from lrn_deploy.caffe.reading import READERS
-from lrn_deploy.caffe.record import Record
-from lrn_deploy.caffe.training import Deployed
 from lrn_deploy.caffe.weights import Weights
 
 

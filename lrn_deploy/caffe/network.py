@@ -7,18 +7,18 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from lrn_deploy.caffe.axes import MisfitError, Shape
-from lrn_deploy.caffe.blobs import Array
+from lrn_deploy.caffe.files.blobs import Array
+from lrn_deploy.caffe.files.phases import in_use
+from lrn_deploy.caffe.files.place import Place, printable
+from lrn_deploy.caffe.files.record import Record, from_text
+from lrn_deploy.caffe.files.text import MAX_CHARACTERS, parse
+from lrn_deploy.caffe.files.training import auxiliary, cut_training
+from lrn_deploy.caffe.files.upgrade import upgrade
 from lrn_deploy.caffe.inputs import Input, find_inputs
 from lrn_deploy.caffe.parameters import Lrn, Parameters
-from lrn_deploy.caffe.phases import in_use
-from lrn_deploy.caffe.place import Place, printable
 from lrn_deploy.caffe.preprocessing import Transform, find_transform, read_mean
 from lrn_deploy.caffe.reading import read_parameters
-from lrn_deploy.caffe.record import Record, from_text
 from lrn_deploy.caffe.shapes import blob_shapes, output_shapes
-from lrn_deploy.caffe.text import MAX_CHARACTERS, parse
-from lrn_deploy.caffe.training import auxiliary, cut_training
-from lrn_deploy.caffe.upgrade import upgrade
 from lrn_deploy.caffe.weights import Weights, read_weights
 from lrn_deploy.errors import BadInputError
 

@@ -14,9 +14,9 @@ from typing import Any
 import numpy as np
 
 from lrn_deploy.caffe.axes import Shape, words
-from lrn_deploy.caffe.blobs import map_file, read_blob
-from lrn_deploy.caffe.place import Place
-from lrn_deploy.caffe.record import Record
+from lrn_deploy.caffe.files.blobs import map_file, read_blob
+from lrn_deploy.caffe.files.place import Place
+from lrn_deploy.caffe.files.record import Record
 
 
 @dataclass(frozen=True)

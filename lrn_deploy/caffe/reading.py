@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
+from lrn_deploy.caffe.files.record import Record
 from lrn_deploy.caffe.parameters import (
     Affine,
     ArgMax,
@@ -24,7 +25,6 @@ from lrn_deploy.caffe.parameters import (
     Tile,
 )
 from lrn_deploy.caffe.reading_windows import read_convolution, read_lrn, read_pooling
-from lrn_deploy.caffe.record import Record
 
 
 def read_parameters(layer: Record) -> Parameters:

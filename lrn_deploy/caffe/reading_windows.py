@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
+from lrn_deploy.caffe.files.record import MAX_INT, Record
 from lrn_deploy.caffe.parameters import Convolution, Lrn, Pooling, Sizes
-from lrn_deploy.caffe.record import MAX_INT, Record
 
 
 def read_convolution(layer: Record) -> Convolution:

@@ -9,10 +9,10 @@ from pathlib import Path
 import numpy as np
 
 from lrn_deploy.caffe.axes import Shape, words
-from lrn_deploy.caffe.blobs import Array, Blob, map_file, read_blob
-from lrn_deploy.caffe.record import Record
-from lrn_deploy.caffe.upgrade import upgrade
-from lrn_deploy.caffe.wire import Wire
+from lrn_deploy.caffe.files.blobs import Array, Blob, map_file, read_blob
+from lrn_deploy.caffe.files.record import Record
+from lrn_deploy.caffe.files.upgrade import upgrade
+from lrn_deploy.caffe.files.wire import Wire
 from lrn_deploy.errors import BadInputError
 
 _OTHER_NETWORK = "Are prototxt and caffemodel of the same network?"

@@ -33,9 +33,9 @@ from lrn_deploy.bundle.said import NAMES, complete
 from lrn_deploy.bundle.store import writing
 from lrn_deploy.caffe import CaffeNetwork, read, to_ir
 from lrn_deploy.caffe.axes import Shape
-from lrn_deploy.caffe.ops import BATCH
+from lrn_deploy.caffe.graph.ops import BATCH
+from lrn_deploy.caffe.graph.to_onnx import OPSET
 from lrn_deploy.caffe.parameters import Identity, Lrn
-from lrn_deploy.caffe.to_onnx import OPSET
 from lrn_deploy.errors import BadInputError
 from lrn_deploy.export.bundle import MODEL_FILE, bundle_name
 from lrn_deploy.export.graph import MODEL_LIMIT, check_graph, take_large_weights

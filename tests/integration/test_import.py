@@ -21,7 +21,7 @@ from lrn_deploy.lrn import LrnSpec
 from lrn_deploy.workflows.import_network import ImportRequest, import_network
 from lrn_deploy.workflows.options import ValidateOptions
 from lrn_deploy.workflows.validate import validate
-from tests.caffe_files import blob, caffemodel, deploy, message, real, write
+from tests.support.caffe_files import blob, caffemodel, deploy, message, real, write
 from tests.support.faults import scale_attribute
 
 RNG = np.random.default_rng(23)

@@ -1,1 +1,1 @@
-"""TODO lrn_deploy/caffe/files."""
+"""What stands in files of Caffe: text, wire format, blobs; every generation as one record."""

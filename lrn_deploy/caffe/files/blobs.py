@@ -11,8 +11,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from lrn_deploy.caffe.place import Place
-from lrn_deploy.caffe.wire import FIXED32, FIXED64, LENGTH, VARINT, Wire, signed
+from lrn_deploy.caffe.files.place import Place
+from lrn_deploy.caffe.files.wire import FIXED32, FIXED64, LENGTH, VARINT, Wire, signed
 from lrn_deploy.errors import BadInputError
 
 Array = NDArray[Any]

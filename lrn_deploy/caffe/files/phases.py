@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from lrn_deploy.caffe.record import Record
+from lrn_deploy.caffe.files.record import Record
 
 PHASE = "TEST"
 

@@ -8,9 +8,9 @@ from dataclasses import dataclass, field
 from difflib import get_close_matches
 from typing import Any
 
-from lrn_deploy.caffe.place import Place
-from lrn_deploy.caffe.schema import ENUMS, MESSAGES, Field
-from lrn_deploy.caffe.text import Node, Scalar
+from lrn_deploy.caffe.files.place import Place
+from lrn_deploy.caffe.files.schema import ENUMS, MESSAGES, Field
+from lrn_deploy.caffe.files.text import Node, Scalar
 
 MAX_INT = 2**31 - 1
 """Caffe counts in C's int."""

@@ -1,7 +1,7 @@
 """Protobuf's text format, of which a prototxt is made, as a tree that remembers lines and columns.
 
 https://protobuf.dev/reference/protobuf/textformat-spec/, without extensions and ``Any``, which
-Caffe does not have. What the names mean is :mod:`lrn_deploy.caffe.schema`'s to say.
+Caffe does not have. What the names mean is :mod:`lrn_deploy.caffe.files.schema`'s to say.
 """
 
 from __future__ import annotations
@@ -11,7 +11,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 from typing import Literal, NamedTuple
 
-from lrn_deploy.caffe.place import Place
+from lrn_deploy.caffe.files.place import Place
 
 MAX_CHARACTERS = 1_000_000
 """Longest text that is read; a ResNet-152, among the longest that there are, has 200,000."""

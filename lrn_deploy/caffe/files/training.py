@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 
-from lrn_deploy.caffe.record import Record
+from lrn_deploy.caffe.files.record import Record
 
 DATA = frozenset(
     ("Data", "ImageData", "HDF5Data", "MemoryData", "DummyData", "WindowData", "AnnotatedData")

@@ -9,8 +9,8 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-from lrn_deploy.caffe.record import Record, Value
-from lrn_deploy.caffe.schema import MESSAGES
+from lrn_deploy.caffe.files.record import Record, Value
+from lrn_deploy.caffe.files.schema import MESSAGES
 
 V1_TYPES = {
     "ABSVAL": "AbsVal", "ACCURACY": "Accuracy", "ARGMAX": "ArgMax", "BNLL": "BNLL",

@@ -13,9 +13,9 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
 
-from lrn_deploy.caffe.place import Place
-from lrn_deploy.caffe.record import Record, Value, enum_name
-from lrn_deploy.caffe.schema import ENUMS, MESSAGES, NUMBERED, Field
+from lrn_deploy.caffe.files.place import Place
+from lrn_deploy.caffe.files.record import Record, Value, enum_name
+from lrn_deploy.caffe.files.schema import ENUMS, MESSAGES, NUMBERED, Field
 
 MAX_FIELDS = 200_000
 """Most fields that are read of one file; a ResNet-152 of 500 layers has 20,000."""

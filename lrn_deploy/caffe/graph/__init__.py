@@ -1,1 +1,1 @@
-"""TODO lrn_deploy/caffe/graph."""
+"""A network of Caffe as an ONNX graph."""

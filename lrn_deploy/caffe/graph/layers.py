@@ -9,8 +9,8 @@ import numpy as np
 import onnx_ir as ir
 
 from lrn_deploy.caffe.axes import Shape, own_axis
+from lrn_deploy.caffe.graph.ops import Ops
 from lrn_deploy.caffe.network import Layer
-from lrn_deploy.caffe.ops import Ops
 from lrn_deploy.caffe.parameters import (
     Affine,
     ArgMax,

@@ -10,7 +10,7 @@ import onnx_ir as ir
 from onnx_ir import tape as ir_tape
 
 from lrn_deploy.caffe.axes import Shape
-from lrn_deploy.caffe.blobs import Array
+from lrn_deploy.caffe.files.blobs import Array
 
 BATCH = "batch"
 

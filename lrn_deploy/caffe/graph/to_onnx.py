@@ -8,11 +8,10 @@ import onnx
 import onnx_ir as ir
 from onnx_ir import tape as ir_tape
 
-from lrn_deploy.caffe import to_onnx_layers as layers
-from lrn_deploy.caffe import to_onnx_windows as windows
 from lrn_deploy.caffe.axes import own_axis
+from lrn_deploy.caffe.graph import layers, windows
+from lrn_deploy.caffe.graph.ops import BATCH, Ops
 from lrn_deploy.caffe.network import CaffeNetwork, Layer
-from lrn_deploy.caffe.ops import BATCH, Ops
 from lrn_deploy.caffe.parameters import (
     Affine,
     ArgMax,

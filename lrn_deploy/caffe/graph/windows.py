@@ -16,8 +16,8 @@ from collections.abc import Sequence
 import onnx_ir as ir
 
 from lrn_deploy.caffe.axes import Shape, padded
+from lrn_deploy.caffe.graph.ops import Ops
 from lrn_deploy.caffe.network import Layer
-from lrn_deploy.caffe.ops import Ops
 from lrn_deploy.caffe.parameters import Convolution, Lrn, Pooling
 
 

@@ -12,7 +12,7 @@ from torch.nn import functional
 from lrn_deploy.caffe import read, run
 from lrn_deploy.errors import BadInputError
 from lrn_deploy.lrn import LrnSpec, reference
-from tests.caffe_files import (
+from tests.support.caffe_files import (
     Generation,
     caffemodel,
     compare,

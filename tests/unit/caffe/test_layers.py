@@ -15,7 +15,7 @@ from torch.nn import functional
 
 from lrn_deploy.caffe import read
 from lrn_deploy.errors import BadInputError
-from tests.caffe_files import compare, deploy, write
+from tests.support.caffe_files import compare, deploy, write
 
 RNG = np.random.default_rng(19)
 X = RNG.normal(0, 2, (2, 4, 7, 6)).astype(np.float32)

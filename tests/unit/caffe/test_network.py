@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 
 from lrn_deploy.caffe import read, run, to_ir, to_onnx
 from lrn_deploy.errors import BadInputError
-from tests.caffe_files import caffemodel, compare, deploy, sparse, write
+from tests.support.caffe_files import caffemodel, compare, deploy, sparse, write
 
 RNG = np.random.default_rng(11)
 CONV = [RNG.normal(0, 1, (4, 3, 3, 3)).astype(np.float32), np.ones(4, np.float32)]

@@ -11,7 +11,7 @@ from lrn_deploy.bundle.said import Said, complete
 from lrn_deploy.caffe import CaffeNetwork, read
 from lrn_deploy.errors import BadInputError
 from lrn_deploy.images.preprocess import preprocess_array
-from tests.caffe_files import blob, caffemodel, deploy, message, number, real, write
+from tests.support.caffe_files import blob, caffemodel, deploy, message, number, real, write
 
 BLOBS = {"conv": [np.ones((2, 3, 3, 3), np.float32)]}
 RELU = 'layer { name: "r" type: "ReLU" bottom: "data" top: "y" }'

@@ -11,7 +11,7 @@ ALLOWED = ("lrn_deploy.caffe", "lrn_deploy.errors", "lrn_deploy.lrn")
 
 
 def test_the_room_imports_no_other_room() -> None:
-    files = sorted(Path(lrn_deploy.caffe.__file__).parent.glob("*.py"))
+    files = sorted(Path(lrn_deploy.caffe.__file__).parent.rglob("*.py"))
     assert len(files) > 20
     for file in files:
         for node in ast.walk(ast.parse(file.read_text())):

@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from lrn_deploy.caffe import read, to_onnx
 from lrn_deploy.errors import BadInputError
 from lrn_deploy.lrn import LrnSpec, reference
-from tests.caffe_files import compare, deploy, write
+from tests.support.caffe_files import compare, deploy, write
 
 RNG = np.random.default_rng(7)
 OTHER = {"other": [np.ones(1, np.float32)]}

@@ -12,7 +12,7 @@ import pytest
 from lrn_deploy.caffe import CaffeNetwork, read, to_onnx
 from lrn_deploy.errors import BadInputError
 from lrn_deploy.lrn import LrnSpec
-from tests.caffe_files import deploy, sparse
+from tests.support.caffe_files import deploy, sparse
 
 Shapes = dict[str, list[tuple[int, ...]]]
 LRN = LrnSpec(5, 1e-4, 0.75, 1.0)

@@ -11,12 +11,22 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from lrn_deploy.caffe.blobs import Blob, map_file, read_blob
-from lrn_deploy.caffe.place import Place
+from lrn_deploy.caffe.files.blobs import Blob, map_file, read_blob
+from lrn_deploy.caffe.files.place import Place
+from lrn_deploy.caffe.files.wire import Wire
 from lrn_deploy.caffe.weights import read_weights
-from lrn_deploy.caffe.wire import Wire
 from lrn_deploy.errors import BadInputError
-from tests.caffe_files import blob, caffemodel, dims, layer, message, number, real, sparse, varint
+from tests.support.caffe_files import (
+    blob,
+    caffemodel,
+    dims,
+    layer,
+    message,
+    number,
+    real,
+    sparse,
+    varint,
+)
 
 VALUES = np.arange(6, dtype=np.float32).reshape(2, 3)
 

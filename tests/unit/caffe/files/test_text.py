@@ -9,9 +9,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from lrn_deploy.caffe.place import Place
-from lrn_deploy.caffe.record import from_text
-from lrn_deploy.caffe.text import Node, Scalar, parse
+from lrn_deploy.caffe.files.place import Place
+from lrn_deploy.caffe.files.record import from_text
+from lrn_deploy.caffe.files.text import Node, Scalar, parse
 from lrn_deploy.errors import BadInputError
 
 

@@ -9,7 +9,7 @@ import pytest
 
 from lrn_deploy.caffe import read, run
 from lrn_deploy.errors import BadInputError
-from tests.caffe_files import deploy, write
+from tests.support.caffe_files import deploy, write
 
 RNG = np.random.default_rng(5)
 BLOBS = {
