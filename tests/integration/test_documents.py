@@ -86,6 +86,7 @@ def desk(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A folder with all that the documents' command lines name."""
     folder = tmp_path_factory.mktemp("desk")
     assert run(["export", "digits", "-o", str(folder / "digits")]) == 0
+    assert run(["validate", str(folder / "digits")]) == 0
     for name in ("alexnet", "my-alexnet", "alexnet-before", "net"):
         shutil.copytree(folder / "digits", folder / name)
     (folder / "photos").mkdir()
