@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING
 
 import click
 
-from lrn_deploy.cli.options import bundle_argument
-from lrn_deploy.cli.output import emit, json_option, people, progress
+from lrn_deploy.cli.common.options import bundle_argument
+from lrn_deploy.cli.common.output import emit, json_option, people, progress
 from lrn_deploy.errors import CHECK_FAILED, DONE, INTERRUPTED
 
 if TYPE_CHECKING:
@@ -71,6 +71,11 @@ if TYPE_CHECKING:
     show_default=True,
     help="How long to race the best candidates at each batch size.",
 )
+@click.option(
+    "--thorough",
+    is_flag=True,
+    help="Make, validate and race everything, however clear the answer is.",
+)
 @json_option
 @click.pass_context
 def command(
@@ -87,14 +92,16 @@ def command(
     images: Path | None,
     calibration: Path | None,
     seconds: float,
+    thorough: bool,
     as_json: bool,
 ) -> None:
     """Find the fastest way to run a bundle here that is accurate enough.
 
-    Makes every variant that this machine could run, judges each on real inputs against the fp32
-    graph, validates them, and races the best on every backend and number of threads. The winner
-    becomes the bundle's default, which 'classify' and 'serve' take. Exits with 1, and changes
-    nothing, if none is accurate enough.
+    Makes the variants that this machine could run, judges each on real inputs against the fp32
+    graph, validates those near the fastest, and races them. What can no longer win is not made; the
+    report says why, and --thorough makes it all the same. The winner becomes the bundle's default,
+    which 'classify' and 'serve' take. Exits with 1, and changes nothing, if none is accurate
+    enough.
 
     \b
     Example:
@@ -119,6 +126,7 @@ def command(
         images=images,
         calibration=calibration,
         effort=Effort(rounds=60, seconds=seconds),
+        thorough=thorough,
     )
     with progress() as bar:
         task = bar.add_task("opening the bundle", total=None)
@@ -135,6 +143,8 @@ def command(
             say.print(f"{item.name}: {item.reason.rstrip('.')}.")
     if any(item.within and not item.raced for item in report.candidates):
         say.print("In brackets: measured alone for a moment, and too slow to be raced.")
+    spent = ", ".join(f"{phase} {taken:.0f}" for phase, taken in report.phases.items())
+    say.print(f"It took {report.seconds:.0f} s: {spent}.")
     for warning in report.warnings:
         say.print(f"Warning: {warning}")
     say.print(report.explanation)

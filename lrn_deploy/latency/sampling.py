@@ -16,7 +16,7 @@ from __future__ import annotations
 
 import gc
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass, field
 from statistics import median
 
@@ -84,6 +84,8 @@ class Run:
 
 
 Candidates = Mapping[str, Callable[[], object]]
+Remaining = Callable[[Mapping[str, list[list[float]]]], Collection[str]]
+"""Who goes on, given the rounds so far of those who are still there; nobody ends the run."""
 
 
 def interleave(
@@ -93,6 +95,7 @@ def interleave(
     seed: int = 0,
     expected: tuple[type[Exception], ...] = (),
     on_round: Callable[[int, int], None] | None = None,
+    remaining: Remaining | None = None,
     clock: Callable[[], float] = time.perf_counter,
 ) -> Run:
     """Warm every candidate up, then time them all in turns.
@@ -105,6 +108,7 @@ def interleave(
         seed: Seed of the order of the turns.
         expected: Errors that end a candidate rather than the run; its ``error`` says why.
         on_round: Told after each round how many of how many are done.
+        remaining: Asked after each round who goes on; None keeps all to the end.
         clock: Seconds that only ever grow.
     """
     effort = effort or Effort()
@@ -113,7 +117,7 @@ def interleave(
     gc.disable()
     try:
         counts = _warm_up(candidates, run, expected, clock)
-        _rounds(candidates, run, counts, effort, seed, expected, on_round, clock)
+        _rounds(candidates, run, counts, effort, seed, expected, on_round, remaining, clock)
     except KeyboardInterrupt:
         run.complete = False
     finally:
@@ -179,6 +183,7 @@ def _rounds(
     seed: int,
     expected: tuple[type[Exception], ...],
     on_round: Callable[[int, int], None] | None,
+    remaining: Remaining | None,
     clock: Callable[[], float],
 ) -> None:
     names = list(counts)
@@ -198,6 +203,9 @@ def _rounds(
                 continue
             run.samples[name].rounds.append(taken)
         names = [name for name in names if not run.samples[name].error]
+        if remaining is not None:
+            kept = remaining({name: run.samples[name].rounds for name in names})
+            names = [name for name in names if name in kept]
         if on_round is not None:
             on_round(done + 1, effort.rounds)
 

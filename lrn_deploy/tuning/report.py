@@ -126,6 +126,8 @@ class TuneReport(Record):
         machine: Processor, number of cores, operating system.
         versions: Versions of Python and of the tools.
         seconds: How long it took.
+        phases: Seconds of it by phase: making, judging, validating, racing.
+        thorough: Whether everything was made, validated and raced to the end.
     """
 
     schema_version: int = SCHEMA_VERSION
@@ -145,6 +147,8 @@ class TuneReport(Record):
     machine: dict[str, str]
     versions: dict[str, str]
     seconds: float
+    phases: dict[str, float] = {}
+    thorough: bool = True
 
     @property
     def choice(self) -> Candidate | None:

@@ -23,6 +23,7 @@ class ValidateOptions:
         layerwise: Compare every layer, and name the first over budget.
         devices: Where to run; None takes every device that is there.
         gpu_memory: Most bytes of GPU memory that one artifact may take; None for all that is free.
+        artifacts: Names of those to check; None checks all.
     """
 
     images: Path | None = None
@@ -31,6 +32,7 @@ class ValidateOptions:
     layerwise: bool = False
     devices: tuple[str, ...] | None = None
     gpu_memory: int | None = None
+    artifacts: frozenset[str] | None = None
 
     def __post_init__(self) -> None:
         if not self.batches or min(self.batches) < 1:

@@ -1,40 +1,36 @@
-"""Tune a bundle: make, judge, validate and race every way to run it here, and record the best."""
+"""Tune a bundle: make, judge, validate and race the ways to run it here, and record the best."""
 
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
+from dataclasses import replace
 from datetime import UTC, datetime
 
 from lrn_deploy.bundle import Bundle, Choice
 from lrn_deploy.environment import cores, machine, versions
-from lrn_deploy.errors import MissingError
-from lrn_deploy.latency.machine import MAX_FOREIGN_CORES, conditions, foreign_cores, usage
+from lrn_deploy.latency.machine import (
+    MAX_FOREIGN_CORES,
+    Usage,
+    conditions,
+    foreign_cores,
+    usage,
+)
 from lrn_deploy.tuning.decide import best_point, decide, explain, front
+from lrn_deploy.tuning.ledger import Ledger
 from lrn_deploy.tuning.report import Candidate, TuneReport
 from lrn_deploy.workflows.evaluation import evaluation_inputs
 from lrn_deploy.workflows.profile_options import powers_up_to
-from lrn_deploy.workflows.tune_contenders import (
-    Contender,
-    contenders,
-    race,
-    reference_outputs,
-    screen,
-)
+from lrn_deploy.workflows.tune_contenders import Contender, reference_outputs
+from lrn_deploy.workflows.tune_field import Field, Progress
 from lrn_deploy.workflows.tune_options import TuneOptions
-from lrn_deploy.workflows.tune_validation import failures
-from lrn_deploy.workflows.tune_variants import make_variants, too_coarse
+from lrn_deploy.workflows.tune_race import Rules, race
+from lrn_deploy.workflows.tune_search import promising
+from lrn_deploy.workflows.tune_thorough import everybody
 
 REPORT = "reports/tune.json"
-MODEL = "model"
-FINALISTS = 8
-"""At most so many candidates are loaded at once and measured in turns."""
-BEYOND = 2
-"""So many candidates beyond the demand's errors are raced, too: they show what accuracy costs."""
-FAR = 2.0
-"""A candidate that alone took this many times as long as the fastest is not raced."""
-Progress = Callable[[str, int, int], None]
-"""Called with what is being done, and how many of how many steps are done."""
+BESIDE = 0.2
+"""The share of the time that a batch size gets which does not decide."""
 
 
 def tune(
@@ -42,17 +38,18 @@ def tune(
 ) -> TuneReport:
     """Find the fastest way to run a bundle that is accurate enough, and make it the default.
 
-    Every variant that could be the answer is made. Each runs on every backend and number of
-    threads, is judged on real inputs against the fp32 graph, and timed alone for a moment. What is
-    within the demand and passes ``validate`` is raced: loaded at once and measured in turns at
-    each batch size. ``reports/tune.json`` holds all of it; the manifest gets the default artifact
-    and the ranking. Where nothing is within the demand, or it was interrupted, the manifest keeps
-    what it has.
+    Variants are made one by one, as long as they could be the answer by what was measured of the
+    others; with ``thorough`` all are. Each runs on the backends and numbers of threads that could
+    win, is judged on real inputs against the fp32 graph, and timed alone for a moment. Those near
+    the fastest are held against ``validate`` and raced: loaded at once and measured in turns,
+    until the answer is clear. ``reports/tune.json`` holds all of it; the manifest gets the default
+    artifact and the ranking of what was validated. Where nothing is within the demand, or it was
+    interrupted, the manifest keeps what it has.
 
     Args:
         bundle: The bundle.
         options: What is asked for, and how to measure.
-        on_progress: Told what goes on.
+        on_progress: Told what goes on, and roughly how long it will yet take.
 
     Raises:
         BadInputError: If a folder of images cannot be used.
@@ -71,116 +68,69 @@ class _Tune:
         self.bundle = bundle
         self.options = options
         self.demand = options.demand
-        self.tell = on_progress
-        self.warnings: list[str] = []
-        wanted = {options.batch} if options.objective == "latency" else set()
-        self.batches = tuple(sorted({*powers_up_to(options.max_batch), *wanted}))
-        self.threads = options.threads or tuple(sorted({cores(), 1}, reverse=True))
+        self.progress = on_progress
 
     def run(self) -> TuneReport:
         started = time.monotonic()
         before, first = conditions(), usage()
-        inputs = evaluation_inputs(self.bundle.manifest, self.options.images)
-        self.bundle, left_out = make_variants(
-            self.bundle,
-            self.demand,
-            devices=self.options.devices,
-            calibration=self.options.calibration,
-            tell=self.tell,
-        )
-        self.tell("running the fp32 graph", 0, 1)
-        truth, computed_by = reference_outputs(self.bundle, inputs)
-        screened: list[tuple[Contender, Candidate]] = []
-        found = list(contenders(self.bundle, self.options.devices, self.threads))
-        batch = self.batches[-1] if self.demand.objective == "throughput" else self.demand.batch
-        for done, item in enumerate(found):
-            if isinstance(item, Candidate):
-                left_out.append(item)
-                continue
-            reason = too_coarse(item.candidate.precision, self.demand)
-            if reason:
-                left_out.append(item.candidate.model_copy(update={"reason": reason}))
-                continue
-            self.tell(f"judging {item.candidate.name}", done, len(found))
-            judged = screen(item, self.bundle, inputs, truth, self.demand, batch)
-            screened.append((Contender(judged, item.backend), judged))
-        if not any(item.metrics for _, item in screened):
-            reason = next((item.reason for _, item in screened), "there is no backend for it")
-            raise MissingError(
-                f"Nothing of the bundle can run here: {reason}",
-                "'lrn-deploy doctor' lists the backends and how to enable them.",
+        field, computed_by = self._field(first)
+        finalists = (everybody if self.options.thorough else promising)(field)
+        self.bundle = field.bundle
+        with field.ledger.step("racing"):
+            raced, complete = race(
+                finalists,
+                self.bundle,
+                field.inputs,
+                self._rules(field, finalists),
+                lambda done, total: self.progress(
+                    f"racing {len(finalists)} candidates", done, total
+                ),
             )
-        contending = self._validated([item for item, _ in screened])
-        finalists, others = self._split(contending)
-        raced, complete = race(
-            finalists,
-            self.bundle,
-            inputs,
-            self.batches,
-            self.options.effort,
-            lambda done, total: self.tell(f"racing {len(finalists)} candidates", done, total),
-        )
-        candidates = (*raced, *(item.candidate for item in others), *left_out)
-        report = self._report(candidates, complete=complete).model_copy(
+        others = _not_raced(field, finalists)
+        report = self._report((*raced, *others, *field.left_out), complete=complete).model_copy(
             update={
-                "inputs": f"{inputs.detail}, against {computed_by}",
+                "inputs": f"{field.inputs.detail}, against {computed_by}",
                 "conditions": before,
                 "load_after": conditions().load,
                 "foreign_cores": foreign_cores(first, usage()),
                 "seconds": round(time.monotonic() - started, 3),
+                "phases": {name: round(took, 3) for name, took in field.ledger.seconds.items()},
             }
         )
-        report = report.model_copy(update={"warnings": (*self.warnings, *_warnings(report))})
+        report = report.model_copy(update={"warnings": (*field.warnings, *_warnings(report))})
         self._record(report)
         return report
 
-    def _validated(self, judged: Sequence[Contender]) -> list[Contender]:
-        """Take out what ``validate`` fails; ordinary inputs are the demand's own matter."""
-        wanted = {
-            (item.candidate.artifact, item.candidate.backend)
-            for item in judged
-            if item.candidate.within
-        }
-        if not wanted:
-            return list(judged)
-        try:
-            failed = failures(self.bundle, wanted, self.options.devices, self.tell)
-        except MissingError as error:
-            self.warnings.append(f"Nothing was validated: {error.message}")
-            return list(judged)
-        self.bundle = Bundle.open(self.bundle.path)  # validate added its samples
-        kept = []
-        for item in judged:
-            name = failed.get((item.candidate.artifact, item.candidate.backend))
-            changes = {"within": False, "reason": f"validate fails: {name}"}
-            out = name is not None and item.candidate.within
-            candidate = item.candidate.model_copy(update=changes) if out else item.candidate
-            kept.append(Contender(candidate, item.backend))
-        return kept
+    def _field(self, began: Usage) -> tuple[Field, str]:
+        """The field before anybody is in it, and what computed the fp32 graph's answers."""
+        options = self.options
+        wanted = {options.batch} if options.objective == "latency" else set()
+        self.progress("running the fp32 graph", 0, 1)
+        inputs = evaluation_inputs(self.bundle.manifest, options.images)
+        truth, computed_by = reference_outputs(self.bundle, inputs)
+        return Field(
+            self.bundle,
+            options,
+            options.threads or tuple(sorted({cores(), 1}, reverse=True)),
+            tuple(sorted({*powers_up_to(options.max_batch), *wanted})),
+            inputs,
+            truth,
+            self.progress,
+            Ledger(),
+            began,
+        ), computed_by
 
-    def _split(self, judged: Sequence[Contender]) -> tuple[list[Contender], list[Contender]]:
-        """Who is raced: the fastest, the canonical graph to compare with, and a few beyond."""
-        able = [item for item in judged if item.candidate.points]
-        able.sort(key=_alone)
-        timed = [item for item in able if item.candidate.within]
-        near = [item for item in timed if _times(item, timed[0]) <= FAR][:FINALISTS]
-        plain = [item for item in timed if item.candidate.artifact == MODEL]
-        baseline = next((item for item in plain if "onnxruntime" in item.candidate.backend), None)
-        if near and baseline is not None and baseline not in near:
-            near.append(baseline)
-        near += [item for item in able if not item.candidate.within][:BEYOND]
-        others = []
-        for item in judged:
-            if item in near:
-                continue
-            if item.candidate.within:
-                times = _times(item, timed[0])
-                reason = f"not raced: alone it took {times:.3g} times as long as the fastest"
-                slow = item.candidate.model_copy(update={"reason": reason})
-                others.append(Contender(slow, item.backend))
-            else:
-                others.append(item)
-        return near, others
+    def _rules(self, field: Field, finalists: Sequence[Contender]) -> Rules:
+        effort = self.options.effort
+        if self.options.thorough:
+            return Rules(dict.fromkeys(field.batches, effort))
+        if self.options.objective == "throughput":
+            return Rules(dict.fromkeys(field.batches, effort), eliminating=True)
+        short = replace(effort, seconds=BESIDE * effort.seconds)
+        decisive = self.options.batch
+        rest = {batch: short for batch in field.batches if batch != decisive}
+        compared = next((at for at, item in enumerate(finalists) if item is field.baseline), None)
+        return Rules({decisive: effort} | rest, True, decisive, compared)
 
     def _report(self, candidates: tuple[Candidate, ...], *, complete: bool) -> TuneReport:
         decision = decide(candidates, self.demand) if complete else None
@@ -211,14 +161,19 @@ class _Tune:
             machine=machine(),
             versions=versions(),
             seconds=0.0,
+            thorough=self.options.thorough,
         )
 
     def _record(self, report: TuneReport) -> None:
         self.bundle.add_file(REPORT, (report.model_dump_json(indent=1) + "\n").encode())
         if report.choice is None:
             return
-        ranked = [
-            item for item in report.candidates if item.within and best_point(item, self.demand)
+        ranked = [  # in the quick way, who was not raced was not validated
+            item
+            for item in report.candidates
+            if item.within
+            and best_point(item, self.demand)
+            and (item.raced or self.options.thorough)
         ]
         self.bundle = self.bundle.update(
             default=report.choice.artifact,
@@ -240,13 +195,19 @@ def _seconds(candidate: Candidate) -> tuple[bool, float]:
     return not candidate.within, min(times, default=float("inf"))
 
 
-def _alone(item: Contender) -> float:
-    """Seconds of the best run of its only point: what it can do when nothing disturbs it."""
-    return min(min(taken) for taken in item.candidate.points[0].samples)
-
-
-def _times(item: Contender, fastest: Contender) -> float:
-    return _alone(item) / _alone(fastest)
+def _not_raced(field: Field, finalists: Sequence[Contender]) -> list[Candidate]:
+    """The others who were judged, with the reason why they were not raced."""
+    raced = {(item.candidate.name) for item in finalists}
+    others = []
+    for item in field.judged:
+        if item.candidate.name in raced:
+            continue
+        if item.candidate.within:
+            times = item.alone / field.within[0].alone
+            reason = f"not raced: alone it took {times:.3g} times as long as the fastest"
+            item = item.changed(reason=reason)
+        others.append(item.candidate)
+    return others
 
 
 def _warnings(report: TuneReport) -> list[str]:

@@ -1,9 +1,8 @@
-"""The candidates of tune while they run: loaded, judged and timed one by one, then in turns."""
+"""The candidates of tune: which there are, and each loaded, judged and timed alone."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import ExitStack
+from collections.abc import Collection, Iterator, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -12,6 +11,7 @@ from lrn_deploy.backends.protocol import Array, Backend, Session
 from lrn_deploy.backends.registry import DEVICES, artifact_backends, runs
 from lrn_deploy.bundle import Bundle
 from lrn_deploy.errors import LrnDeployError, MissingError
+from lrn_deploy.extras import install
 from lrn_deploy.latency.sampling import Effort, Samples, interleave
 from lrn_deploy.latency.statistics import (
     MIN_ROUNDS,
@@ -39,20 +39,44 @@ class Contender:
     candidate: Candidate
     backend: Backend
 
+    @property
+    def alone(self) -> float:
+        """Seconds of an item in the best run alone: what it can do when nothing disturbs it.
+
+        Infinite if it could not run.
+        """
+        runs = (min(taken) / item.batch for item in self.candidate.points for taken in item.samples)
+        return min(runs, default=float("inf"))
+
+    def changed(self, **changes: object) -> Contender:
+        """It with a candidate in which some things differ."""
+        return Contender(self.candidate.model_copy(update=changes), self.backend)
+
     def load(self, bundle: Bundle) -> Session:
         """Its session; see :class:`lrn_deploy.backends.protocol.Backend`."""
         return self.backend.load(bundle.load(self.candidate.artifact))
 
 
 def contenders(
-    bundle: Bundle, devices: tuple[str, ...] | None, threads: Sequence[int]
+    bundle: Bundle,
+    devices: tuple[str, ...] | None,
+    threads: Sequence[int],
+    names: Collection[str] | None = None,
 ) -> Iterator[Contender | Candidate]:
     """Every artifact on every backend that runs it, with every number of threads.
+
+    Args:
+        bundle: The bundle.
+        devices: Where to run; None takes every device that is there.
+        threads: Numbers of threads on the CPU.
+        names: Of the artifacts; None for all.
 
     Yields:
         A candidate without a contender is one that cannot run here.
     """
     for name, artifact in bundle.manifest.artifacts.items():
+        if names is not None and name not in names:
+            continue
         absent = []
         found = False
         for count in threads:
@@ -96,7 +120,7 @@ def reference_outputs(bundle: Bundle, inputs: Evaluation) -> tuple[dict[str, Arr
             return outputs, f"{MODEL} on {backend.name} {probe.version}"
     raise MissingError(
         "Nothing can run the canonical graph on the CPU, so errors cannot be measured.",
-        "Install ONNX Runtime with: pip install 'lrn-deploy[cpu]'",
+        f"Install ONNX Runtime with: {install('cpu')}",
     )
 
 
@@ -129,7 +153,7 @@ def screen(
         with contender.load(bundle) as session:
             outputs = run_in_batches(session, inputs.feeds, _judging_batch(session))
             size = fitting_batches(artifact, session, (batch,))[0]
-            feeds = _rows(inputs, size)
+            feeds = rows(inputs, size)
             run = interleave({"it": lambda: session.run(feeds)}, SCREENING)
     except LrnDeployError as error:
         return candidate.model_copy(update={"reason": error.message})
@@ -144,85 +168,13 @@ def screen(
             "metrics": metrics,
             "within": not reason,
             "reason": reason,
-            "points": (_point(size, run.samples["it"]),),
+            "points": (point(size, run.samples["it"]),),
         }
     )
 
 
-def race(
-    finalists: Sequence[Contender],
-    bundle: Bundle,
-    inputs: Evaluation,
-    batches: Sequence[int],
-    effort: Effort,
-    on_round: Callable[[int, int], None],
-) -> tuple[list[Candidate], bool]:
-    """Time candidates in turns, all of them loaded at once.
-
-    Args:
-        finalists: The candidates.
-        bundle: The bundle.
-        inputs: What to run.
-        batches: Batch sizes, each measured in an interleaved run of its own.
-        effort: How long to measure at each of them.
-        on_round: Told after each round how many of how many are done.
-
-    Returns:
-        The candidates with their points, and whether it was not interrupted.
-    """
-    points: list[list[Point]] = [[] for _ in finalists]
-    reasons = ["" for _ in finalists]
-    with ExitStack() as stack:
-        sessions = [stack.enter_context(item.load(bundle)) for item in finalists]
-        sizes = [
-            fitting_batches(bundle.manifest.artifact(item.candidate.artifact), session, batches)
-            for item, session in zip(finalists, sessions, strict=True)
-        ]
-        complete = True
-        for place, batch in enumerate(batches):
-
-            def told(done: int, total: int, place: int = place) -> None:
-                on_round(place * total + done, len(batches) * total)
-
-            feeds = _rows(inputs, batch)
-            run = interleave(
-                {
-                    str(at): _runner(session, feeds)
-                    for at, session in enumerate(sessions)
-                    if batch in sizes[at]
-                },
-                effort,
-                seed=batch,
-                expected=(LrnDeployError,),
-                on_round=told,
-            )
-            for name, samples in run.samples.items():
-                if samples.rounds:
-                    points[int(name)].append(_point(batch, samples))
-                reasons[int(name)] = reasons[int(name)] or samples.error
-            complete = run.complete
-            if not complete:
-                break
-    done = [
-        item.candidate.model_copy(
-            update={
-                "points": tuple(found),
-                "raced": True,
-                "reason": reason or item.candidate.reason,
-                "within": item.candidate.within and not reason,
-            }
-        )
-        for item, found, reason in zip(finalists, points, reasons, strict=True)
-    ]
-    return done, complete
-
-
-def _runner(session: Session, feeds: dict[str, Array]) -> Callable[[], object]:
-    return lambda: session.run(feeds)
-
-
-def _rows(inputs: Evaluation, batch: int) -> dict[str, Array]:
-    """``batch`` rows, from the front again where there are too few."""
+def rows(inputs: Evaluation, batch: int) -> dict[str, Array]:
+    """Feeds of ``batch`` rows, from the front again where there are too few."""
     taken = np.arange(batch) % inputs.count
     return {name: values[taken] for name, values in inputs.feeds.items()}
 
@@ -232,7 +184,8 @@ def _judging_batch(session: Session) -> int:
     return fixed if isinstance(fixed, int) else JUDGING_BATCH
 
 
-def _point(batch: int, samples: Samples) -> Point:
+def point(batch: int, samples: Samples) -> Point:
+    """What the samples of one candidate say."""
     rounds = tuple(tuple(round(value, 9) for value in taken) for taken in samples.rounds)
     return Point(
         batch=batch,

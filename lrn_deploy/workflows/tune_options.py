@@ -35,6 +35,8 @@ class TuneOptions:
         images: Folder of images to judge on; None for real ones that fit the network.
         calibration: Folder of images for int8, likewise.
         effort: How long to measure the best candidates at each batch size.
+        thorough: Make, judge and validate everything, and race to the end, instead of stopping
+            where the answer is clear.
 
     Raises:
         BadInputError: If a number is out of range.
@@ -51,6 +53,7 @@ class TuneOptions:
     images: Path | None = None
     calibration: Path | None = None
     effort: Effort = field(default_factory=lambda: Effort(rounds=60, seconds=SECONDS))
+    thorough: bool = False
 
     def __post_init__(self) -> None:
         for name, value in (("error", self.max_error), ("latency", self.max_latency)):

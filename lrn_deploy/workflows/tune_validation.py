@@ -7,6 +7,7 @@ from collections.abc import Callable, Collection
 from pydantic import ValidationError
 
 from lrn_deploy.bundle import Bundle
+from lrn_deploy.bundle.staleness import stale_reports
 from lrn_deploy.environment import machine, versions
 from lrn_deploy.parity.budgets import Budgets
 from lrn_deploy.parity.report import Check, ParityReport
@@ -21,7 +22,7 @@ Where = tuple[str, str]
 def failures(
     bundle: Bundle,
     wanted: Collection[Where],
-    devices: tuple[str, ...] | None,
+    options: ValidateOptions,
     tell: Callable[[str, int, int], None],
 ) -> dict[Where, str]:
     """The first check that each artifact fails on each backend.
@@ -33,7 +34,7 @@ def failures(
     Args:
         bundle: The bundle; it gains samples if it has none.
         wanted: What must have been checked.
-        devices: Where to run; None takes every device that is there.
+        options: How to validate where no earlier report answers, :func:`only` for instance.
         tell: Told what goes on.
 
     Raises:
@@ -41,7 +42,7 @@ def failures(
         DamagedError: If a file of the bundle is not what the manifest says.
         CannotWriteError: If the samples or the report cannot be written.
     """
-    report = earlier(bundle, wanted) or validate(bundle, ValidateOptions(devices=devices), tell)
+    report = earlier(bundle, wanted) or validate(bundle, options, tell)
     found: dict[Where, str] = {}
     for check in report.checks:
         demanded = check.kind == "outputs" and regime_of(check.inputs) == "ordinary"
@@ -50,17 +51,28 @@ def failures(
     return found
 
 
+def only(wanted: Collection[Where]) -> ValidateOptions:
+    """Options to check nothing but these artifacts, where they run."""
+    devices = {backend.partition(":")[2] for _, backend in wanted}
+    artifacts = frozenset(artifact for artifact, _ in wanted)
+    return ValidateOptions(devices=tuple(sorted(devices)), artifacts=artifacts)
+
+
 def earlier(bundle: Bundle, wanted: Collection[Where]) -> ParityReport | None:
-    """The bundle's parity report if ``validate`` would say the same again."""
+    """The bundle's parity report if ``validate`` would say the same of ``wanted`` again."""
     try:
         report = ParityReport.model_validate_json((bundle.path / REPORT).read_bytes())
     except (OSError, ValidationError):
         return None
-    now = {name: item.sha256 for name, item in bundle.manifest.artifacts.items()}
-    here = (now, versions(), machine())
+    if REPORT in stale_reports(bundle):
+        return None
+    now = {name: bundle.manifest.artifact(name).sha256 for name, _ in wanted}
+    seen = {name: report.artifacts.get(name) for name in now}
     ran = {(check.artifact, check.backend) for check in report.checks if check.verdict != "skipped"}
-    same = (report.artifacts, report.versions, report.machine) == here and ran >= set(wanted)
-    return report if same and all(_usual(check, bundle) for check in report.checks) else None
+    here = (now, versions(), machine())
+    same = (seen, report.versions, report.machine) == here and ran >= set(wanted)
+    asked = [check for check in report.checks if check.artifact in {"", *now}]
+    return report if same and all(_usual(check, bundle) for check in asked) else None
 
 
 def _usual(check: Check, bundle: Bundle) -> bool:

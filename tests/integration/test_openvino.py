@@ -20,18 +20,20 @@ from lrn_deploy.backends.registry import artifact_backends, runs
 from lrn_deploy.bundle import ArtifactData, Bundle
 from lrn_deploy.errors import BadInputError, DamagedError, MissingError
 from lrn_deploy.export import ExportRequest, export_bundle
+from lrn_deploy.extras import install
 from lrn_deploy.models.digits_data import load_split
 from lrn_deploy.parity.budgets import Budgets
 from lrn_deploy.parity.metrics import compare
 from lrn_deploy.parity.report import Check, ParityReport
 from lrn_deploy.workflows.optimize import optimize
+from lrn_deploy.workflows.optimize_options import OptimizeOptions
 from lrn_deploy.workflows.options import ValidateOptions
 from lrn_deploy.workflows.validate import validate
-from tests import faults
+from tests.support import faults
 
 pytestmark = pytest.mark.skipif(
     any(importlib.util.find_spec(name) is None for name in ("openvino", "nncf")),
-    reason="openvino or nncf is not installed (pip install 'lrn-deploy[openvino,quantize]')",
+    reason="openvino or nncf is not installed",
 )
 
 VARIANTS = {
@@ -47,7 +49,9 @@ QUICK = ValidateOptions(batches=(2,), devices=("cpu",))
 
 def make(bundle: Bundle, name: str, **more: Any) -> Bundle:
     target, precision, quantizer = VARIANTS[name]
-    return optimize(bundle, target=target, precision=precision, quantizer=quantizer, **more)
+    return optimize(
+        bundle, OptimizeOptions(target=target, precision=precision, quantizer=quantizer, **more)
+    )
 
 
 @pytest.fixture(scope="module")
@@ -253,7 +257,7 @@ def test_absent_nncf_names_the_extra(digits: Bundle, monkeypatch: pytest.MonkeyP
     monkeypatch.setattr(importlib.util, "find_spec", lambda _name: None)
     with pytest.raises(MissingError, match="NNCF is not installed") as caught:
         make(digits, "cpu-int8-nncf")
-    assert "lrn-deploy[quantize]" in caught.value.hint
+    assert install("quantize") in caught.value.hint
 
 
 @pytest.mark.parametrize(
@@ -275,7 +279,7 @@ def test_what_cannot_be_made_is_refused(
     optimized: Bundle, options: dict[str, Any], sentence: str
 ) -> None:
     with pytest.raises(BadInputError, match=sentence):
-        optimize(optimized, **options)
+        optimize(optimized, OptimizeOptions(**options))
 
 
 def test_the_command(digits: Bundle, capsys: pytest.CaptureFixture[str]) -> None:

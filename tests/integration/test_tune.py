@@ -14,11 +14,11 @@ from lrn_deploy.bundle import Artifact, Bundle
 from lrn_deploy.cli import cli
 from lrn_deploy.errors import BadInputError
 from lrn_deploy.export import ExportRequest, export_bundle
-from lrn_deploy.latency.sampling import Effort
+from lrn_deploy.latency.sampling import Effort, interleave
 from lrn_deploy.parity.budgets import Budgets
 from lrn_deploy.parity.report import ParityReport
 from lrn_deploy.tuning.report import TuneReport
-from lrn_deploy.workflows import tune_contenders
+from lrn_deploy.workflows import tune_contenders, tune_race
 from lrn_deploy.workflows.choice import pick
 from lrn_deploy.workflows.options import ValidateOptions
 from lrn_deploy.workflows.tune import REPORT, tune
@@ -60,7 +60,7 @@ def faulty(bundle: Bundle) -> Bundle:
 
 @pytest.mark.slow
 def test_reduced_precision_is_tried_judged_and_the_choice_recorded(digits: Bundle) -> None:
-    report = tune(digits, options(min_agreement=0.99))
+    report = tune(digits, options(min_agreement=0.99, thorough=True))
     choice = report.choice
     assert choice is not None
     assert choice.within
@@ -89,6 +89,30 @@ def test_reduced_precision_is_tried_judged_and_the_choice_recorded(digits: Bundl
     assert choice.name in report.explanation
 
 
+@pytest.mark.slow
+def test_what_cannot_win_is_not_made_and_the_report_says_why(digits: Bundle) -> None:
+    told: list[str] = []
+    report = tune(
+        digits, options(min_agreement=0.9, max_batch=1), lambda what, *_: told.append(what)
+    )
+    assert report.choice is not None
+    made = Bundle.open(digits.path).manifest
+    reasons = {item.artifact: item.reason for item in report.candidates if not item.metrics}
+    # The own int8 agrees on more than 90 % of the digits, so NNCF's has nothing to add.
+    assert reasons["cpu-int8-nncf"].startswith("not made: ")
+    assert not any("nncf" in name for name in made.artifacts)
+    # Every artifact has a row with its errors, or with the reason why it was not tried.
+    assert set(made.artifacts) <= {item.artifact for item in report.candidates}
+    assert all(item.raced or item.reason for item in report.candidates)
+    # Who stands in the ranking was raced, and validated.
+    parity = ParityReport.model_validate_json((digits.path / PARITY).read_bytes())
+    passed = {(check.artifact, check.backend) for check in parity.checks}
+    assert {(choice.artifact, choice.backend) for choice in made.choices} <= passed
+    assert set(report.phases) == {"making", "judging", "validating", "racing"}
+    assert sum(report.phases.values()) <= report.seconds
+    assert all(" left" in what for what in told if what.startswith(("making", "judging")))
+
+
 def test_without_a_demand_the_numbers_stay_and_what_rounds_is_not_even_made(
     digits: Bundle,
 ) -> None:
@@ -105,7 +129,7 @@ def test_without_a_demand_the_numbers_stay_and_what_rounds_is_not_even_made(
 def test_a_faulty_variant_is_not_chosen_however_loose_the_demand(digits: Bundle) -> None:
     """Its error of 1e-4 is within the demand; validate fails it, since fp32 has no such errors."""
     bundle = faulty(digits)
-    report = tune(bundle, options(max_error=9e-5, batch=1, max_batch=1))
+    report = tune(bundle, options(max_error=9e-5, batch=1, max_batch=1, thorough=True))
     wrong = [item for item in report.candidates if item.artifact == "wrong"]
     assert wrong
     assert all(not item.within for item in wrong)
@@ -145,14 +169,15 @@ def test_a_demand_that_nothing_meets_exits_1_and_changes_no_choice(digits: Bundl
 def test_an_interrupt_keeps_what_was_measured_and_chooses_nothing(
     digits: Bundle, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    real = tune_contenders.interleave
+    real = interleave
 
     def interrupted(candidates: Any, effort: Any, **rest: Any) -> Any:
         run = real(candidates, effort, **rest)
         run.complete = len(candidates) == 1  # the race, not the screening
         return run
 
-    monkeypatch.setattr(tune_contenders, "interleave", interrupted)
+    for module in (tune_contenders, tune_race):
+        monkeypatch.setattr(module, "interleave", interrupted)
     report = tune(digits, options(max_batch=1))
     assert not report.complete
     assert report.choice is None

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from lrn_deploy.latency.statistics import median_interval, noise
+from lrn_deploy.latency.statistics import median_interval, noise, ratio_interval
 from lrn_deploy.parity.metrics import Metrics
 from lrn_deploy.tuning.decide import decide, explain, front, refusal
 from lrn_deploy.tuning.report import Candidate, Demand, Point
@@ -92,6 +92,40 @@ def test_surely_slower_is_no_tie_however_little() -> None:
     assert candidates[found.ranking[0]].artifact == "fast"
 
 
+def test_ten_percent_is_no_tie_however_noisy() -> None:
+    """The rounds' ratios reach below 1, and yet the medians are 10 % apart."""
+    coarse, fine = point(1, 4.0, jitter=0.4), point(1, 4.4, jitter=-0.4)
+    candidates = [candidate("coarse", 0.03, coarse), candidate("fine", 0.01, fine)]
+    assert ratio_interval(fine.samples, coarse.samples).low < 1
+    found = decide(candidates, LATENCY)
+    assert found is not None
+    assert candidates[found.ranking[0]].artifact == "coarse"
+
+
+def test_items_of_different_batches_tie_by_their_own_time() -> None:
+    """1.00 and 1.01 ms an item; the runs themselves, 4 and 8.08 ms, were never neighbours."""
+    demand = Demand(max_error=None, min_agreement=None, objective="throughput")
+    candidates = [
+        candidate("coarse", 0.03, point(4, 4.0)),
+        candidate("fine", 0.01, point(8, 8.08)),
+    ]
+    found = decide(candidates, demand)
+    assert found is not None
+    assert (candidates[found.ranking[0]].artifact, found.batch) == ("fine", 8)
+
+
+def test_a_run_of_exactly_the_longest_latency_fits() -> None:
+    demand = Demand(max_error=None, min_agreement=None, objective="throughput", max_latency=0.018)
+    found = decide([candidate("a", 0, point(1, 4.0), point(8, 18.0))], demand)
+    assert found is not None
+    assert found.batch == 8
+
+
+def test_of_equal_times_only_the_more_accurate_is_on_the_front() -> None:
+    candidates = [candidate("coarse", 0.03, point(1, 4.0)), candidate("fine", 0.01, point(1, 4.0))]
+    assert front(candidates, LATENCY) == {1}
+
+
 def test_throughput_takes_the_best_batch_within_the_latency() -> None:
     demand = Demand(max_error=None, min_agreement=None, objective="throughput", max_latency=0.02)
     candidates = [
@@ -130,6 +164,7 @@ def test_nothing_within_the_budget_is_said_with_the_nearest() -> None:
         (metrics(0.04), Demand(max_error=0.03, min_agreement=None), "over 0.03"),
         (metrics(math.nan), Demand(max_error=0.03, min_agreement=None), "over 0.03"),
         (metrics(0.0, 0.985), Demand(max_error=None, min_agreement=0.99), "98.5%, under 99.0%"),
+        (metrics(0.0, 0.99), Demand(max_error=None, min_agreement=0.99), ""),
         (metrics(0.0, None), Demand(max_error=None, min_agreement=0.99), "no classes"),
         (metrics(0.0, mismatches=2), Demand(max_error=None, min_agreement=None), "2 values"),
     ],
