@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from lrn_deploy.bundle import TensorSpec
 from lrn_deploy.serving.errors import InvalidRequestError
 
 Array = NDArray[Any]
@@ -54,30 +55,6 @@ def numpy_type(name: str, tensor: str) -> np.dtype[Any]:
     return dtype
 
 
-def pack_strings(values: list[bytes]) -> bytes:
-    """The protocol's BYTES: each element as its length (uint32, little-endian) and itself."""
-    return b"".join(len(value).to_bytes(4, "little") + value for value in values)
-
-
-def classification(scores: Array, count: int, labels: tuple[str, ...] | None) -> list[list[str]]:
-    """The classification extension: the ``count`` highest scores of each row, highest first.
-
-    Args:
-        scores: Of shape (N, ...); each row is flattened.
-        count: How many at most; a row has no more than it has elements.
-        labels: Class names, or None.
-
-    Returns:
-        ``N`` lists of ``"score:index"`` or ``"score:index:label"``, scores with six decimals.
-        Equal scores keep the order of their indices.
-    """
-    rows = scores.reshape(len(scores), -1)
-    order = np.argsort(-rows.astype(np.float64), axis=1, kind="stable")[:, :count]
-    return [
-        [
-            f"{row[index]:f}:{index}"
-            + (f":{labels[index]}" if labels and index < len(labels) else "")
-            for index in indices
-        ]
-        for row, indices in zip(rows, order, strict=True)
-    ]
+def wire_shape(spec: TensorSpec) -> list[int]:
+    """A shape as the protocol has it: -1 for a dynamic axis."""
+    return [axis if isinstance(axis, int) else -1 for axis in spec.shape]

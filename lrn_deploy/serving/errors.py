@@ -138,3 +138,9 @@ class InferenceError(RequestError):
 
     status = 500
     reason = "BACKEND"
+
+
+class BugError(RequestError):
+    """Something that we did not foresee."""
+
+    status = 500

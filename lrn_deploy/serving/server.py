@@ -14,16 +14,16 @@ from typing import TYPE_CHECKING, Any
 from lrn_deploy.errors import BadInputError, MissingError
 from lrn_deploy.extras import install
 from lrn_deploy.serving.errors import RequestError
-from lrn_deploy.serving.http.listener import check_port
+from lrn_deploy.serving.listener import check_port
 from lrn_deploy.serving.repository.repository import Repository
 from lrn_deploy.serving.rest.origins import Origins
+from lrn_deploy.serving.service import Service
 from lrn_deploy.serving.settings import ModelSettings, ServerSettings
 from lrn_deploy.serving.telemetry import spans, stderr
 
 if TYPE_CHECKING:
     from lrn_deploy.serving.grpc.front import GrpcFront
     from lrn_deploy.serving.http.front import HttpFront
-    from lrn_deploy.serving.rest.app import App
     from lrn_deploy.serving.telemetry.spans import Spans
 
 _HANG_CHECK_SECONDS = 0.5
@@ -63,11 +63,11 @@ def serve(
             check_port(settings.host, port)  # one in use is known before anything is loaded
     with ThreadPoolExecutor(1, "load") as pool:
         loading = pool.submit(_load, repository, bundles, say)
-        app, fronts = _fronts(repository, settings, exported)
+        service, fronts = _fronts(repository, settings, exported)
         loading.result()
     gc.freeze()  # what is there now stays: the collector need not look at it again and again
     try:
-        return asyncio.run(_run(app, fronts, settings, say, on_ready))
+        return asyncio.run(_run(service, fronts, settings, say, on_ready))
     finally:
         if exported is not None:
             exported.close()
@@ -90,7 +90,7 @@ class _Fronts:
 
 def _fronts(
     repository: Repository, settings: ServerSettings, exported: Spans | None
-) -> tuple[App, _Fronts]:
+) -> tuple[Service, _Fronts]:
     """What answers, imported here, since that takes as long as reading 200 MB of weights."""
     try:
         from lrn_deploy.serving.grpc.front import GrpcFront
@@ -101,13 +101,15 @@ def _fronts(
             f"Serving needs {error.name}, which is not installed.",
             f"Install it with: {install('serve')}",
         ) from error
-    app = App(repository, settings, spans=exported)
-    http = HttpFront(app, settings.host, settings.http_port)
-    grpc = GrpcFront(app, settings.host, settings.grpc_port) if settings.grpc_port >= 0 else None
+    service = Service(repository, settings, spans=exported)
+    host = settings.host
+    http = HttpFront(App(service), host, settings.http_port)
+    grpc = GrpcFront(service, host, settings.grpc_port) if settings.grpc_port >= 0 else None
     if settings.metrics_port < 0:
-        return app, _Fronts(http, grpc, None)
-    metrics = App(repository, settings, metrics_only=True)
-    return app, _Fronts(http, grpc, HttpFront(metrics, settings.host, settings.metrics_port))
+        return service, _Fronts(http, grpc, None)
+    watched = Service(repository, settings)  # which answers to the end, and takes part in nothing
+    metrics = HttpFront(App(watched, metrics_only=True), host, settings.metrics_port)
+    return service, _Fronts(http, grpc, metrics)
 
 
 def _load(repository: Repository, bundles: Sequence[tuple[str, Path]], say: Say) -> None:
@@ -134,7 +136,7 @@ def _load(repository: Repository, bundles: Sequence[tuple[str, Path]], say: Say)
 
 
 async def _run(
-    app: App,
+    service: Service,
     fronts: _Fronts,
     settings: ServerSettings,
     say: Say,
@@ -147,10 +149,10 @@ async def _run(
     listening = [front for front in (fronts.http, fronts.metrics) if front]
     if fronts.grpc:
         fronts.grpc.start()
-    watch = asyncio.ensure_future(_watch(app))
+    watch = asyncio.ensure_future(_watch(service))
     for front in listening:
         await front.start()
-    names = [model.name for model in app.repository.models()]
+    names = [model.name for model in service.repository.models()]
     say(
         f"Ready: http://{settings.host}:{fronts.http.port}"
         + (f", gRPC on port {fronts.grpc.port}" if fronts.grpc else "")
@@ -159,35 +161,35 @@ async def _run(
         on_ready({"host": settings.host, **fronts.ports, "models": names})
     await stop.wait()
     say("Stopping: finishing what is in flight.")
-    finished = await _drain(app, settings, listening)
+    finished = await _drain(service, settings, listening)
     if fronts.grpc:
         await loop.run_in_executor(None, fronts.grpc.stop, _FLUSH_SECONDS)
     for front in listening:
         front.stop()
     watch.cancel()
-    finished &= await loop.run_in_executor(None, app.repository.close, 1.0)
+    finished &= await loop.run_in_executor(None, service.repository.close, 1.0)
     say("Stopped." if finished else "Stopped; some requests did not finish in time.")
     return 0 if finished else 1
 
 
-async def _drain(app: App, settings: ServerSettings, listening: list[HttpFront]) -> bool:
+async def _drain(service: Service, settings: ServerSettings, listening: list[HttpFront]) -> bool:
     """``ready`` turns 503; requests are still taken, then refused, then all are finished."""
-    app.stopping = True
+    service.stopping = True
     await asyncio.sleep(settings.pre_drain_seconds)
     await asyncio.gather(*(front.stop_listening() for front in listening))
     await asyncio.sleep(_FLUSH_SECONDS)  # who has connected already may still ask
-    app.drained.set()
+    service.drained.set()
     loop = asyncio.get_running_loop()
     limit = loop.time() + settings.drain_seconds
-    while app.in_flight and loop.time() < limit:
+    while service.in_flight and loop.time() < limit:
         await asyncio.sleep(0.01)
     await asyncio.sleep(_FLUSH_SECONDS)
-    return not app.in_flight
+    return not service.in_flight
 
 
-async def _watch(app: App) -> None:
+async def _watch(service: Service) -> None:
     while True:
         await asyncio.sleep(_HANG_CHECK_SECONDS)
         stderr.catch_up()
-        for model in app.repository.models():
+        for model in service.repository.models():
             model.batcher.check_hangs()

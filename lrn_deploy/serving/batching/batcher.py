@@ -13,18 +13,16 @@ import time
 from collections.abc import Callable
 from concurrent.futures import Future
 
-from lrn_deploy.serving.batching.delivery import together
-from lrn_deploy.serving.batching.job import Job, Outcome, Timing
+from lrn_deploy.serving.batching.instance import Instance
+from lrn_deploy.serving.batching.job import Job, Outcome
+from lrn_deploy.serving.batching.ledger import Ledger
 from lrn_deploy.serving.batching.policy import LatencyModel, Policy
 from lrn_deploy.serving.batching.queue import PendingQueue
-from lrn_deploy.serving.batching.rows import join, split
 from lrn_deploy.serving.batching.runner import Runner
 from lrn_deploy.serving.batching.statistics import Statistics
 from lrn_deploy.serving.errors import (
     AbandonedError,
     ClosedError,
-    InferenceError,
-    RequestError,
     UnavailableError,
 )
 
@@ -57,20 +55,26 @@ class Batcher:
         on_change: Callable[[], None] = lambda: None,
     ) -> None:
         self.statistics = statistics
-        self.latency = LatencyModel()
-        self._make_runner = make_runner
+        self._ledger = Ledger(statistics)
         self._policy = policy
         self._queue = queue
         self._hang_ns = int(hang_seconds * 1e9)
         self._here_ns = int(here_seconds * 1e9)
-        self._least: dict[int, int] = {}  # nanoseconds of the quickest batch of so many rows
         self._on_change = on_change
         self._changed = threading.Condition()
         self._closing = False
         self._called: asyncio.AbstractEventLoop | None = None
-        self._instances = [_Instance(self, runner, index) for index, runner in enumerate(runners)]
+        self._instances = [
+            Instance(runner, index, make_runner, self._ledger, self._next_batch, self._lost)
+            for index, runner in enumerate(runners)
+        ]
         for instance in self._instances:
             instance.thread.start()
+
+    @property
+    def latency(self) -> LatencyModel:
+        """How long the network takes."""
+        return self._ledger.latency
 
     @property
     def alive(self) -> int:
@@ -134,7 +138,9 @@ class Batcher:
                 job.future.add_done_callback(self._count_cancelled)
             self._wake()
             for one in displaced:
-                self._fail(one, UnavailableError("The queue is full; another client's turn came."))
+                self._ledger.fail(
+                    one, UnavailableError("The queue is full; another client's turn came.")
+                )
         except ClosedError:
             raise  # not counted: a newer instance will take it
         except UnavailableError as error:
@@ -218,12 +224,14 @@ class Batcher:
         if front is None:
             return 0
         decision = self._policy.decide(front, time.monotonic_ns(), self.latency)
-        quick = self._least.get(min(front.rows, decision.rows), self._here_ns) < self._here_ns
+        quick = (
+            self._ledger.least.get(min(front.rows, decision.rows), self._here_ns) < self._here_ns
+        )
         return decision.rows if quick and decision.wait <= 0 else 0
 
     def _fail_late(self, late: list[Job]) -> None:
         for job in late:
-            self._fail(job, UnavailableError("Request timeout expired in the queue."))
+            self._ledger.fail(job, UnavailableError("Request timeout expired in the queue."))
 
     def _count_cancelled(self, future: Future[Outcome]) -> None:
         if future.cancelled():
@@ -238,13 +246,9 @@ class Batcher:
         with self._changed:
             jobs = self._queue.clear()
         for job in jobs:
-            self._fail(job, AbandonedError(message))
+            self._ledger.fail(job, AbandonedError(message))
 
-    def _fail(self, job: Job, error: RequestError) -> None:
-        self.statistics.record_failure(error.reason, time.monotonic_ns() - job.arrived)
-        job.future.set_exception(error)
-
-    def _next_batch(self, instance: _Instance) -> list[Job]:
+    def _next_batch(self, instance: Instance) -> list[Job]:
         """Wait for a batch; empty when closing and nothing is left, or the instance is given up.
 
         Answers of the batch before are delivered before waiting, else just before the next run.
@@ -266,7 +270,7 @@ class Batcher:
             if not instance.alive or (self._closing and not self._queue):
                 return []
 
-    def _form(self, instance: _Instance) -> tuple[list[Job], list[Job]]:
+    def _form(self, instance: Instance) -> tuple[list[Job], list[Job]]:
         """Wait once at most, and not while answers are to be delivered.
 
         Returns:
@@ -284,113 +288,3 @@ class Batcher:
                 self._changed.wait(decision.wait / 1e9)
             return [], []
         return self._queue.take(decision.rows, now)
-
-
-class _Instance:
-    """One network and the thread that runs it."""
-
-    def __init__(self, batcher: Batcher, runner: Runner, index: int) -> None:
-        self.batcher = batcher
-        self.runner = runner
-        self.alive = True
-        self.taken = False
-        """Whether a thread, its own or an event loop's, has a batch for it."""
-        self.batch: list[Job] = []
-        self.answers: list[tuple[Job, Outcome]] = []
-        """Of the batch before, not delivered yet."""
-        self.busy_since: int | None = None
-        self._lock = threading.Lock()
-        self.thread = threading.Thread(target=self._work, name=f"batcher-{index}", daemon=True)
-
-    def abandon(self, message: str) -> None:
-        """Answer what is running with 503 and never use this instance again."""
-        with self._lock:
-            self.alive = False
-            batch, self.batch = self.batch, []
-        for job in batch:
-            self.batcher._fail(job, AbandonedError(message))
-
-    def _work(self) -> None:
-        while self.alive and (batch := self.batcher._next_batch(self)):
-            self.run(batch)
-            self.taken = False
-        self.deliver()
-        if self.alive:
-            self.runner.close()
-
-    def run(self, batch: list[Job]) -> None:
-        """Run a batch; :meth:`deliver` then gives each request its answer.
-
-        The instance must be taken. Whoever gets an answer competes for the interpreter with this
-        thread. So the answers of one batch go out when the next has been put together: during its
-        run, this thread does not need the interpreter.
-        """
-        self.batch = batch
-        started = self.busy_since = time.monotonic_ns()
-        try:
-            feeds = join(batch)
-            late = [job for job in batch if job.late(time.monotonic_ns())]
-            if late:
-                self._drop(late)
-                if not self.batch:
-                    return
-                feeds = join(self.batch)
-            self.deliver()
-            joined = time.monotonic_ns()
-            outputs = self.runner.run(feeds)
-            ran = time.monotonic_ns()
-            parts = split(outputs, self.batch)
-        except Exception as error:  # whatever the network raises, its callers must hear of it
-            self._failed(error)
-            return
-        finally:
-            self.busy_since = None
-        with self._lock:
-            batch, self.batch = self.batch, []
-        if not batch:  # given up meanwhile
-            return
-        rows = sum(job.rows for job in batch)
-        done = time.monotonic_ns()
-        self.batcher.latency.add(rows, done - started)
-        least = self.batcher._least
-        least[rows] = min(done - started, least.get(rows, done - started))
-        timings = [
-            Timing(
-                started - job.arrived, joined - started, ran - joined, done - ran, rows, job.arrived
-            )
-            for job in batch
-        ]
-        self.batcher.statistics.record_batch(timings, [done - job.arrived for job in batch])
-        outcomes = (Outcome(part, timing) for part, timing in zip(parts, timings, strict=True))
-        with self._lock:
-            self.answers = list(zip(batch, outcomes, strict=True))
-
-    def deliver(self) -> None:
-        """Give the requests of the batch before their answers."""
-        with self._lock:
-            answers, self.answers = self.answers, []
-        with together():
-            for job, outcome in answers:
-                job.future.set_result(outcome)
-
-    def _drop(self, late: list[Job]) -> None:
-        with self._lock:
-            self.batch = [job for job in self.batch if job not in late]
-        for job in late:
-            self.batcher._fail(job, UnavailableError("Request timeout expired before it ran."))
-
-    def _failed(self, error: Exception) -> None:
-        """Tell the callers, and make the network anew: nobody knows what state it is in."""
-        with self._lock:
-            batch, self.batch = self.batch, []
-        for job in batch:
-            self.batcher._fail(job, InferenceError(f"The network failed: {error}"))
-        if not batch:
-            return
-        try:
-            self.batcher._least.clear()
-            self.runner.close()
-            self.runner = self.batcher._make_runner()
-        except Exception:  # it is gone for good, whatever the reason
-            self.alive = False
-            self.batcher._lost()

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Protocol
 
-from lrn_deploy.serving.batching.queue import Front
+from lrn_deploy.serving.batching.queue import NextBatch
 
 
 class LatencyModel:
@@ -70,7 +70,7 @@ class Policy(Protocol):
         """Largest batch."""
         ...
 
-    def decide(self, front: Front, now: int, latency: LatencyModel) -> Decision:
+    def decide(self, front: NextBatch, now: int, latency: LatencyModel) -> Decision:
         """What to do with what waits; ``now`` in nanoseconds of the monotonic clock."""
         ...
 
@@ -90,7 +90,7 @@ class Adaptive:
     max_rows: int
     slo_ns: int | None = None
 
-    def decide(self, front: Front, now: int, latency: LatencyModel) -> Decision:
+    def decide(self, front: NextBatch, now: int, latency: LatencyModel) -> Decision:
         """Release at once, as much as the objective allows and at least one request."""
         if self.slo_ns is None:
             return Decision(self.max_rows)
@@ -119,7 +119,7 @@ class Fixed:
     preferred: tuple[int, ...] = ()
 
     # Every policy is called alike; this one does without the latencies.
-    def decide(self, front: Front, now: int, latency: LatencyModel) -> Decision:  # noqa: ARG002
+    def decide(self, front: NextBatch, now: int, latency: LatencyModel) -> Decision:  # noqa: ARG002
         """Release, or say how long to wait."""
         age = now - front.oldest
         if front.rows < self.max_rows:

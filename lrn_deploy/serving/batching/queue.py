@@ -22,7 +22,7 @@ from lrn_deploy.serving.errors import UnavailableError
 
 
 @dataclass(frozen=True)
-class Front:
+class NextBatch:
     """What could run next.
 
     Attributes:
@@ -87,7 +87,7 @@ class PendingQueue:
         self._count(job, 1)
         return [one for one in displaced if one.future.set_running_or_notify_cancel()]
 
-    def front(self, max_rows: int) -> Front | None:
+    def front(self, max_rows: int) -> NextBatch | None:
         """What could run next as one batch of at most ``max_rows`` rows; None if nothing waits."""
         first: Job | None = None
         rows = oldest = 0
@@ -95,12 +95,12 @@ class PendingQueue:
             if first is None:
                 first, oldest = job, job.arrived
             elif job.shape != first.shape or rows + job.rows > max_rows:
-                return Front(rows, True, oldest)
+                return NextBatch(rows, True, oldest)
             rows += job.rows
             oldest = min(oldest, job.arrived)
             if rows >= max_rows:
-                return Front(rows, True, oldest)
-        return None if first is None else Front(rows, False, oldest)
+                return NextBatch(rows, True, oldest)
+        return None if first is None else NextBatch(rows, False, oldest)
 
     def take(self, max_rows: int, now: int) -> tuple[list[Job], list[Job]]:
         """Remove the next batch, of at most ``max_rows`` rows unless one request alone has more.

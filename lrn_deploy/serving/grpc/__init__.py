@@ -1,1 +1,1 @@
-"""The protocol over gRPC, its health service and its reflection."""
+"""The service over gRPC: methods (:mod:`.front`), messages (:mod:`.codec`), health."""

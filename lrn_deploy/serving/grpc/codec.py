@@ -6,7 +6,6 @@ lists (``contents``); answers are always raw, as Triton's are.
 
 from __future__ import annotations
 
-import json
 import math
 from collections.abc import Mapping
 from typing import Any
@@ -14,26 +13,20 @@ from typing import Any
 import numpy as np
 from google.protobuf import json_format
 from numpy.typing import NDArray
-from tritonclient.grpc import model_config_pb2, service_pb2
+from tritonclient.grpc import service_pb2
 
-from lrn_deploy.serving.datatypes import (
-    classification,
-    numpy_type,
-    pack_strings,
-    protocol_name,
-)
+from lrn_deploy.serving.datatypes import numpy_type
 from lrn_deploy.serving.errors import InvalidRequestError
-from lrn_deploy.serving.protocol import metadata as describe
-from lrn_deploy.serving.protocol.inference import (
-    InferMessage,
-    OutputForm,
-    check_distinct,
-    output_form,
-)
-from lrn_deploy.serving.protocol.metadata import VERSION
+from lrn_deploy.serving.inference import InferRequest
+from lrn_deploy.serving.protocol.outputs import check_distinct, output_form, outputs_of, raw
 from lrn_deploy.serving.protocol.parameters import whole
-from lrn_deploy.serving.protocol.shared_memory import OFF, SharedMemory, place_of
-from lrn_deploy.serving.repository.model import InferCall, ServedModel
+from lrn_deploy.serving.protocol.shared_memory import (
+    OFF,
+    SharedMemory,
+    parameters_of,
+    place_of,
+)
+from lrn_deploy.serving.repository.model import VERSION, ServedModel
 
 Array = NDArray[Any]
 
@@ -53,7 +46,7 @@ _CONTENTS = {
 """Where a typed tensor stands; FP16 has no such place and must be raw."""
 
 
-def decode(request: Any, memory: SharedMemory = OFF) -> InferMessage:
+def decode(request: Any, memory: SharedMemory = OFF) -> InferRequest:
     """Decode a ``ModelInferRequest``.
 
     Args:
@@ -64,14 +57,14 @@ def decode(request: Any, memory: SharedMemory = OFF) -> InferMessage:
         InvalidRequestError: If it is not what the protocol says.
     """
     places = [place_of(_plain(tensor.parameters)) for tensor in request.inputs]
-    raw = list(request.raw_input_contents)
+    sent = list(request.raw_input_contents)
     within = places.count(None)
-    if raw and len(raw) != within:
+    if sent and len(sent) != within:
         raise InvalidRequestError(
-            f"There are {len(raw)} raw_input_contents for {within} inputs; send one "
+            f"There are {len(sent)} raw_input_contents for {within} inputs; send one "
             "for each, or none."
         )
-    contents = iter(raw or [None] * within)
+    contents = iter(sent or [None] * within)
     arrays: dict[str, Array] = {}
     for tensor, place in zip(request.inputs, places, strict=True):
         if tensor.name in arrays:
@@ -88,56 +81,42 @@ def decode(request: Any, memory: SharedMemory = OFF) -> InferMessage:
     check_distinct(outputs)
     memory.check([form.place for form in outputs])
     parameters = _plain(request.parameters)
-    call = InferCall(
+    return InferRequest(
         arrays,
-        tuple(form.name for form in outputs),
+        outputs,
+        binary=True,
         timeout_us=whole(parameters, "timeout"),
         priority=whole(parameters, "priority"),
+        id=request.id,
     )
-    return InferMessage(call, outputs, binary=True, id=request.id)
 
 
 def encode(
-    message: InferMessage,
+    asked: InferRequest,
     model: ServedModel,
     outputs: Mapping[str, Array],
     memory: SharedMemory = OFF,
 ) -> Any:
-    """The ``ModelInferResponse`` to ``message``; puts into shared memory what belongs there.
+    """The ``ModelInferResponse`` to ``asked``; puts into shared memory what belongs there.
 
     Raises:
         InvalidRequestError: If an output does not fit into its shared memory.
     """
     response = service_pb2.ModelInferResponse(
-        model_name=model.name, model_version=VERSION, id=message.id
+        model_name=model.name, model_version=VERSION, id=asked.id
     )
-    for form in message.outputs or tuple(OutputForm(spec.name) for spec in model.outputs):
-        array = outputs[form.name]
-        if form.classes:
-            rows = classification(array, form.classes, model.labels)
-            response.outputs.add(name=form.name, datatype="BYTES", shape=[len(rows), len(rows[0])])
-            content = pack_strings([text.encode() for row in rows for text in row])
-        else:
-            response.outputs.add(
-                name=form.name, datatype=protocol_name(array.dtype), shape=array.shape
-            )
-            content = array.tobytes()
+    for form, datatype, shape, elements in outputs_of(asked, model, outputs):
+        response.outputs.add(name=form.name, datatype=datatype, shape=shape)
+        content = raw(elements)
         if form.place is None:
             response.raw_output_contents.append(content)
             continue
         memory.write(form.place, content, form.name)
         response.raw_output_contents.append(b"")  # so that those of other outputs keep their place
-        for key, value in form.place.parameters().items():
+        for key, value in parameters_of(form.place).items():
             kind = "string_param" if isinstance(value, str) else "int64_param"
             setattr(response.outputs[-1].parameters[key], kind, value)
     return response
-
-
-def config(model: ServedModel) -> Any:
-    """The ``ModelConfigResponse`` of a model."""
-    parsed = model_config_pb2.ModelConfig()
-    json_format.Parse(json.dumps(describe.config(model)), parsed)
-    return service_pb2.ModelConfigResponse(config=parsed)
 
 
 def from_json(value: dict[str, Any], message: Any) -> Any:
@@ -156,19 +135,19 @@ def _form(tensor: Any) -> tuple[np.dtype[Any], tuple[int, ...]]:
     return dtype, shape
 
 
-def _array(tensor: Any, raw: bytes | None, dtype: np.dtype[Any], shape: tuple[int, ...]) -> Array:
+def _array(tensor: Any, sent: bytes | None, dtype: np.dtype[Any], shape: tuple[int, ...]) -> Array:
     count = math.prod(shape)
-    if raw is not None:
+    if sent is not None:
         if tensor.HasField("contents"):
             raise InvalidRequestError(
                 f"Input '{tensor.name}' has contents beside raw_input_contents; send one of them."
             )
-        if len(raw) != count * dtype.itemsize:
+        if len(sent) != count * dtype.itemsize:
             raise InvalidRequestError(
                 f"Input '{tensor.name}' of shape {list(shape)} takes {count * dtype.itemsize} "
-                f"bytes, got {len(raw)}."
+                f"bytes, got {len(sent)}."
             )
-        return np.frombuffer(raw, dtype).reshape(shape)
+        return np.frombuffer(sent, dtype).reshape(shape)
     place = _CONTENTS.get(tensor.datatype)
     if place is None:
         raise InvalidRequestError(

@@ -16,22 +16,16 @@ from tritonclient.grpc import service_pb2 as pb
 from lrn_deploy.errors import BadInputError
 from lrn_deploy.serving.errors import (
     CanceledError,
-    InferenceError,
     InvalidRequestError,
     NotFoundError,
-    RequestError,
     UnavailableError,
     UnsupportedError,
 )
-from lrn_deploy.serving.grpc import codec as grpc_codec
-from lrn_deploy.serving.grpc import health as grpc_health
-from lrn_deploy.serving.http.listener import check_port
-from lrn_deploy.serving.http.message import Request
-from lrn_deploy.serving.protocol import metadata as describe
-from lrn_deploy.serving.protocol.metadata import VERSION
-from lrn_deploy.serving.rest.app import App
-from lrn_deploy.serving.rest.protocol_routes import check_control
-from lrn_deploy.serving.telemetry.trace import RESPONSE_HEADER
+from lrn_deploy.serving.grpc import codec, health
+from lrn_deploy.serving.listener import check_port
+from lrn_deploy.serving.request import Request
+from lrn_deploy.serving.service import Service
+from lrn_deploy.serving.trace import RESPONSE_HEADER
 
 _SERVICE = "inference.GRPCInferenceService"
 _CODES = {
@@ -67,10 +61,10 @@ class _Handlers(grpc.GenericRpcHandler):  # type: ignore[misc] # grpcio has no t
 
 
 class GrpcFront:
-    """Serves one :class:`App` by gRPC.
+    """Serves one :class:`Service` by gRPC.
 
     Args:
-        app: What has the models, limits and permissions.
+        service: What does it all.
         host: Address to bind to.
         port: Port; 0 takes a free one.
 
@@ -78,28 +72,32 @@ class GrpcFront:
         BadInputError: If the port cannot be bound.
     """
 
-    def __init__(self, app: App, host: str, port: int) -> None:
-        self.app = app
+    def __init__(self, service: Service, host: str, port: int) -> None:
+        self.service = service
         self.host = host
-        limit = app.settings.max_body_bytes
+        limit = service.settings.max_body_bytes
         self._server = grpc.server(
-            futures.ThreadPoolExecutor(app.settings.grpc_threads, thread_name_prefix="grpc"),
+            futures.ThreadPoolExecutor(service.settings.grpc_threads, thread_name_prefix="grpc"),
             options=[
                 ("grpc.max_receive_message_length", limit),
                 ("grpc.max_send_message_length", -1),
                 ("grpc.so_reuseport", 0),
             ],
         )
+        methods = {"ModelInfer": self._infer} | {
+            name: _method(operation, getattr(pb, f"{name}Response"))
+            for name, operation in self._operations().items()
+        }
         handlers = {
             f"/{_SERVICE}/{name}": grpc.unary_unary_rpc_method_handler(
-                self._guarded(name, function, getattr(pb, f"{name}Request")),
+                self._guarded(name, method, getattr(pb, f"{name}Request")),
                 # Messages come as bytes: what is none is then refused like any other mistake.
                 response_serializer=getattr(pb, f"{name}Response").SerializeToString,
             )
-            for name, function in self._methods().items()
+            for name, method in methods.items()
         }
         guard = partial(self._guarded, draining=True)
-        handlers |= grpc_health.handlers(app, _SERVICE, guard)
+        handlers |= health.handlers(service, _SERVICE, guard)
         self._server.add_generic_rpc_handlers((_Handlers(handlers, self._unknown),))
         self.port = check_port(host, port)
         address = f"[{host}]" if ":" in host else host
@@ -118,32 +116,29 @@ class GrpcFront:
         """Accept no more, and wait so long at most for those in flight."""
         self._server.stop(seconds).wait(seconds + 1)
 
-    def _methods(self) -> dict[str, Callable[[Any, Any], Any]]:
-        repository = self.app.repository
+    def _operations(self) -> dict[str, Callable[[Any], dict[str, Any] | None]]:
+        """By method: what makes its answer of its message, as JSON; None if that says nothing."""
+        service = self.service
         return {
-            "ServerLive": lambda _r, _c: pb.ServerLiveResponse(live=self.app.live),
-            "ServerReady": lambda _r, _c: pb.ServerReadyResponse(ready=self.app.ready),
-            "ServerMetadata": lambda _r, _c: pb.ServerMetadataResponse(
-                **describe.server(shared_memory=self.app.memory.enabled)
+            "ServerLive": lambda _: {"live": service.live},
+            "ServerReady": lambda _: {"ready": service.ready},
+            "ServerMetadata": lambda _: service.server(),
+            "ModelReady": lambda asked: {"ready": self._ready(asked.name, asked.version)},
+            "ModelMetadata": lambda asked: service.model_metadata(asked.name, asked.version),
+            "ModelConfig": lambda asked: {
+                "config": service.model_config(asked.name, asked.version)
+            },
+            "ModelStatistics": lambda asked: service.statistics(asked.name, asked.version),
+            "RepositoryIndex": lambda asked: {"models": service.index(ready=asked.ready)},
+            "RepositoryModelLoad": lambda asked: service.load(asked.model_name, asked.parameters),
+            "RepositoryModelUnload": lambda asked: service.unload(asked.model_name),
+            "SystemSharedMemoryStatus": lambda asked: {
+                "regions": {region["name"]: region for region in service.regions(asked.name)}
+            },
+            "SystemSharedMemoryRegister": lambda asked: service.register(
+                asked.name, asked.key, asked.offset, asked.byte_size
             ),
-            "ModelReady": self._model_ready,
-            "ModelMetadata": lambda request, _c: grpc_codec.from_json(
-                describe.metadata(repository.get(request.name, request.version)),
-                pb.ModelMetadataResponse(),
-            ),
-            "ModelConfig": lambda request, _c: grpc_codec.config(
-                repository.get(request.name, request.version)
-            ),
-            "ModelStatistics": self._statistics,
-            "ModelInfer": self._infer,
-            "RepositoryIndex": lambda request, _c: grpc_codec.from_json(
-                {"models": repository.index(ready=request.ready)}, pb.RepositoryIndexResponse()
-            ),
-            "RepositoryModelLoad": self._load,
-            "RepositoryModelUnload": self._unload,
-            "SystemSharedMemoryStatus": self._regions,
-            "SystemSharedMemoryRegister": self._register,
-            "SystemSharedMemoryUnregister": self._unregister,
+            "SystemSharedMemoryUnregister": lambda asked: service.unregister(asked.name),
         }
 
     def _guarded(
@@ -165,28 +160,17 @@ class GrpcFront:
 
         # Its last statement, context.abort, always raises, which the linter cannot know.
         def call(content: bytes, context: grpc.ServicerContext) -> Any:  # noqa: RET503
-            started = time.monotonic_ns()
             metadata = {key: str(value) for key, value in context.invocation_metadata()}
-            request = self.app.request("gRPC", name, metadata, {}, context.peer())
+            request = self.service.begin("gRPC", name, metadata, {}, context.peer())
             tail = [("x-request-id", request.id)]
             if request.trace is not None:
                 tail.append((RESPONSE_HEADER, request.trace.header))
             context.set_trailing_metadata(tuple(tail))
-            self.app.enter()
-            try:
-                if self.app.draining and not draining:
-                    raise UnavailableError("The server is stopping; try another one.")
-                answer = function(_parse(kind, content), _Call(context, request))
-                self.app.log.done(request, 200, started)
-                return answer
-            except RequestError as error:
-                self.app.log.refused(request, error, started)
-                refusal = error
-            except Exception as error:  # a bug of ours must not end as a bare traceback
-                self.app.log.bug(request, error, started)
-                refusal = InferenceError("This is a bug in lrn-server; its log has the details.")
-            finally:
-                self.app.leave()
+            with self.service.answering(request) as answering:
+                if not draining:
+                    self.service.admit()
+                return function(_parse(kind, content), _Call(context, request))
+            refusal = answering.refusal
             context.abort(
                 _CODES.get(refusal.status, grpc.StatusCode.INTERNAL),
                 f"{refusal.message} [request {request.id}]",
@@ -204,18 +188,16 @@ class GrpcFront:
         call = self._guarded(name, refuse, None)
         return grpc.stream_stream_rpc_method_handler(lambda _, context: iter(call(b"", context)))
 
-    def _infer(self, request: Any, call: _Call) -> Any:
-        self.app.limiter.take(call.request.caller, time.monotonic())
-        message = grpc_codec.decode(request, self.app.memory)
+    def _infer(self, message: Any, call: _Call) -> Any:
+        service = self.service
+        name, version = message.model_name, message.model_version
+        service.admit_work(call.request, name, version)
+        asked = codec.decode(message, service.memory)
         remaining = call.context.time_remaining()
         deadline = None
         if remaining is not None and remaining < _FOREVER_SECONDS:
             deadline = time.monotonic_ns() + int(remaining * 1e9)
-        model, future = self.app.repository.submit(
-            request.model_name,
-            request.model_version,
-            message.call.sent_by(call.request.caller, deadline),
-        )
+        model, future = service.infer(call.request, name, version, asked, deadline)
         if not call.context.add_callback(future.cancel):
             future.cancel()
         try:
@@ -223,50 +205,19 @@ class GrpcFront:
         except futures.CancelledError as error:
             raise CanceledError("The client cancelled the request.") from error
         call.request.timings.append(outcome.timing)
-        return grpc_codec.encode(message, model, outcome.outputs, self.app.memory)
+        return codec.encode(asked, model, outcome.outputs, service.memory)
 
-    def _model_ready(self, request: Any, _call: _Call) -> Any:
+    def _ready(self, name: str, version: str) -> bool:
         """A model that is unknown or not loaded is not ready; that is an answer, no error."""
         try:
-            ready = self.app.repository.get(request.name, request.version).ready
+            return self.service.model(name, version).ready
         except (NotFoundError, UnavailableError):
-            ready = False
-        return pb.ModelReadyResponse(ready=ready)
+            return False
 
-    def _statistics(self, request: Any, _call: _Call) -> Any:
-        if request.name:
-            models = [self.app.repository.get(request.name, request.version)]
-        else:
-            models = self.app.repository.models()
-        stats = [one.batcher.statistics.snapshot(one.name, VERSION) for one in models]
-        return grpc_codec.from_json({"model_stats": stats}, pb.ModelStatisticsResponse())
 
-    def _load(self, request: Any, _call: _Call) -> Any:
-        check_control(request.parameters, allowed=self.app.settings.model_control)
-        self.app.repository.load(request.model_name)
-        return pb.RepositoryModelLoadResponse()
-
-    def _unload(self, request: Any, _call: _Call) -> Any:
-        check_control((), allowed=self.app.settings.model_control)
-        self.app.repository.unload(request.model_name)
-        return pb.RepositoryModelUnloadResponse()
-
-    def _regions(self, request: Any, _call: _Call) -> Any:
-        regions = self.app.memory.status(request.name)
-        return pb.SystemSharedMemoryStatusResponse(
-            regions={
-                one["name"]: pb.SystemSharedMemoryStatusResponse.RegionStatus(**one)
-                for one in regions
-            }
-        )
-
-    def _register(self, request: Any, _call: _Call) -> Any:
-        self.app.memory.register(request.name, request.key, request.offset, request.byte_size)
-        return pb.SystemSharedMemoryRegisterResponse()
-
-    def _unregister(self, request: Any, _call: _Call) -> Any:
-        self.app.memory.unregister(request.name)
-        return pb.SystemSharedMemoryUnregisterResponse()
+def _method(operation: Callable[[Any], dict[str, Any] | None], kind: Any) -> Callable[..., Any]:
+    """What answers a message with one of class ``kind``, filled from JSON."""
+    return lambda message, _call: codec.from_json(operation(message) or {}, kind())
 
 
 def _parse(kind: Any, content: bytes) -> Any:

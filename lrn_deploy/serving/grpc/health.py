@@ -17,7 +17,7 @@ from grpc_health.v1 import health_pb2
 from grpc_reflection.v1alpha import reflection, reflection_pb2
 
 from lrn_deploy.serving.errors import NotFoundError, UnavailableError
-from lrn_deploy.serving.rest.app import App
+from lrn_deploy.serving.service import Service
 
 SERVICE = "grpc.health.v1.Health"
 _METHOD = "ServerReflectionInfo"
@@ -34,13 +34,13 @@ class Health:
     """The health of a server and of its models.
 
     Args:
-        app: What has the models.
-        service: Name of the gRPC service that stands for the server, as the empty name does.
+        service: What has the models.
+        name: Of the gRPC service that stands for the server, as the empty name does.
     """
 
-    def __init__(self, app: App, service: str) -> None:
-        self._app = app
-        self._whole = ("", service)
+    def __init__(self, service: Service, name: str) -> None:
+        self._service = service
+        self._whole = ("", name)
 
     def check(self, request: Any, _call: Any) -> Any:
         """Whether requests should come here: SERVING or NOT_SERVING.
@@ -66,30 +66,30 @@ class Health:
                 yield Status(status=status)
             ended.wait(_LOOK_SECONDS)
 
-    def _status(self, service: str) -> Any:
-        if service in self._whole:
-            return Status.SERVING if self._app.ready else Status.NOT_SERVING
+    def _status(self, name: str) -> Any:
+        if name in self._whole:
+            return Status.SERVING if self._service.ready else Status.NOT_SERVING
         try:
-            ready = self._app.repository.get(service).ready
+            ready = self._service.model(name).ready
         except UnavailableError:  # known, but not loaded
             ready = False
-        return Status.SERVING if ready and not self._app.stopping else Status.NOT_SERVING
+        return Status.SERVING if ready and not self._service.stopping else Status.NOT_SERVING
 
 
 def handlers(
-    app: App, service: str, guard: Callable[[str, Callable[[Any, Any], Any], Any], Any]
+    service: Service, name: str, guard: Callable[[str, Callable[[Any, Any], Any], Any], Any]
 ) -> dict[str, Any]:
     """The methods of both services by path.
 
     Args:
-        app: What has the models.
-        service: Name of the service that is served beside.
+        service: What has the models.
+        name: Of the gRPC service that is served beside.
         guard: Makes a method of a name, a function of a message and the message's class.
     """
-    health = Health(app, service)
+    health = Health(service, name)
     check = guard("Check", health.check, health_pb2.HealthCheckRequest)
     watchers = ThreadPoolExecutor(_WATCHERS, thread_name_prefix="grpc-watch")
-    names = (service, SERVICE, *_REFLECTIONS)
+    names = (name, SERVICE, *_REFLECTIONS)
     reflect = reflection.ReflectionServicer(names).ServerReflectionInfo
     reflecting = grpc.stream_stream_rpc_method_handler(
         _in(watchers, reflect),
@@ -106,7 +106,7 @@ def handlers(
             health_pb2.HealthCheckRequest.FromString,
             Status.SerializeToString,
         ),
-        **{f"/{name}/{_METHOD}": reflecting for name in _REFLECTIONS},
+        **{f"/{version}/{_METHOD}": reflecting for version in _REFLECTIONS},
     }
 
 

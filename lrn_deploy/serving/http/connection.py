@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import asyncio
 from contextlib import aclosing, suppress
-from typing import TYPE_CHECKING, Any, cast
+from typing import Any, cast
 
 from lrn_deploy.serving.errors import (
     InvalidRequestError,
@@ -20,12 +20,10 @@ from lrn_deploy.serving.errors import (
 from lrn_deploy.serving.http.answer import CONTINUE, LAST_CHUNK, answer_head, chunk
 from lrn_deploy.serving.http.body import Body, ChunkedBody, DroppedBody, SizedBody
 from lrn_deploy.serving.http.head import Head, read_or_remember, take_head
-from lrn_deploy.serving.http.message import Request, Response
-from lrn_deploy.serving.telemetry.access_log import request_id
-from lrn_deploy.serving.telemetry.trace import RESPONSE_HEADER
-
-if TYPE_CHECKING:
-    from lrn_deploy.serving.http.front import HttpFront
+from lrn_deploy.serving.http.message import Response
+from lrn_deploy.serving.http.shared import Shared
+from lrn_deploy.serving.request import Request, request_id
+from lrn_deploy.serving.trace import RESPONSE_HEADER
 
 HEAD_SECONDS = 30.0
 _PATIENCE = 0.05  # seconds in which a client that sends no more may still get its answer
@@ -38,15 +36,15 @@ class Connection(asyncio.BufferedProtocol):
     """What a client and this server say to each other.
 
     Args:
-        front: What accepted it.
+        shared: What all connections of its port share.
     """
 
-    def __init__(self, front: HttpFront) -> None:
+    def __init__(self, shared: Shared) -> None:
         self.deadline = 0.0
         """When whatever it waits for must be there, on the loop's clock; 0: any time."""
-        self._front = front
-        self._app = front.app
-        self._loop = front.loop
+        self._shared = shared
+        self._handler = shared.handler
+        self._loop = shared.loop
         self._client = ""
         self._received = bytearray()
         self._searched = 0
@@ -67,11 +65,11 @@ class Connection(asyncio.BufferedProtocol):
         host, port = (transport.get_extra_info("peername") or ("", 0))[:2]  # it may have left
         self._client = f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
         self.deadline = self._loop.time() + HEAD_SECONDS
-        self._front.connections.add(self)
+        self._shared.connections.add(self)
 
     def connection_lost(self, _error: Exception | None) -> None:
         """It is over; queued work of its request is dropped."""
-        self._front.connections.discard(self)
+        self._shared.connections.discard(self)
         self._closing = True
         if self._choked is not None:
             self._choked.set()
@@ -82,7 +80,7 @@ class Connection(asyncio.BufferedProtocol):
         """Where the next bytes go: into the body itself if it is one of known length."""
         if self._body is not None and (space := self._body.space()) is not None:
             return space
-        return self._front.scratch
+        return self._shared.scratch
 
     def buffer_updated(self, count: int) -> None:
         """So many bytes have come."""
@@ -94,7 +92,7 @@ class Connection(asyncio.BufferedProtocol):
             return
         if self._closing:
             return
-        self._received += self._front.scratch[:count]
+        self._received += self._shared.scratch[:count]
         self._advance()
 
     def eof_received(self) -> bool:
@@ -131,9 +129,7 @@ class Connection(asyncio.BufferedProtocol):
             self._transport.abort()
         elif self._body is not None:
             self._refuse(
-                TimedOutError(
-                    f"The body did not come within {self._app.settings.body_seconds:g} s."
-                )
+                TimedOutError(f"The body did not come within {self._handler.body_seconds:g} s.")
             )
         elif self._received:
             self._refuse(TimedOutError(f"The head did not come within {HEAD_SECONDS:g} s."))
@@ -175,21 +171,21 @@ class Connection(asyncio.BufferedProtocol):
         self._head = None  # of the request before
         self._head = head = read_or_remember(text)
         self._started = int(self._loop.time() * 1e9)
-        app = self._app
-        self._request = request = app.request(
+        handler = self._handler
+        self._request = request = handler.begin(
             head.method, head.path, head.headers, head.query, self._client
         )
         try:
-            limit = app.admit(request)
+            limit = handler.admit(request)
         except RequestError as error:
             if head.expects or isinstance(error, TooLargeError):
                 raise
-            self._held = app.refusal(request, error, self._started)
-            limit = app.settings.max_body_bytes
+            self._held = handler.refusal(request, error, self._started)
+            limit = handler.body_limit
         if not head.chunked and not head.length:
             self._answer(request)
             return True
-        self.deadline = self._loop.time() + app.settings.body_seconds
+        self.deadline = self._loop.time() + handler.body_seconds
         if head.expects:
             self._transport.write(CONTINUE)
         if head.chunked:
@@ -230,14 +226,14 @@ class Connection(asyncio.BufferedProtocol):
                 self._transport.resume_reading()
 
     async def _handle(self, request: Request) -> None:
-        response = await self._app.handle(request)
+        response = await self._handler.handle(request)
         try:
             if response.stream is not None:
                 await self._stream(request, response, cast(Any, response.stream))
             else:
                 self._send(request, response, keep=self._keeps())
         except Exception as error:  # a bug of ours must not leave the client waiting
-            self._app.log.bug(request, error, self._started)
+            self._handler.bug(request, error, self._started)
             self._transport.abort()
         self._task = None
         self._advance()
@@ -282,16 +278,15 @@ class Connection(asyncio.BufferedProtocol):
         headers = [*response.headers, extent, ("x-request-id", request.id)]
         if request.trace is not None:
             headers.append((RESPONSE_HEADER, request.trace.header))
-        if self._app.origins.shared:
-            headers += self._app.origins.answer_headers(request.headers)
+        headers += self._handler.answer_headers(request)
         if not keep:
             headers.append(("connection", "close"))
         elif self._head is not None and not self._head.modern:
             headers.append(("connection", "keep-alive"))
-        return answer_head(response.status, self._front.date, headers)
+        return answer_head(response.status, self._shared.date, headers)
 
     def _keeps(self) -> bool:
-        return self._head is not None and self._head.keep_alive and not self._app.stopping
+        return self._head is not None and self._head.keep_alive and not self._handler.stopping
 
     def _refuse(self, error: RequestError) -> None:
         """Answer what cannot be read to its end, and hear no more."""
@@ -300,7 +295,7 @@ class Connection(asyncio.BufferedProtocol):
         request = self._request or Request(
             "", "", id=request_id(None), client=self._client, caller=self._client
         )
-        self._send(request, self._app.refusal(request, error, started), keep=False)
+        self._send(request, self._handler.refusal(request, error, started), keep=False)
 
     def _linger(self) -> None:
         """Close, but let a client that is still sending find its answer first.

@@ -1,7 +1,7 @@
 """HTTP/1.1 on an event loop: listens, and watches over the connections.
 
 Parsing is httptools' (llhttp) and sockets are the loop's; what a connection does is in
-:mod:`.http_connection`.
+:mod:`.connection`.
 """
 
 from __future__ import annotations
@@ -9,44 +9,37 @@ from __future__ import annotations
 import asyncio
 
 from lrn_deploy.errors import BadInputError
-from lrn_deploy.serving.http import listener
+from lrn_deploy.serving import listener
 from lrn_deploy.serving.http.answer import date_header
 from lrn_deploy.serving.http.connection import Connection
-from lrn_deploy.serving.rest.app import App
+from lrn_deploy.serving.http.handler import Handler
+from lrn_deploy.serving.http.shared import Shared
 
 _BACKLOG = 1024
 _WATCH_SECONDS = 0.25
 _ACCEPT_SECONDS = 0.2  # for the connections that nobody has accepted yet
-_SCRATCH_BYTES = 64 * 2**10
 
 
 class HttpFront:
-    """Serves one :class:`App` on one port.
+    """Serves one :class:`Handler` on one port.
 
     Args:
-        app: What answers.
+        handler: What answers.
         host: Address to bind to.
         port: Port; 0 takes a free one.
 
     Attributes:
-        connections: Those that are open.
-        date: The header of that name.
-        scratch: Where connections read what has no place of its own; used at once.
+        shared: What its connections share.
 
     Raises:
         BadInputError: If the port cannot be bound.
     """
 
-    loop: asyncio.AbstractEventLoop
-
-    def __init__(self, app: App, host: str, port: int) -> None:
-        self.app = app
+    def __init__(self, handler: Handler, host: str, port: int) -> None:
         self.host = host
         self._socket = listener.bind(host, port)
         self.port = int(self._socket.getsockname()[1])
-        self.connections: set[Connection] = set()
-        self.date = date_header()
-        self.scratch = memoryview(bytearray(_SCRATCH_BYTES))
+        self.shared = Shared(handler)
 
     async def start(self) -> None:
         """Accept connections from now on.
@@ -54,10 +47,10 @@ class HttpFront:
         Raises:
             BadInputError: If another process listens there since the port was bound.
         """
-        self.loop = asyncio.get_running_loop()
+        loop = self.shared.loop = asyncio.get_running_loop()
         try:
-            self._server = await self.loop.create_server(
-                lambda: Connection(self), sock=self._socket, backlog=_BACKLOG
+            self._server = await loop.create_server(
+                lambda: Connection(self.shared), sock=self._socket, backlog=_BACKLOG
             )
         except OSError as error:
             raise BadInputError(
@@ -75,15 +68,15 @@ class HttpFront:
     def stop(self) -> None:
         """Close what is left."""
         self._watching.cancel()
-        for connection in tuple(self.connections):
+        for connection in tuple(self.shared.connections):
             connection.close()
 
     async def _watch(self) -> None:
         """Close connections that keep the server waiting; tell the time."""
         while True:
             await asyncio.sleep(_WATCH_SECONDS)
-            self.date = date_header()
-            now = self.loop.time()
-            late = [one for one in self.connections if 0 < one.deadline < now]
+            self.shared.date = date_header()
+            now = self.shared.loop.time()
+            late = [one for one in self.shared.connections if 0 < one.deadline < now]
             for connection in late:
                 connection.expire()

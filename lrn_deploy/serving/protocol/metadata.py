@@ -2,18 +2,13 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from lrn_deploy import __version__
 from lrn_deploy.bundle import TensorSpec
-from lrn_deploy.serving.datatypes import config_name, protocol_name
+from lrn_deploy.serving.datatypes import config_name, protocol_name, wire_shape
+from lrn_deploy.serving.repository.model import VERSION, ServedModel
 from lrn_deploy.serving.settings import DEFAULT_PRIORITY, PRIORITY_LEVELS
-
-if TYPE_CHECKING:
-    from lrn_deploy.serving.repository.model import ServedModel
-
-VERSION = "1"
-"""The only version of a model. A reload replaces it, so clients that pin it go on undisturbed."""
 
 EXTENSIONS = (
     "classification",
@@ -125,8 +120,3 @@ def config(model: ServedModel) -> dict[str, Any]:
         "response_cache": {"enable": False},
         **({"parameters": doubts} if doubts else {}),
     }
-
-
-def wire_shape(spec: TensorSpec) -> list[int]:
-    """A shape as the protocol has it: -1 for a dynamic axis."""
-    return [axis if isinstance(axis, int) else -1 for axis in spec.shape]

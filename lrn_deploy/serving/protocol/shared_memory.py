@@ -17,30 +17,11 @@ from pathlib import Path
 from typing import Any
 
 from lrn_deploy.serving.errors import InvalidRequestError, NotFoundError, UnsupportedError
+from lrn_deploy.serving.inference import Place
 from lrn_deploy.serving.protocol.parameters import field, whole
 
 _FOLDER = Path("/dev/shm")  # noqa: S108 - where Linux has what shm_open opens
 _REGION = "shared_memory_region"
-
-
-@dataclass(frozen=True)
-class Place:
-    """A stretch of a region.
-
-    Attributes:
-        region: Name of the region.
-        offset: Bytes from the beginning of the region.
-        size: Bytes.
-    """
-
-    region: str
-    offset: int
-    size: int
-
-    def parameters(self) -> dict[str, Any]:
-        """As the protocol writes it."""
-        offset = {"shared_memory_offset": self.offset} if self.offset else {}
-        return {_REGION: self.region, "shared_memory_byte_size": self.size, **offset}
 
 
 def place_of(parameters: dict[str, Any]) -> Place | None:
@@ -56,6 +37,12 @@ def place_of(parameters: dict[str, Any]) -> Place | None:
         whole(parameters, "shared_memory_offset"),
         whole(parameters, "shared_memory_byte_size"),
     )
+
+
+def parameters_of(place: Place) -> dict[str, Any]:
+    """What :func:`place_of` reads, as an answer says it."""
+    offset = {"shared_memory_offset": place.offset} if place.offset else {}
+    return {_REGION: place.region, "shared_memory_byte_size": place.size, **offset}
 
 
 @dataclass(frozen=True)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from concurrent.futures import Future
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -14,40 +14,16 @@ from lrn_deploy.bundle import Bundle, TensorSpec
 from lrn_deploy.bundle.staleness import doubts
 from lrn_deploy.serving.batching.batcher import Batcher
 from lrn_deploy.serving.batching.job import Job, Outcome
-from lrn_deploy.serving.datatypes import protocol_name
+from lrn_deploy.serving.datatypes import protocol_name, wire_shape
 from lrn_deploy.serving.errors import InvalidRequestError, NotFoundError
-from lrn_deploy.serving.protocol.metadata import wire_shape
+from lrn_deploy.serving.inference import InferRequest
 from lrn_deploy.serving.repository.embedding import Embedding
 from lrn_deploy.serving.settings import DEFAULT_PRIORITY, PRIORITY_LEVELS, ModelSettings
 
 Array = NDArray[Any]
 
-
-@dataclass(frozen=True)
-class InferCall:
-    """An inference request, whatever transport brought it.
-
-    Attributes:
-        inputs: The arrays by name, each with the shape that the client claims.
-        outputs: Names of the outputs to return, in that order; empty for all.
-        timeout_us: The client's ``timeout`` in microseconds; 0: none.
-        priority: The client's ``priority``; 0: the default.
-        deadline: Of the transport, in nanoseconds of the monotonic clock; None: none.
-        client: Whose it is.
-    """
-
-    inputs: dict[str, Array]
-    outputs: tuple[str, ...] = ()
-    timeout_us: int = 0
-    priority: int = 0
-    deadline: int | None = field(default=None, compare=False)
-    client: str = field(default="", compare=False)
-
-    def sent_by(self, client: str, deadline: int | None = None) -> InferCall:
-        """The same, of a client, with a deadline of the transport."""
-        return InferCall(
-            self.inputs, self.outputs, self.timeout_us, self.priority, deadline, client
-        )
+VERSION = "1"
+"""The only version of a model. A reload replaces it, so clients that pin it go on undisturbed."""
 
 
 @dataclass(frozen=True)
@@ -131,7 +107,7 @@ class ServedModel:
             raise NotFoundError(f"Model '{self.name}' has no embedding here: {self.embedding}")
         return self.embedding
 
-    def submit(self, call: InferCall) -> Future[Outcome]:
+    def submit(self, call: InferRequest) -> Future[Outcome]:
         """Check a request and queue it.
 
         Returns:
@@ -143,10 +119,10 @@ class ServedModel:
             UnavailableError: If it cannot be queued.
         """
         rows = self._rows(call)
-        for name in call.outputs:
-            if name not in {spec.name for spec in self.outputs}:
+        for form in call.outputs:
+            if form.name not in {spec.name for spec in self.outputs}:
                 raise InvalidRequestError(
-                    f"Model '{self.name}' has no output '{name}'; "
+                    f"Model '{self.name}' has no output '{form.name}'; "
                     f"it has {_listed(spec.name for spec in self.outputs)}."
                 )
         if not 0 <= call.priority <= PRIORITY_LEVELS:
@@ -170,7 +146,7 @@ class ServedModel:
         self.batcher.submit(job)
         return job.future
 
-    def _rows(self, call: InferCall) -> int:
+    def _rows(self, call: InferRequest) -> int:
         """Check every input; returns the number of rows that they agree on."""
         if call.inputs.keys() != self._dtypes.keys():
             raise InvalidRequestError(

@@ -23,9 +23,9 @@ from lrn_deploy.serving.errors import (
     NotFoundError,
     UnavailableError,
 )
-from lrn_deploy.serving.protocol.metadata import VERSION
+from lrn_deploy.serving.inference import InferRequest
 from lrn_deploy.serving.repository.loading import load_model
-from lrn_deploy.serving.repository.model import InferCall, ServedModel
+from lrn_deploy.serving.repository.model import VERSION, ServedModel
 from lrn_deploy.serving.settings import ModelSettings
 
 
@@ -135,7 +135,7 @@ class Repository:
         return slot.model
 
     def submit(
-        self, name: str, version: str, call: InferCall
+        self, name: str, version: str, call: InferRequest
     ) -> tuple[ServedModel, Future[Outcome]]:
         """Queue a request with whatever serves ``name`` now; see :meth:`ServedModel.submit`."""
         model = self.get(name, version)

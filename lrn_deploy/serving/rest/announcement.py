@@ -11,10 +11,11 @@ import numpy as np
 
 from lrn_deploy.serving.datatypes import numpy_type
 from lrn_deploy.serving.errors import InvalidRequestError
-from lrn_deploy.serving.http.message import parse_json
-from lrn_deploy.serving.protocol.inference import OutputForm, check_distinct, output_form
+from lrn_deploy.serving.inference import OutputForm, Place
+from lrn_deploy.serving.protocol.json_text import parse_json
+from lrn_deploy.serving.protocol.outputs import check_distinct, output_form
 from lrn_deploy.serving.protocol.parameters import field, flag, whole
-from lrn_deploy.serving.protocol.shared_memory import Place, place_of
+from lrn_deploy.serving.protocol.shared_memory import place_of
 from lrn_deploy.serving.remember import remembering
 
 _MAX_ELEMENTS = 2**40

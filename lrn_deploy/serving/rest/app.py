@@ -1,11 +1,7 @@
-"""A request in, a response out, whatever front it came through; and who is let in."""
+"""The service over HTTP: which path is which operation, and which pages may ask for it."""
 
 from __future__ import annotations
 
-import asyncio
-import threading
-import time
-from collections.abc import Mapping
 from concurrent.futures import ThreadPoolExecutor
 from functools import lru_cache
 
@@ -14,118 +10,50 @@ from lrn_deploy.serving.errors import (
     NotFoundError,
     RequestError,
     TooLargeError,
-    UnavailableError,
     UnsupportedError,
 )
-from lrn_deploy.serving.http.message import Request, Response, compressed, error_response
-from lrn_deploy.serving.protocol.shared_memory import SharedMemory
-from lrn_deploy.serving.rate_limit import RateLimiter, client_name
-from lrn_deploy.serving.repository.repository import Repository
+from lrn_deploy.serving.http.message import Response, error_response
+from lrn_deploy.serving.request import Request
+from lrn_deploy.serving.rest.compression import compressed
 from lrn_deploy.serving.rest.image_routes import ImageRoutes
-from lrn_deploy.serving.rest.origins import Origins
+from lrn_deploy.serving.rest.origins import Headers, Origins
 from lrn_deploy.serving.rest.protocol_routes import ProtocolRoutes
 from lrn_deploy.serving.rest.routes import Handler, Match, Route
-from lrn_deploy.serving.rest.stats_routes import EventRoutes
-from lrn_deploy.serving.settings import ServerSettings
-from lrn_deploy.serving.telemetry import metrics, stderr
-from lrn_deploy.serving.telemetry.access_log import AccessLog, request_id
-from lrn_deploy.serving.telemetry.spans import Spans
-from lrn_deploy.serving.telemetry.trace import REQUEST_HEADER, trace_of
+from lrn_deploy.serving.rest.stats_routes import StatsRoutes
+from lrn_deploy.serving.service import Service
 
 _MANY_PATHS = 128  # that are remembered, with their routes
 _ABSENT = ("/v2/cudasharedmemory", "/v2/trace", "/v2/logging")
 
 
 class App:
-    """Answers requests.
+    """Answers requests; what :class:`lrn_deploy.serving.http.handler.Handler` asks for.
 
     Args:
-        repository: The models.
-        settings: Limits and permissions.
+        service: What does it all.
         metrics_only: Have nothing but ``/metrics``.
-        spans: Where traces go; None if nowhere.
     """
 
-    def __init__(
-        self,
-        repository: Repository,
-        settings: ServerSettings,
-        *,
-        metrics_only: bool = False,
-        spans: Spans | None = None,
-    ) -> None:
-        self.repository = repository
-        self.settings = settings
-        self.stopping = False
-        self.drained = asyncio.Event()
-        self.in_flight = 0
-        self._counting = threading.Lock()
-        self.log = AccessLog(settings.access_log, spans)
-        self.memory = SharedMemory(enabled=settings.shared_memory)
+    def __init__(self, service: Service, *, metrics_only: bool = False) -> None:
+        settings = service.settings
+        self.service = service
         self.origins = Origins(settings)
-        self.limiter = RateLimiter(settings.rate_limit)
-        self.workers = ThreadPoolExecutor(4, thread_name_prefix="app")
-        self._routes = [Route("GET", "/metrics", self._metrics)]
+        self.begin = service.begin
+        self.bug = service.log.bug
+        self.body_limit = settings.max_body_bytes
+        self.body_seconds = settings.body_seconds
+        workers = ThreadPoolExecutor(4, thread_name_prefix="app")
+        stats = StatsRoutes(service)
+        self._routes = [stats.metrics]
         if not metrics_only:
-            groups = (ProtocolRoutes(self), ImageRoutes(self), EventRoutes(self))
+            groups = (ProtocolRoutes(service, workers), ImageRoutes(service, workers), stats)
             self._routes = [route for group in groups for route in group.routes] + self._routes
         self._route = lru_cache(_MANY_PATHS)(self._find)
 
     @property
-    def live(self) -> bool:
-        """Whether the process is of any use: some loaded model can run, or none is loaded."""
-        models = self.repository.models()
-        return not models or any(model.ready for model in models)
-
-    @property
-    def ready(self) -> bool:
-        """Whether requests should come here."""
-        return not self.stopping and any(model.ready for model in self.repository.models())
-
-    @property
-    def draining(self) -> bool:
-        """Whether no new request is taken any more."""
-        return self.drained.is_set()
-
-    def enter(self) -> None:
-        """Count a request in; gRPC's come from other threads."""
-        with self._counting:
-            self.in_flight += 1
-
-    def leave(self) -> None:
-        """Count a request out."""
-        with self._counting:
-            self.in_flight -= 1
-
-    def request(
-        self,
-        method: str,
-        path: str,
-        headers: Mapping[str, str],
-        query: Mapping[str, str],
-        client: str,
-    ) -> Request:
-        """A request of which the body is still to come, with its id, its caller and its trace.
-
-        Args:
-            method: HTTP's method, or ``gRPC``.
-            path: The path, or the name of gRPC's method.
-            headers: Names in lower case.
-            query: Parameters of the query.
-            client: Address of the peer.
-        """
-        settings = self.settings
-        claimed = headers.get(settings.client_header.lower()) if settings.client_header else None
-        return Request(
-            method,
-            path,
-            headers,
-            query,
-            id=request_id(headers.get("x-request-id")),
-            client=client,
-            caller=client_name(client, claimed),
-            trace=trace_of(headers.get(REQUEST_HEADER), settings.trace_sample),
-        )
+    def stopping(self) -> bool:
+        """Whether connections should end with the next answer."""
+        return self.service.stopping
 
     def admit(self, request: Request) -> int:
         """Decide about a request before its body is read.
@@ -140,49 +68,39 @@ class App:
         match, route = self._route(request.method, request.path)
         if route.guarded:
             self.origins.check_page(request.headers)
-        if self.draining:
-            raise UnavailableError("The server is stopping; try another one.")
+        self.service.admit()
         length = request.headers.get("content-length", "")
-        limit = self.settings.max_body_bytes
+        limit = self.body_limit
         if length.isdecimal() and int(length) > limit:
             raise TooLargeError(
                 f"The body has {int(length):,} bytes, more than the limit of {limit:,}."
             )
         if route.works:
-            self.limiter.take(request.caller, time.monotonic())
             groups = match.groupdict()
-            if name := groups.get("model") or request.query.get("model"):
-                model = self.repository.get(name, groups.get("version") or "")
-                model.batcher.refuse_if_full(request.caller)
+            name = groups.get("model") or request.query.get("model")
+            self.service.admit_work(request, name, groups.get("version") or "")
         return limit
 
     async def handle(self, request: Request) -> Response:
         """Answer a request; never raises, but for cancellation."""
-        started = time.monotonic_ns()
-        self.enter()
-        try:
+        with self.service.answering(request) as answering:
             match, route = self._route(request.method, request.path)
             response = await route.handler(request, match)
             accepted = request.headers.get("accept-encoding")
             if accepted:
                 response = compressed(response, accepted)
-        except RequestError as error:
-            response = self.refusal(request, error, started)
-        except Exception as error:  # a bug of ours must not take the server with it
-            self.log.bug(request, error, started)
-            response = error_response(
-                RequestError("This is a bug in lrn-server; its log has the details."), request.id
-            )
-            response = Response(500, response.headers, response.body)
-        finally:
-            self.leave()
-        self.log.done(request, response.status, started)
-        return response
+            answering.status = response.status
+            return response
+        return error_response(answering.refusal, request.id)
 
     def refusal(self, request: Request, error: RequestError, started: int) -> Response:
-        """The answer to a request that is refused, also before :meth:`handle`."""
-        self.log.refused(request, error, started)
+        """The answer to a request that is refused before :meth:`handle`."""
+        self.service.log.refused(request, error, started)
         return error_response(error, request.id)
+
+    def answer_headers(self, request: Request) -> Headers:
+        """What lets a page of another origin read the answer, where any may."""
+        return self.origins.answer_headers(request.headers) if self.origins.shared else ()
 
     def _find(self, method: str, path: str) -> tuple[Match, Route]:
         methods: tuple[str, ...] = ()
@@ -208,8 +126,3 @@ class App:
             return self.origins.preflight(request, methods)
 
         return answer
-
-    async def _metrics(self, _request: Request, _match: Match) -> Response:
-        models = self.repository.models()
-        text = metrics.render(models, self.limiter.refused, stderr.dropped())
-        return Response(200, (("content-type", metrics.CONTENT_TYPE),), text.encode())

@@ -16,17 +16,13 @@ import numpy as np
 from numpy.typing import NDArray
 
 from lrn_deploy.bundle import TensorSpec
-from lrn_deploy.serving.datatypes import (
-    classification,
-    pack_strings,
-    protocol_name,
-)
+from lrn_deploy.serving.datatypes import protocol_name
 from lrn_deploy.serving.errors import InferenceError, InvalidRequestError
 from lrn_deploy.serving.http.message import BINARY, JSON, Response
-from lrn_deploy.serving.protocol.inference import InferMessage, OutputForm
-from lrn_deploy.serving.protocol.metadata import VERSION
-from lrn_deploy.serving.protocol.shared_memory import OFF, SharedMemory
-from lrn_deploy.serving.repository.model import InferCall, ServedModel
+from lrn_deploy.serving.inference import InferRequest
+from lrn_deploy.serving.protocol.outputs import outputs_of, raw
+from lrn_deploy.serving.protocol.shared_memory import OFF, SharedMemory, parameters_of
+from lrn_deploy.serving.repository.model import VERSION, ServedModel
 from lrn_deploy.serving.rest import announcement
 from lrn_deploy.serving.rest.announcement import Announced
 
@@ -40,7 +36,7 @@ def decode(
     header_length: str | None,
     inputs: tuple[TensorSpec, ...],
     memory: SharedMemory = OFF,
-) -> InferMessage:
+) -> InferRequest:
     """Decode the body of an inference request.
 
     Args:
@@ -54,7 +50,7 @@ def decode(
     """
     length = len(body) if header_length is None else _length(header_length, len(body))
     if header_length is not None and length == 0:
-        return InferMessage(InferCall({inputs[0].name: _raw(body, inputs)}), binary=True)
+        return InferRequest({inputs[0].name: _raw(body, inputs)}, binary=True)
     if length == len(body):
         announced = announcement.read(body)
     else:
@@ -84,42 +80,44 @@ def decode(
             f"{len(body) - position} bytes follow the tensors that the JSON announces; check "
             "binary_data_size and Inference-Header-Content-Length."
         )
-    call = InferCall(
+    return InferRequest(
         arrays,
-        tuple([form.name for form in announced.outputs]),
-        timeout_us=announced.timeout_us,
-        priority=announced.priority,
+        announced.outputs,
+        announced.binary,
+        announced.timeout_us,
+        announced.priority,
+        announced.id,
     )
-    return InferMessage(call, announced.outputs, announced.binary, announced.id)
 
 
 def encode(
-    message: InferMessage,
+    asked: InferRequest,
     model: ServedModel,
     outputs: Mapping[str, Array],
     memory: SharedMemory = OFF,
 ) -> Response:
-    """Encode the answer to ``message``, and put into shared memory what belongs there.
+    """Encode the answer to ``asked``, and put into shared memory what belongs there.
 
     Raises:
         InvalidRequestError: If an output does not fit into its shared memory.
         InferenceError: If an output that is to be JSON has NaN or infinity.
     """
-    forms = message.outputs or tuple(
-        OutputForm(spec.name, message.binary) for spec in model.outputs
-    )
     described: list[dict[str, Any]] = []
     tails: list[bytes] = []
-    for form in forms:
-        entry, tail = _encode_output(form, outputs[form.name], model.labels)
+    for form, datatype, shape, elements in outputs_of(asked, model, outputs):
+        entry: dict[str, Any] = {"name": form.name, "datatype": datatype, "shape": shape}
         described.append(entry)
-        if tail is not None and form.place is not None:
-            memory.write(form.place, tail, form.name)
-            entry["parameters"] = form.place.parameters()
-        elif tail is not None:
+        if form.place is not None:
+            memory.write(form.place, raw(elements), form.name)
+            entry["parameters"] = parameters_of(form.place)
+        elif form.binary:
+            tail = raw(elements)
             entry["parameters"] = {"binary_data_size": len(tail)}
             tails.append(tail)
-    content: dict[str, Any] = {"id": message.id} if message.id else {}
+        else:
+            listed = elements if isinstance(elements, list) else elements.ravel().tolist()
+            entry["data"] = listed
+    content: dict[str, Any] = {"id": asked.id} if asked.id else {}
     content |= {"model_name": model.name, "model_version": VERSION, "outputs": described}
     try:
         head = _ENCODER.encode(content).encode()
@@ -134,27 +132,6 @@ def encode(
         (("content-type", BINARY), (HEADER_LENGTH, str(len(head)))),
         b"".join([head, *tails]),
     )
-
-
-def _encode_output(
-    form: OutputForm, array: Array, labels: tuple[str, ...] | None
-) -> tuple[dict[str, Any], bytes | None]:
-    """The output's JSON, and its bytes if it is to be binary."""
-    if form.classes:
-        rows = classification(array, form.classes, labels)
-        entry = {"name": form.name, "datatype": "BYTES", "shape": [len(rows), len(rows[0])]}
-        strings = [text for row in rows for text in row]
-        if form.binary or form.place:
-            return entry, pack_strings([text.encode() for text in strings])
-        return entry | {"data": strings}, None
-    entry = {
-        "name": form.name,
-        "datatype": protocol_name(array.dtype),
-        "shape": list(array.shape),
-    }
-    if form.binary or form.place:
-        return entry, array.tobytes()
-    return entry | {"data": array.ravel().tolist()}, None
 
 
 def _from_json(tensor: Announced, data: list[Any]) -> Array:

@@ -4,31 +4,32 @@ from __future__ import annotations
 
 import asyncio
 import time
-from typing import TYPE_CHECKING
+from concurrent.futures import Executor
 
 from lrn_deploy.images.decode import ImageLimits
 from lrn_deploy.serving.errors import InvalidRequestError
-from lrn_deploy.serving.http.message import BINARY, Request, Response, json_response
+from lrn_deploy.serving.http.message import BINARY, Response, json_response
 from lrn_deploy.serving.repository.model import ServedModel
+from lrn_deploy.serving.request import Request
 from lrn_deploy.serving.rest import images
+from lrn_deploy.serving.rest.multipart import files
 from lrn_deploy.serving.rest.routes import Match, Route
-
-if TYPE_CHECKING:
-    from lrn_deploy.serving.rest.app import App
+from lrn_deploy.serving.service import Service
 
 
 class ImageRoutes:
     """Classification and embedding of image files.
 
     Args:
-        app: What has the models and the settings.
+        service: What runs them.
+        workers: Where images are decoded.
     """
 
-    def __init__(self, app: App) -> None:
-        self.app = app
-        self.repository = app.repository
-        self.limits = ImageLimits(
-            max_bytes=app.settings.max_body_bytes, max_pixels=app.settings.max_pixels
+    def __init__(self, service: Service, workers: Executor) -> None:
+        self.service = service
+        self._workers = workers
+        self._limits = ImageLimits(
+            max_bytes=service.settings.max_body_bytes, max_pixels=service.settings.max_pixels
         )
         self.routes = [
             Route("POST", "/v1/classify", self._classify, works=True),
@@ -60,14 +61,14 @@ class ImageRoutes:
     def _model(self, request: Request) -> ServedModel:
         name = request.query.get("model")
         if not name:
-            names = [model.name for model in self.repository.models()]
+            names = [model.name for model in self.service.repository.models()]
             if len(names) != 1:
                 raise InvalidRequestError(
                     f"Say which model: {request.path}?model=NAME; "
                     f"there is {', '.join(names) or 'none'}."
                 )
             name = names[0]
-        return self.repository.get(name)
+        return self.service.model(name)
 
     async def _run(self, request: Request, model: ServedModel) -> images.Ran:
         """Decode all images of a request at the same time, and run those that are images.
@@ -76,27 +77,26 @@ class ImageRoutes:
             InvalidRequestError: If none is.
         """
         started = time.monotonic_ns()
-        files = images.files(
+        sent = files(
             request.headers.get("content-type", ""),
             bytes(request.body),
-            self.app.settings.max_images,
+            self.service.settings.max_images,
         )
         loop = asyncio.get_running_loop()
         prepared = await asyncio.gather(
             *(
                 loop.run_in_executor(
-                    self.app.workers, images.prepare, model, name, content, self.limits
+                    self._workers, images.prepare, model, name, content, self._limits
                 )
-                for name, content in files
+                for name, content in sent
             )
         )
         decoded = time.monotonic_ns()
         futures = []
         try:
             for one in prepared:
-                if one.call is not None:
-                    call = one.call.sent_by(request.caller)
-                    futures.append(self.repository.submit(model.name, "", call)[1])
+                if one.asked is not None:
+                    futures.append(self.service.infer(request, model.name, "", one.asked)[1])
             outcomes = await asyncio.gather(*(asyncio.wrap_future(one) for one in futures))
         except BaseException:
             images.cancel(futures)

@@ -6,7 +6,6 @@ other and with other clients.
 
 from __future__ import annotations
 
-import re
 import time
 from concurrent.futures import Future
 from dataclasses import dataclass
@@ -19,9 +18,10 @@ from lrn_deploy.errors import BadInputError
 from lrn_deploy.images.decode import ImageLimits, decode
 from lrn_deploy.images.preprocess import preprocess
 from lrn_deploy.serving.batching.job import Outcome
-from lrn_deploy.serving.errors import InvalidRequestError, TooLargeError
+from lrn_deploy.serving.errors import InvalidRequestError
+from lrn_deploy.serving.inference import InferRequest
 from lrn_deploy.serving.repository.embedding import Embedding
-from lrn_deploy.serving.repository.model import InferCall, ServedModel
+from lrn_deploy.serving.repository.model import ServedModel
 from lrn_deploy.workflows.classify import (
     class_count,
     image_recipe,
@@ -31,8 +31,6 @@ from lrn_deploy.workflows.classify import (
 
 Array = NDArray[Any]
 DEFAULT_TOP = 5
-_BOUNDARY = re.compile(r'boundary=(?:"([^"]+)"|([^;\s]+))', re.IGNORECASE)
-_FILE_NAME = re.compile(r'filename="([^"]*)"', re.IGNORECASE)
 
 
 @dataclass(frozen=True)
@@ -41,11 +39,11 @@ class Prepared:
 
     Attributes:
         entry: What is known about it, as JSON.
-        call: What to run; None if the entry has an error.
+        asked: What to run; None if the entry has an error.
     """
 
     entry: dict[str, Any]
-    call: InferCall | None
+    asked: InferRequest | None
 
 
 @dataclass(frozen=True)
@@ -70,7 +68,7 @@ class Ran:
         return [
             (
                 one.entry,
-                None if one.call is None else next(remaining).outputs[output][:1].reshape(-1),
+                None if one.asked is None else next(remaining).outputs[output][:1].reshape(-1),
             )
             for one in self.prepared
         ]
@@ -84,47 +82,6 @@ class Ran:
             "compute_ms": max((timing.compute_infer for timing in timings), default=0) / 1e6,
             "total_ms": (time.monotonic_ns() - self.started) / 1e6,
         }
-
-
-def files(content_type: str, body: bytes, max_files: int) -> list[tuple[str, bytes]]:
-    """The names and contents of the images in a body.
-
-    Args:
-        content_type: ``multipart/form-data`` (RFC 7578) with one part for each image, or any
-            other: then the whole body is one image.
-        body: The body.
-        max_files: Images at most.
-
-    Raises:
-        InvalidRequestError: If the multipart body is malformed or has no files.
-        TooLargeError: If there are too many.
-    """
-    if not content_type.lower().startswith("multipart/"):
-        if not body:
-            raise InvalidRequestError(
-                "The body is empty; send an image file, or several as multipart/form-data."
-            )
-        return [("image", body)]
-    found = _BOUNDARY.search(content_type)
-    if found is None:
-        raise InvalidRequestError("The Content-Type multipart has no boundary.")
-    boundary = b"\r\n--" + (found[1] or found[2]).encode()
-    parts: list[tuple[str, bytes]] = []
-    for piece in (b"\r\n" + body).split(boundary, max_files + 2)[1:]:
-        if piece.startswith(b"--"):
-            break
-        if len(parts) == max_files:
-            raise TooLargeError(f"One request may have {max_files} images at most.")
-        head, separator, content = piece.removeprefix(b"\r\n").partition(b"\r\n\r\n")
-        if not separator:
-            raise InvalidRequestError("A part of the multipart body has no end of its headers.")
-        name = _FILE_NAME.search(head.decode("utf-8", "replace"))
-        parts.append((name[1] if name and name[1] else f"image-{len(parts)}", content))
-    else:
-        raise InvalidRequestError("The multipart body is cut short, or its boundary is another.")
-    if not parts:
-        raise InvalidRequestError("The multipart body has no images.")
-    return parts
 
 
 def check_classes(model: ServedModel) -> None:
@@ -168,7 +125,7 @@ def prepare(model: ServedModel, name: str, content: bytes, limits: ImageLimits) 
         array = array.astype(spec.dtype, copy=False)
     batch = np.zeros((model.fixed_batch or 1, *array.shape), array.dtype)
     batch[0] = array
-    return Prepared(entry, InferCall({spec.name: batch}))
+    return Prepared(entry, InferRequest({spec.name: batch}))
 
 
 def labelled(model: ServedModel, ran: Ran, *, top: int) -> dict[str, Any]:

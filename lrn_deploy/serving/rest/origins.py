@@ -17,8 +17,9 @@ from ipaddress import IPv6Address, ip_address
 
 from lrn_deploy.errors import BadInputError
 from lrn_deploy.serving.errors import ForbiddenError
-from lrn_deploy.serving.http.listener import address_of
-from lrn_deploy.serving.http.message import Request, Response
+from lrn_deploy.serving.http.message import Response
+from lrn_deploy.serving.listener import address_of
+from lrn_deploy.serving.request import Request
 from lrn_deploy.serving.settings import ServerSettings
 
 _ANY = "*"

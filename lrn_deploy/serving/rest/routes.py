@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import re
 from collections.abc import Awaitable, Callable
+from typing import Any
 
-from lrn_deploy.serving.http.message import Request, Response
+from lrn_deploy.serving.http.message import Response, json_response
+from lrn_deploy.serving.request import Request
 
 Match = re.Match[str]
 Handler = Callable[[Request, Match], Awaitable[Response]]
@@ -46,3 +48,25 @@ class Route:
     def takes(self, method: str) -> bool:
         """Whether it is there for ``method``."""
         return method in self.methods
+
+
+def answers(operation: Callable[[Match], Any]) -> Handler:
+    """What answers with the result of an operation, as JSON.
+
+    Args:
+        operation: Takes the match of the path.
+    """
+
+    async def answer(_request: Request, match: Match) -> Response:
+        return json_response(operation(match))
+
+    return answer
+
+
+def tells(operation: Callable[[Match], bool]) -> Handler:
+    """What answers with 200 if an operation gives True, else with 503; both without a body."""
+
+    async def answer(_request: Request, match: Match) -> Response:
+        return Response(200 if operation(match) else 503)
+
+    return answer

@@ -2,28 +2,15 @@
 
 from __future__ import annotations
 
-import itertools
 import json
-import os
 import sys
 import time
 import traceback
 from typing import Any, Literal
 
 from lrn_deploy.serving.errors import RequestError
-from lrn_deploy.serving.http.message import Request
+from lrn_deploy.serving.request import Request
 from lrn_deploy.serving.telemetry.spans import Spans
-
-_MAX_ID = 128
-_PREFIX = os.urandom(4).hex()
-_numbers = itertools.count(1)
-
-
-def request_id(claimed: str | None) -> str:
-    """The client's own id (``X-Request-Id``) if it is fit to print, else a new one."""
-    if claimed and len(claimed) <= _MAX_ID and claimed.isascii() and claimed.isprintable():
-        return claimed
-    return f"{_PREFIX}-{next(_numbers)}"
 
 
 class AccessLog:

@@ -8,8 +8,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 
 from lrn_deploy.serving.batching.statistics import REASONS
-from lrn_deploy.serving.protocol.metadata import VERSION
-from lrn_deploy.serving.repository.model import ServedModel
+from lrn_deploy.serving.repository.model import VERSION, ServedModel
 
 CONTENT_TYPE = "text/plain; version=0.0.4; charset=utf-8"
 

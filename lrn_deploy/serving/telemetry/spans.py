@@ -14,7 +14,7 @@ from typing import Any
 
 from lrn_deploy import __version__
 from lrn_deploy.extras import install
-from lrn_deploy.serving.http.message import Request
+from lrn_deploy.serving.request import Request
 
 ENDPOINT = "OTEL_EXPORTER_OTLP_ENDPOINT"
 _TRACES_ENDPOINT = "OTEL_EXPORTER_OTLP_TRACES_ENDPOINT"

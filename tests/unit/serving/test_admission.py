@@ -20,13 +20,15 @@ from lrn_deploy.serving.errors import (
     TooLargeError,
     TooManyError,
 )
-from lrn_deploy.serving.http.message import Request, decompress
+from lrn_deploy.serving.inference import InferRequest
 from lrn_deploy.serving.rate_limit import RateLimiter
-from lrn_deploy.serving.repository.model import InferCall, ServedModel, Source
+from lrn_deploy.serving.repository.model import ServedModel, Source
 from lrn_deploy.serving.repository.repository import Repository
+from lrn_deploy.serving.request import Request, request_id
 from lrn_deploy.serving.rest.app import App
+from lrn_deploy.serving.rest.compression import decompress
+from lrn_deploy.serving.service import Service
 from lrn_deploy.serving.settings import ModelSettings, ServerSettings
-from lrn_deploy.serving.telemetry.access_log import request_id
 from tests.support.image_bundles import colour_bundle
 
 INFER = "/v2/models/colours/infer"
@@ -34,7 +36,7 @@ INFER = "/v2/models/colours/infer"
 
 def server(**settings: Any) -> App:
     """A server without models."""
-    return App(Repository(ModelSettings()), ServerSettings(access_log="none", **settings))
+    return App(Service(Repository(ModelSettings()), ServerSettings(access_log="none", **settings)))
 
 
 def test_a_body_of_exactly_the_limit_is_let_in() -> None:
@@ -50,16 +52,16 @@ def test_a_client_pays_for_all_its_connections_and_for_nobody_elses() -> None:
 
     def ask(address: str, **headers: str) -> None:
         with pytest.raises(NotFoundError):  # let in: there is no such model
-            app.admit(app.request("POST", INFER, headers, {}, address))
+            app.admit(app.begin("POST", INFER, headers, {}, address))
 
     ask("10.0.0.1:1001")
     with pytest.raises(TooManyError):
-        app.admit(app.request("POST", INFER, {}, {}, "10.0.0.1:1002"))
+        app.admit(app.begin("POST", INFER, {}, {}, "10.0.0.1:1002"))
     ask("10.0.0.2:1001")
     ask("10.0.0.1:1003", **{"x-client": "a"})  # a gateway that says whose request it is
     ask("10.0.0.1:1003", **{"x-client": "b"})
     with pytest.raises(TooManyError):
-        app.admit(app.request("POST", INFER, {"x-client": "a"}, {}, "10.0.0.9:1"))
+        app.admit(app.begin("POST", INFER, {"x-client": "a"}, {}, "10.0.0.9:1"))
 
 
 def test_a_client_that_was_silent_for_long_has_saved_nothing_up() -> None:
@@ -104,8 +106,8 @@ def model(folder: Path, jobs: list[Job], **settings: Any) -> ServedModel:
     )
 
 
-def call(rows: int = 1, **more: Any) -> InferCall:
-    return InferCall({"image": np.zeros((rows, 3, 8, 8), np.float32)}, **more)
+def call(rows: int = 1, **more: Any) -> InferRequest:
+    return InferRequest({"image": np.zeros((rows, 3, 8, 8), np.float32)}, **more)
 
 
 def test_the_earliest_of_all_deadlines_counts(tmp_path: Path) -> None:

@@ -68,14 +68,14 @@ def test_requests_that_announce_the_same_keep_their_own_tensors(values: list[flo
         wire.decode(bytearray(head + struct.pack("<f", value)), str(len(head)), specs)
         for value in values
     ]
-    assert [message.call.inputs["x"].item() for message in messages] == values
+    assert [message.inputs["x"].item() for message in messages] == values
 
 
 def test_an_announcement_that_came_before_is_held_to_the_body_that_comes_with_it() -> None:
     specs = (TensorSpec(name="x", dtype="uint8", shape=("batch", 4)),)
     tensor = {"name": "x", "datatype": "UINT8", "shape": [1, 4]}
     head = json.dumps({"inputs": [tensor | {"parameters": {"binary_data_size": 4}}]}).encode()
-    assert wire.decode(head + b"1234", str(len(head)), specs).call.inputs["x"].tolist() == [
+    assert wire.decode(head + b"1234", str(len(head)), specs).inputs["x"].tolist() == [
         [49, 50, 51, 52]
     ]
     for tail, said in ((b"123", "too short"), (b"12345", "1 bytes follow")):

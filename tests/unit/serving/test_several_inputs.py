@@ -15,11 +15,14 @@ from tritonclient.grpc import service_pb2
 
 from lrn_deploy.serving.errors import InvalidRequestError
 from lrn_deploy.serving.grpc import codec as grpc_codec
-from lrn_deploy.serving.http.message import Request, Response
+from lrn_deploy.serving.http.message import Response
+from lrn_deploy.serving.inference import InferRequest
 from lrn_deploy.serving.repository.loading import load_model
-from lrn_deploy.serving.repository.model import InferCall, ServedModel
+from lrn_deploy.serving.repository.model import ServedModel
 from lrn_deploy.serving.repository.repository import Repository
+from lrn_deploy.serving.request import Request
 from lrn_deploy.serving.rest.app import App
+from lrn_deploy.serving.service import Service
 from lrn_deploy.serving.settings import ModelSettings, ServerSettings
 from tests.support.image_bundles import picture
 from tests.support.several_inputs import ROWS, captioned, captioned_bundle
@@ -36,7 +39,7 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def app(folder: Path) -> Iterator[App]:
     repository = Repository(ModelSettings(max_batch_size=4, threads=1), drain_seconds=5)
     repository.load(repository.add(folder))
-    yield App(repository, ServerSettings(access_log="none"))
+    yield App(Service(repository, ServerSettings(access_log="none")))
     repository.close(5)
 
 
@@ -188,8 +191,8 @@ def test_grpc_takes_raw_and_typed_tensors(app: App, raw: bool) -> None:
         else:
             getattr(added.contents, place).extend(arrays[name].ravel().tolist())
     decoded = grpc_codec.decode(message)
-    model = app.repository.get("captioned", "")
-    outputs = model.submit(decoded.call).result(10).outputs
+    model = app.service.repository.get("captioned", "")
+    outputs = model.submit(decoded).result(10).outputs
     answer = grpc_codec.encode(decoded, model, outputs)
     found = np.frombuffer(answer.raw_output_contents[0], np.float32).reshape(2, 4)
     np.testing.assert_allclose(found, truth(arrays), rtol=1e-5, atol=1e-6)
@@ -197,7 +200,7 @@ def test_grpc_takes_raw_and_typed_tensors(app: App, raw: bool) -> None:
 
 def test_requests_that_run_together_each_get_their_own_answer(patient: ServedModel) -> None:
     asked = [drawn(rows, seed) for seed, rows in enumerate((1, 2, 1))]
-    futures = [patient.submit(InferCall(arrays)) for arrays in asked]
+    futures = [patient.submit(InferRequest(arrays)) for arrays in asked]
     for arrays, future in zip(asked, futures, strict=True):
         outcome = future.result(5)  # they do not wait for the delay: together they are enough
         assert outcome.timing.batch_rows == 4
@@ -206,12 +209,12 @@ def test_requests_that_run_together_each_get_their_own_answer(patient: ServedMod
 
 def test_an_index_without_a_row_does_not_spoil_its_neighbours(patient: ServedModel) -> None:
     good = [drawn(2, seed) for seed in range(2)]
-    first = patient.submit(InferCall(good[0]))
+    first = patient.submit(InferRequest(good[0]))
     bad = drawn(2, seed=9)
     bad["tokens"][1, 4] = ROWS
     with pytest.raises(InvalidRequestError, match="the rows of its table"):
-        patient.submit(InferCall(bad))
-    second = patient.submit(InferCall(good[1]))
+        patient.submit(InferRequest(bad))
+    second = patient.submit(InferRequest(good[1]))
     for arrays, future in zip(good, (first, second), strict=True):
         np.testing.assert_allclose(
             future.result(5).outputs["output"], truth(arrays), rtol=1e-5, atol=1e-6

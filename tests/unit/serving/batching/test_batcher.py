@@ -183,7 +183,7 @@ def test_a_request_that_becomes_late_while_its_batch_is_put_together_does_not_ru
                 one.deadline = time.monotonic_ns() - 1
         return join(batch)
 
-    monkeypatch.setattr("lrn_deploy.serving.batching.batcher.join", put_together)
+    monkeypatch.setattr("lrn_deploy.serving.batching.instance.join", put_together)
     gate = threading.Event()
     network = Network(lambda rows: gate.wait(5) and None if rows == 1 else None)
     with batcher(network) as one:

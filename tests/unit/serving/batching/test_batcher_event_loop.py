@@ -162,7 +162,7 @@ def test_one_batch_that_was_held_up_does_not_make_a_network_slow() -> None:
     network = Network(lambda _rows: threads.append(threading.current_thread().name))
     with batcher(network, here_seconds=5.0) as one:
         submit(one, 1).result(5)
-        one._least[1] = 60 * 10**9  # as if it had taken a minute
+        one._ledger.least[1] = 60 * 10**9  # as if it had taken a minute
         submit(one, 2).result(5)
         asyncio.run(answer(one, 3))
     assert threads == ["batcher-0", "batcher-0", "MainThread"]

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from lrn_deploy.serving.batching.policy import Adaptive, Decision, Fixed, LatencyModel
-from lrn_deploy.serving.batching.queue import Front
+from lrn_deploy.serving.batching.queue import NextBatch
 
 MS = 1_000_000
 
@@ -40,7 +40,7 @@ def test_the_latency_model_forgets() -> None:
 
 
 def test_adaptive_never_waits() -> None:
-    assert Adaptive(16).decide(Front(1, False, 0), 0, LatencyModel()) == Decision(16, 0)
+    assert Adaptive(16).decide(NextBatch(1, False, 0), 0, LatencyModel()) == Decision(16, 0)
 
 
 @pytest.mark.parametrize(
@@ -54,29 +54,29 @@ def test_adaptive_never_waits() -> None:
 )
 def test_adaptive_keeps_batches_under_the_objective(waited: int, rows: int) -> None:
     policy = Adaptive(16, slo_ns=20 * MS)
-    assert policy.decide(Front(16, True, 0), waited * MS, line(2, 3)) == Decision(rows)
+    assert policy.decide(NextBatch(16, True, 0), waited * MS, line(2, 3)) == Decision(rows)
 
 
 @pytest.mark.parametrize(
     ("front", "now", "decision"),
     [
-        (Front(3, False, 0), 0, Decision(8, 5 * MS)),
-        (Front(3, False, 0), 2 * MS, Decision(8, 3 * MS)),
-        (Front(3, False, 0), 5 * MS, Decision(8)),
-        (Front(3, True, 0), 0, Decision(8)),
-        (Front(8, True, 0), 0, Decision(8)),
-        (Front(4, False, 0), 0, Decision(4)),
-        (Front(5, False, 0), 0, Decision(4)),
+        (NextBatch(3, False, 0), 0, Decision(8, 5 * MS)),
+        (NextBatch(3, False, 0), 2 * MS, Decision(8, 3 * MS)),
+        (NextBatch(3, False, 0), 5 * MS, Decision(8)),
+        (NextBatch(3, True, 0), 0, Decision(8)),
+        (NextBatch(8, True, 0), 0, Decision(8)),
+        (NextBatch(4, False, 0), 0, Decision(4)),
+        (NextBatch(5, False, 0), 0, Decision(4)),
     ],
 )
 def test_fixed_waits_for_the_delay_a_preferred_size_or_a_full_batch(
-    front: Front, now: int, decision: Decision
+    front: NextBatch, now: int, decision: Decision
 ) -> None:
     assert Fixed(8, 5 * MS, (4,)).decide(front, now, LatencyModel()) == decision
 
 
 def test_fixed_without_a_delay_releases_at_once() -> None:
-    assert Fixed(8).decide(Front(1, False, 0), 0, LatencyModel()) == Decision(8)
+    assert Fixed(8).decide(NextBatch(1, False, 0), 0, LatencyModel()) == Decision(8)
 
 
 def test_the_latency_model_follows_a_network_that_became_slower_within_fifty_batches() -> None:

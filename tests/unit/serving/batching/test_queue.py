@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from lrn_deploy.serving.batching.job import Job
-from lrn_deploy.serving.batching.queue import Front, PendingQueue
+from lrn_deploy.serving.batching.queue import NextBatch, PendingQueue
 from lrn_deploy.serving.errors import UnavailableError
 
 
@@ -262,13 +262,13 @@ def test_a_cancelled_job_that_makes_room_is_just_gone() -> None:
 
 
 def test_a_request_that_just_fits_is_part_of_the_front() -> None:
-    assert filled(job(3), job(5), job(1)).front(8) == Front(8, True, 0)
+    assert filled(job(3), job(5), job(1)).front(8) == NextBatch(8, True, 0)
 
 
 def test_the_front_is_as_old_as_its_oldest_request_of_any_priority() -> None:
     urgent, usual = job(1, priority=1), job(1, priority=3)
     urgent.arrived, usual.arrived = 9, 4
-    assert filled(usual, urgent).front(8) == Front(2, False, 4)
+    assert filled(usual, urgent).front(8) == NextBatch(2, False, 4)
 
 
 def test_a_queue_that_was_cleared_owes_nobody_anything() -> None:

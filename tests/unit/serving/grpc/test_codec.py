@@ -24,7 +24,7 @@ def request(*raw: bytes, datatype: str = "UINT8", **contents: list[Any]) -> Any:
 
 
 def values(message: Any) -> dict[str, Any]:
-    inputs = grpc_codec.decode(message).call.inputs
+    inputs = grpc_codec.decode(message).inputs
     return {name: array.tolist() for name, array in inputs.items()}
 
 

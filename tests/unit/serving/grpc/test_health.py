@@ -19,7 +19,7 @@ from tritonclient.grpc import service_pb2, service_pb2_grpc
 
 from lrn_deploy.serving.grpc.front import GrpcFront
 from lrn_deploy.serving.repository.repository import Repository
-from lrn_deploy.serving.rest.app import App
+from lrn_deploy.serving.service import Service
 from lrn_deploy.serving.settings import ModelSettings, ServerSettings
 from tests.support.image_bundles import colour_bundle
 
@@ -29,17 +29,17 @@ UNKNOWN = health_pb2.HealthCheckResponse.SERVICE_UNKNOWN
 
 
 @pytest.fixture
-def app(tmp_path: Path) -> Iterator[App]:
+def service(tmp_path: Path) -> Iterator[Service]:
     colour_bundle(tmp_path / "colours")
     repository = Repository(ModelSettings(threads=1))
     repository.load(repository.add(tmp_path / "colours"))
-    yield App(repository, ServerSettings(access_log="none", grpc_threads=1))
+    yield Service(repository, ServerSettings(access_log="none", grpc_threads=1))
     repository.close(5)
 
 
 @pytest.fixture
-def channel(app: App) -> Iterator[grpc.Channel]:
-    front = GrpcFront(app, "127.0.0.1", 0)
+def channel(service: Service) -> Iterator[grpc.Channel]:
+    front = GrpcFront(service, "127.0.0.1", 0)
     front.start()
     with grpc.insecure_channel(f"127.0.0.1:{front.port}") as channel:
         yield channel
@@ -56,12 +56,12 @@ def watch(channel: grpc.Channel, service: str = "") -> Any:
     return health_pb2_grpc.HealthStub(channel).Watch(request, timeout=20)
 
 
-def test_the_server_and_a_model(app: App, channel: grpc.Channel) -> None:
+def test_the_server_and_a_model(service: Service, channel: grpc.Channel) -> None:
     names = ("", "inference.GRPCInferenceService", "colours")
     assert [check(channel, name) for name in names] == [SERVING] * 3
-    app.repository.unload("colours")
+    service.repository.unload("colours")
     assert [check(channel, name) for name in names] == [NOT_SERVING] * 3
-    app.repository.load("colours")
+    service.repository.load("colours")
     assert [check(channel, name) for name in names] == [SERVING] * 3
 
 
@@ -77,32 +77,32 @@ def test_what_is_no_message_is_refused_as_everywhere(channel: grpc.Channel) -> N
     assert caught.value.code() == grpc.StatusCode.INVALID_ARGUMENT
 
 
-def test_a_server_that_drains_still_says_so(app: App, channel: grpc.Channel) -> None:
-    app.stopping = True
+def test_a_server_that_drains_still_says_so(service: Service, channel: grpc.Channel) -> None:
+    service.stopping = True
     assert (check(channel), check(channel, "colours")) == (NOT_SERVING, NOT_SERVING)
-    app.drained.set()  # no other request is answered from now on
+    service.drained.set()  # no other request is answered from now on
     assert (check(channel), check(channel, "colours")) == (NOT_SERVING, NOT_SERVING)
     stub = service_pb2_grpc.GRPCInferenceServiceStub(channel)
     with pytest.raises(grpc.RpcError, match="stopping"):
         stub.ServerLive(service_pb2.ServerLiveRequest(), timeout=5)
 
 
-def test_who_watches_hears_of_each_change_once(app: App, channel: grpc.Channel) -> None:
+def test_who_watches_hears_of_each_change_once(service: Service, channel: grpc.Channel) -> None:
     whole, model, other = (watch(channel, name) for name in ("", "colours", "shapes"))
     assert [next(stream).status for stream in (whole, model, other)] == [SERVING, SERVING, UNKNOWN]
-    app.repository.unload("colours")
+    service.repository.unload("colours")
     assert [next(stream).status for stream in (whole, model)] == [NOT_SERVING] * 2
-    app.repository.load("colours")
+    service.repository.load("colours")
     assert [next(stream).status for stream in (whole, model)] == [SERVING] * 2
-    app.stopping = True
+    service.stopping = True
     assert [next(stream).status for stream in (whole, model)] == [NOT_SERVING] * 2
-    assert app.in_flight == 0  # a stream does not keep the server from ending
+    assert service.in_flight == 0  # a stream does not keep the server from ending
     for stream in (whole, model, other):
         stream.cancel()
 
 
 def test_a_server_whose_threads_are_all_taken_is_not_taken_for_dead(
-    app: App, channel: grpc.Channel, monkeypatch: pytest.MonkeyPatch
+    service: Service, channel: grpc.Channel, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     entered, leave = threading.Event(), threading.Event()
 
@@ -111,7 +111,7 @@ def test_a_server_whose_threads_are_all_taken_is_not_taken_for_dead(
         leave.wait(20)
         return []
 
-    monkeypatch.setattr(app.repository, "models", stay)
+    monkeypatch.setattr(service.repository, "models", stay)
     stub = service_pb2_grpc.GRPCInferenceServiceStub(channel)
     waiting = stub.ModelStatistics.future(service_pb2.ModelStatisticsRequest(), timeout=20)
     assert entered.wait(5)

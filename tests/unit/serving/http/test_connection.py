@@ -17,6 +17,7 @@ from lrn_deploy.serving.http.connection import HEAD_SECONDS, Connection
 from lrn_deploy.serving.http.front import HttpFront
 from lrn_deploy.serving.repository.repository import Repository
 from lrn_deploy.serving.rest.app import App
+from lrn_deploy.serving.service import Service
 from lrn_deploy.serving.settings import ModelSettings, ServerSettings
 
 LIMIT = 2_000_000
@@ -60,17 +61,12 @@ def talk(pieces: Sequence[bytes], *, leave: bool = True, stopping: bool = False)
 
 
 async def _talk(pieces: Sequence[bytes], leave: bool, stopping: bool) -> Wire:
-    front = HttpFront(
-        App(
-            Repository(ModelSettings()),
-            ServerSettings(access_log="none", max_body_bytes=LIMIT),
-        ),
-        "127.0.0.1",
-        0,
-    )
-    front.app.stopping = stopping
-    front.loop = asyncio.get_running_loop()
-    connection, wire = Connection(front), Wire()
+    settings = ServerSettings(access_log="none", max_body_bytes=LIMIT)
+    service = Service(Repository(ModelSettings()), settings)
+    service.stopping = stopping
+    front = HttpFront(App(service), "127.0.0.1", 0)
+    front.shared.loop = asyncio.get_running_loop()
+    connection, wire = Connection(front.shared), Wire()
     connection.connection_made(wire)
     for piece in pieces:
         while piece and not wire.closed:
@@ -91,7 +87,7 @@ async def _talk(pieces: Sequence[bytes], leave: bool, stopping: bool) -> Wire:
     if leave and not wire.closed and not connection.eof_received():
         wire.close()
     connection.connection_lost(None)
-    assert not front.connections
+    assert not front.shared.connections
     front._socket.close()
     return wire
 
@@ -297,14 +293,14 @@ def test_head_has_the_headers_and_no_body() -> None:
 
 def test_a_stream_ends_its_chunks_when_no_more_requests_are_taken() -> None:
     async def watch() -> bytes:
-        app = App(Repository(ModelSettings()), ServerSettings(access_log="none"))
+        app = App(Service(Repository(ModelSettings()), ServerSettings(access_log="none")))
         front = HttpFront(app, "127.0.0.1", 0)
         await front.start()
         reader, writer = await asyncio.open_connection("127.0.0.1", front.port)
         writer.write(b"GET /v1/stats HTTP/1.1\r\n\r\n")
         first = await reader.readuntil(b"once a second\n\n")
-        app.stopping = True
-        app.drained.set()
+        app.service.stopping = True
+        app.service.drained.set()
         rest = await asyncio.wait_for(reader.readuntil(b"\r\n0\r\n\r\n"), 10)
         writer.close()
         await front.stop_listening()
@@ -319,15 +315,17 @@ def test_a_stream_ends_its_chunks_when_no_more_requests_are_taken() -> None:
 def test_slow_heads_are_given_up() -> None:
     async def wait() -> tuple[float, bytes]:
         front = HttpFront(
-            App(Repository(ModelSettings()), ServerSettings(access_log="none")), "127.0.0.1", 0
+            App(Service(Repository(ModelSettings()), ServerSettings(access_log="none"))),
+            "127.0.0.1",
+            0,
         )
-        front.loop = asyncio.get_running_loop()
-        connection, wire = Connection(front), Wire()
+        front.shared.loop = asyncio.get_running_loop()
+        connection, wire = Connection(front.shared), Wire()
         connection.connection_made(wire)
         buffer = connection.get_buffer(-1)
         buffer[:3] = b"GET"
         connection.buffer_updated(3)
-        left = connection.deadline - front.loop.time()
+        left = connection.deadline - front.shared.loop.time()
         connection.expire()
         front._socket.close()
         return left, bytes(wire.sent)
@@ -340,10 +338,12 @@ def test_slow_heads_are_given_up() -> None:
 def test_a_client_that_sends_far_ahead_is_read_no_further() -> None:
     async def flood() -> tuple[bool, int]:
         front = HttpFront(
-            App(Repository(ModelSettings()), ServerSettings(access_log="none")), "127.0.0.1", 0
+            App(Service(Repository(ModelSettings()), ServerSettings(access_log="none"))),
+            "127.0.0.1",
+            0,
         )
-        front.loop = asyncio.get_running_loop()
-        connection, wire = Connection(front), Wire()
+        front.shared.loop = asyncio.get_running_loop()
+        connection, wire = Connection(front.shared), Wire()
         connection.connection_made(wire)
         many = LIVE * 4000
         sent = 0

@@ -9,8 +9,9 @@ from pathlib import Path
 import pytest
 
 from lrn_deploy.serving.errors import InvalidRequestError
+from lrn_deploy.serving.inference import Place
 from lrn_deploy.serving.protocol import shared_memory
-from lrn_deploy.serving.protocol.shared_memory import Place, SharedMemory
+from lrn_deploy.serving.protocol.shared_memory import SharedMemory
 
 
 @pytest.fixture

@@ -20,10 +20,12 @@ from lrn_deploy.bundle import ArtifactData, Bundle, LayerTensor
 from lrn_deploy.cli import run
 from lrn_deploy.models.digits_data import digit_images
 from lrn_deploy.serving.errors import NotFoundError
-from lrn_deploy.serving.http.message import Request, Response
+from lrn_deploy.serving.http.message import Response
 from lrn_deploy.serving.repository.embedding import expose
 from lrn_deploy.serving.repository.repository import Repository
+from lrn_deploy.serving.request import Request
 from lrn_deploy.serving.rest.app import App
+from lrn_deploy.serving.service import Service
 from lrn_deploy.serving.settings import ModelSettings, ServerSettings
 from tests.support.image_bundles import colour_bundle, encode, picture
 
@@ -95,7 +97,7 @@ def digits(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def app(digits: Path) -> Iterator[App]:
     repository = Repository(ModelSettings(threads=1, embed=True, max_batch_size=4))
     repository.load(repository.add(digits))
-    yield App(repository, ServerSettings(access_log="none"))
+    yield App(Service(repository, ServerSettings(access_log="none")))
     repository.close(5)
 
 
@@ -168,7 +170,7 @@ def test_without_an_embedding_it_is_a_404_that_says_why(tmp_path: Path) -> None:
         repository = Repository(ModelSettings(threads=1, embed=embed))
         repository.load(repository.add(tmp_path / "b"))
         response = call(
-            App(repository, ServerSettings(access_log="none")), "/v1/embed", picture("red")
+            App(Service(repository, ServerSettings(access_log="none"))), "/v1/embed", picture("red")
         )
         assert (response.status, why in json.loads(response.body)["error"]) == (404, True)
         repository.close(5)

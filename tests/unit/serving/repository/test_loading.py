@@ -20,12 +20,13 @@ from lrn_deploy.bundle import Artifact, ArtifactData, Bundle, Choice, Said
 from lrn_deploy.errors import DamagedError, MissingError
 from lrn_deploy.serving import server as run
 from lrn_deploy.serving.grpc import codec as grpc_codec
+from lrn_deploy.serving.inference import InferRequest
 from lrn_deploy.serving.protocol import metadata as describe
 from lrn_deploy.serving.repository.loading import load_model
-from lrn_deploy.serving.repository.model import InferCall, ServedModel
+from lrn_deploy.serving.repository.model import ServedModel
 from lrn_deploy.serving.repository.repository import Repository
-from lrn_deploy.serving.rest.stats_routes import Interval
 from lrn_deploy.serving.settings import ModelSettings
+from lrn_deploy.serving.telemetry.interval import Interval
 from lrn_deploy.tensorrt.device import cuda
 from lrn_deploy.workflows.preprocess import correct_preprocessing
 from tests.support.engine_graphs import engine_record, make_bundle
@@ -48,7 +49,7 @@ def chosen(bundle: Bundle, *backends: str) -> Bundle:
 def red(model: ServedModel) -> list[float]:
     pixels = np.zeros((1, 3, 8, 8), np.float32)
     pixels[:, 0] = 1
-    outputs = model.submit(InferCall({"image": pixels})).result(10).outputs
+    outputs = model.submit(InferRequest({"image": pixels})).result(10).outputs
     return [float(value) for value in outputs["scores"][0]]
 
 
@@ -145,7 +146,7 @@ def test_an_engine_is_served_and_every_batch_size_has_its_graph_before_it_is_rea
     assert describe.metadata(model)["platform"] == "tensorrt_plan"
     assert describe.config(model)["instance_group"][0]["kind"] == "KIND_GPU"
     x = np.arange(6, dtype=np.float32).reshape(2, 3)
-    assert np.array_equal(model.submit(InferCall({"x": x})).result(10).outputs["y"], 2 * x)
+    assert np.array_equal(model.submit(InferRequest({"x": x})).result(10).outputs["y"], 2 * x)
     close(model)
     assert (gpu.cuda.graphs, gpu.cuda.streams) == (0, 0)
 
@@ -185,7 +186,9 @@ def test_what_is_in_doubt_is_said_at_the_start_and_wherever_a_client_asks(tmp_pa
     ]
     model, sure = repository.get("b"), repository.get("sure")
     assert describe.metadata(model)["parameters"] == {"doubts": doubts}
-    told = grpc_codec.config(model).config.parameters["doubts"].string_value
+    content = {"config": describe.config(model)}
+    filled = grpc_codec.from_json(content, service_pb2.ModelConfigResponse())
+    told = filled.config.parameters["doubts"].string_value
     assert told.splitlines() == doubts
     filled = grpc_codec.from_json(describe.metadata(model), service_pb2.ModelMetadataResponse())
     assert filled.name == "b", "gRPC's metadata has no field for it"

@@ -10,7 +10,8 @@ import pytest
 
 from lrn_deploy.serving.batching.job import Outcome
 from lrn_deploy.serving.errors import ClosedError, NotFoundError, UnavailableError
-from lrn_deploy.serving.repository.model import InferCall, ServedModel
+from lrn_deploy.serving.inference import InferRequest
+from lrn_deploy.serving.repository.model import ServedModel
 from lrn_deploy.serving.repository.repository import Repository
 from lrn_deploy.serving.settings import ModelSettings
 
@@ -24,7 +25,7 @@ class Model:
         self.closed = closed
         self.future: Future[Outcome] = Future()
 
-    def submit(self, _call: InferCall) -> Future[Outcome]:
+    def submit(self, _call: InferRequest) -> Future[Outcome]:
         if self.closed is not None:
             self.closed()
             raise ClosedError("This model is being unloaded.")
@@ -45,7 +46,7 @@ def test_a_request_that_falls_into_the_gap_goes_to_the_newer_model() -> None:
         one._slots["m"].model = cast(ServedModel, newer)
 
     one = repository(Model(replace))
-    model, future = one.submit("m", "1", InferCall({}))
+    model, future = one.submit("m", "1", InferRequest({}))
     assert cast(Any, model) is newer
     assert future is newer.future
 
@@ -56,6 +57,6 @@ def test_a_request_to_a_model_that_is_gone_meanwhile_is_told_so() -> None:
 
     one = repository(Model(unload))
     with pytest.raises(UnavailableError, match="not ready"):
-        one.submit("m", "", InferCall({}))
+        one.submit("m", "", InferRequest({}))
     with pytest.raises(NotFoundError, match="no version 2"):
-        one.submit("m", "2", InferCall({}))
+        one.submit("m", "2", InferRequest({}))

@@ -16,10 +16,12 @@ import numpy as np
 import pytest
 
 from lrn_deploy.serving.errors import NotFoundError, RequestError, TooLargeError, UnavailableError
-from lrn_deploy.serving.http.message import Request, Response
+from lrn_deploy.serving.http.message import Response
 from lrn_deploy.serving.protocol import metadata as describe
 from lrn_deploy.serving.repository.repository import Repository
+from lrn_deploy.serving.request import Request
 from lrn_deploy.serving.rest.app import App
+from lrn_deploy.serving.service import Service
 from lrn_deploy.serving.settings import ModelSettings, ServerSettings
 from tests.support.image_bundles import SURE, colour_bundle, picture
 
@@ -33,8 +35,12 @@ def app(tmp_path_factory: pytest.TempPathFactory) -> Iterator[App]:
     repository = Repository(ModelSettings(max_batch_size=4, threads=1), drain_seconds=5)
     repository.load(repository.add(folder))
     yield App(
-        repository,
-        ServerSettings(max_body_bytes=100_000, max_images=3, access_log="none", model_control=True),
+        Service(
+            repository,
+            ServerSettings(
+                max_body_bytes=100_000, max_images=3, access_log="none", model_control=True
+            ),
+        )
     )
     repository.close(5)
 
@@ -216,21 +222,21 @@ def test_before_the_body_is_read(app: App) -> None:
         app.admit(Request("POST", INFER, {"content-length": "100001"}))
     with pytest.raises(NotFoundError):
         app.admit(Request("POST", "/v2/models/other/infer", {"content-length": "9"}))
-    app.drained.set()
+    app.service.drained.set()
     try:
         with pytest.raises(UnavailableError, match="stopping"):
             app.admit(Request("POST", INFER))
     finally:
-        app.drained.clear()
+        app.service.drained.clear()
 
 
 def test_ready_turns_away_while_stopping_and_live_does_not(app: App) -> None:
-    app.stopping = True
+    app.service.stopping = True
     try:
         assert call(app, "GET", "/v2/health/ready").status == 503
         assert call(app, "GET", "/v2/health/live").status == 200
     finally:
-        app.stopping = False
+        app.service.stopping = False
 
 
 def test_classify_one_image(app: App) -> None:
@@ -358,7 +364,7 @@ def test_a_wrong_method_is_told_the_right_ones(
 
 
 def test_loading_is_off_unless_it_is_switched_on(app: App) -> None:
-    closed = App(app.repository, ServerSettings(access_log="none"))
+    closed = App(Service(app.service.repository, ServerSettings(access_log="none")))
     for what in ("load", "unload"):
         response = call(closed, "POST", f"/v2/repository/models/colours/{what}")
         assert (response.status, "--model-control" in content(response)["error"]) == (403, True)
@@ -366,7 +372,7 @@ def test_loading_is_off_unless_it_is_switched_on(app: App) -> None:
 
 
 def test_metrics_alone(app: App) -> None:
-    alone = App(app.repository, app.settings, metrics_only=True)
+    alone = App(Service(app.service.repository, app.service.settings), metrics_only=True)
     assert call(alone, "GET", "/metrics").status == 200
     assert call(alone, "GET", "/v2").status == 404
 
@@ -375,7 +381,7 @@ def test_an_output_that_json_cannot_hold_asks_for_binary(tmp_path: Path) -> None
     colour_bundle(tmp_path / "b", last="Divide")
     repository = Repository(ModelSettings(threads=1))
     repository.load(repository.add(tmp_path / "b", "nan"))
-    app = App(repository, ServerSettings(access_log="none"))
+    app = App(Service(repository, ServerSettings(access_log="none")))
     body = infer_body((1, 0, 0))
     response = call(app, "POST", "/v2/models/nan/infer", body)
     assert (response.status, "ask for binary" in content(response)["error"]) == (500, True)
@@ -392,7 +398,7 @@ def test_a_network_of_a_fixed_batch_is_served_whole(tmp_path: Path) -> None:
     colour_bundle(tmp_path / "b", batch=2)
     repository = Repository(ModelSettings(threads=1))
     repository.load(repository.add(tmp_path / "b"))
-    app = App(repository, ServerSettings(access_log="none"))
+    app = App(Service(repository, ServerSettings(access_log="none")))
     config = content(call(app, "GET", "/v2/models/colours/config"))
     assert (config["max_batch_size"], config["input"][0]["dims"]) == (0, [2, 3, 8, 8])
     response = call(app, "POST", INFER, infer_body((1, 0, 0), (0, 1, 0)))
@@ -427,7 +433,7 @@ def test_what_cannot_be_read_as_classes_is_not_classified(
     colour_bundle(tmp_path / "b", **changes)
     repository = Repository(ModelSettings(threads=1))
     repository.load(repository.add(tmp_path / "b"))
-    app = App(repository, ServerSettings(access_log="none"))
+    app = App(Service(repository, ServerSettings(access_log="none")))
     response = call(app, "POST", "/v1/classify", picture("red"))
     assert (response.status, content(response)["error"]) == (400, said)
     assert call(app, "POST", INFER, infer_body((1, 0, 0))).status == 200
@@ -439,7 +445,7 @@ def test_a_vector_of_classes_needs_no_labels(tmp_path: Path, last: str) -> None:
     colour_bundle(tmp_path / "b", last=last, labels=None)
     repository = Repository(ModelSettings(threads=1))
     repository.load(repository.add(tmp_path / "b"))
-    app = App(repository, ServerSettings(access_log="none"))
+    app = App(Service(repository, ServerSettings(access_log="none")))
     answer = content(call(app, "POST", "/v1/classify?top=1", picture("lime")))
     (best,) = answer["results"][0]["predictions"]
     assert (best["index"], best["label"]) == (1, None)

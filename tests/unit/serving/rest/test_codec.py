@@ -14,6 +14,7 @@ from hypothesis import strategies as st
 
 from lrn_deploy.bundle import TensorSpec
 from lrn_deploy.serving.errors import InvalidRequestError
+from lrn_deploy.serving.inference import OutputForm
 from lrn_deploy.serving.rest import codec as wire
 
 SPECS = (TensorSpec(name="x", dtype="float32", shape=("batch", 2)),)
@@ -28,7 +29,7 @@ def body(*, tail: bytes = b"", **changes: Any) -> tuple[bytes, str]:
 
 
 def array(content: bytes, length: str | None = None) -> Any:
-    return wire.decode(content, length, SPECS).call.inputs["x"]
+    return wire.decode(content, length, SPECS).inputs["x"]
 
 
 @pytest.mark.parametrize("data", [[1.5, -2], [[1.5, -2]], [[[1.5], [-2.0]]]])
@@ -46,7 +47,7 @@ def test_binary_tensors_follow_the_json_in_its_order() -> None:
     ]
     head = json.dumps({"inputs": inputs}).encode()
     message = wire.decode(head + b"\1\2\3\4", str(len(head)), SPECS)
-    assert {name: value.tolist() for name, value in message.call.inputs.items()} == {
+    assert {name: value.tolist() for name, value in message.inputs.items()} == {
         "b": [1, 2],
         "a": [3, 4],
     }
@@ -54,13 +55,13 @@ def test_binary_tensors_follow_the_json_in_its_order() -> None:
 
 def test_a_raw_request_is_a_batch_of_one_with_binary_outputs() -> None:
     message = wire.decode(ROW, "0", SPECS)
-    assert message.call.inputs["x"].tolist() == [[1.5, -2]]
+    assert message.inputs["x"].tolist() == [[1.5, -2]]
     assert message.binary
 
 
 def test_a_raw_request_may_have_one_free_axis() -> None:
     free = (TensorSpec(name="x", dtype="float32", shape=("batch", "length", 2)),)
-    assert wire.decode(ROW * 3, "0", free).call.inputs["x"].shape == (1, 3, 2)
+    assert wire.decode(ROW * 3, "0", free).inputs["x"].shape == (1, 3, 2)
     with pytest.raises(InvalidRequestError, match="8 bytes or a multiple"):
         wire.decode(ROW + b"1", "0", free)
 
@@ -144,10 +145,10 @@ def test_the_form_of_an_output_wins_over_that_of_the_request() -> None:
     }
     message = wire.decode(json.dumps(content).encode(), None, SPECS)
     assert message.outputs == (
-        wire.OutputForm("a", True, 0),
-        wire.OutputForm("b", False, 3),
+        OutputForm("a", True, 0),
+        OutputForm("b", False, 3),
     )
-    assert (message.id, message.call.timeout_us, message.call.priority) == ("7", 5, 1)
+    assert (message.id, message.timeout_us, message.priority) == ("7", 5, 1)
 
 
 @pytest.mark.parametrize(

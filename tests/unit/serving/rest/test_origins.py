@@ -10,10 +10,11 @@ import pytest
 
 from lrn_deploy.errors import BadInputError
 from lrn_deploy.serving.errors import ForbiddenError
-from lrn_deploy.serving.http.message import Request
 from lrn_deploy.serving.repository.repository import Repository
+from lrn_deploy.serving.request import Request
 from lrn_deploy.serving.rest.app import App
 from lrn_deploy.serving.rest.origins import Origins
+from lrn_deploy.serving.service import Service
 from lrn_deploy.serving.settings import ModelSettings, ServerSettings
 from tests.support.image_bundles import colour_bundle
 
@@ -40,7 +41,7 @@ def app(tmp_path_factory: pytest.TempPathFactory) -> Iterator[App]:
     colour_bundle(folder)
     repository = Repository(ModelSettings(threads=1))
     repository.load(repository.add(folder))
-    yield App(repository, ServerSettings(access_log="none", model_control=True))
+    yield App(Service(repository, ServerSettings(access_log="none", model_control=True)))
     repository.close(5)
 
 

@@ -7,10 +7,10 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from lrn_deploy.serving.repository.model import InferCall
+from lrn_deploy.serving.inference import InferRequest
 from lrn_deploy.serving.repository.repository import Repository
-from lrn_deploy.serving.rest.stats_routes import Interval, percentile
 from lrn_deploy.serving.settings import ModelSettings
+from lrn_deploy.serving.telemetry.interval import Interval, percentile
 from tests.support.image_bundles import colour_bundle
 
 
@@ -28,7 +28,7 @@ def test_an_interval_counts_what_is_new_and_a_reloaded_model_from_zero(tmp_path:
     repository.load(name)
 
     def ask(rows: int) -> None:
-        call = InferCall({"image": np.zeros((rows, 3, 8, 8), np.float32)})
+        call = InferRequest({"image": np.zeros((rows, 3, 8, 8), np.float32)})
         repository.submit(name, "", call)[1].result(10)
 
     ask(5)
@@ -56,7 +56,7 @@ def test_durations_are_those_of_the_interval(tmp_path: Path) -> None:
     repository = Repository(ModelSettings(threads=1))
     name = repository.add(tmp_path / "b")
     repository.load(name)
-    call = InferCall({"image": np.zeros((1, 3, 8, 8), np.float32)})
+    call = InferRequest({"image": np.zeros((1, 3, 8, 8), np.float32)})
     outcome = repository.submit(name, "", call)[1].result(10)
     statistics = repository.models()[0].batcher.statistics
     done = outcome.timing.arrived + outcome.timing.queue + outcome.timing.compute

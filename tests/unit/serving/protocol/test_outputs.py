@@ -5,8 +5,8 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from lrn_deploy.serving.datatypes import classification, pack_strings
 from lrn_deploy.serving.errors import InvalidRequestError
+from lrn_deploy.serving.protocol.outputs import classification, pack_strings
 from lrn_deploy.serving.protocol.parameters import whole
 
 

@@ -1,0 +1,57 @@
+"""Bodies that come or leave in gzip or deflate."""
+
+from __future__ import annotations
+
+import zlib
+from dataclasses import replace
+
+from lrn_deploy.serving.errors import InvalidRequestError, TooLargeError
+from lrn_deploy.serving.http.message import Response
+
+_WORTH_COMPRESSING = 1024
+
+
+def decompress(body: bytes | bytearray, encoding: str, limit: int) -> bytes | bytearray:
+    """Undo a Content-Encoding.
+
+    Args:
+        body: As it came.
+        encoding: ``gzip``, ``deflate``, ``identity`` or empty.
+        limit: Bytes that may come out.
+
+    Raises:
+        InvalidRequestError: If the encoding is unknown, or the body is not in it.
+        TooLargeError: If more bytes would come out.
+    """
+    encoding = encoding.strip().lower()
+    if encoding in ("", "identity"):
+        return body
+    if encoding not in ("gzip", "deflate"):
+        raise InvalidRequestError(
+            f"Content-Encoding '{encoding}' is not supported; use gzip, deflate or identity."
+        )
+    unpacker = zlib.decompressobj(wbits=47)  # gzip or zlib, as its header says
+    try:
+        plain = unpacker.decompress(body, limit + 1)
+    except zlib.error as error:
+        raise InvalidRequestError(f"The body is no valid {encoding} data: {error}.") from error
+    if len(plain) > limit:
+        raise TooLargeError(f"The body unpacks to more than {limit:,} bytes, which is the limit.")
+    if not unpacker.eof:
+        raise InvalidRequestError(f"The {encoding} body is cut short.")
+    if unpacker.unused_data:
+        raise InvalidRequestError(f"Something follows the {encoding} body.")
+    return plain
+
+
+def compressed(response: Response, accepted: str) -> Response:
+    """``response`` in an encoding that the client accepts, if it is large enough to be worth it."""
+    if not accepted or len(response.body) < _WORTH_COMPRESSING:
+        return response
+    offers = {part.partition(";")[0].strip().lower() for part in accepted.split(",")}
+    encoding = next((name for name in ("gzip", "deflate") if name in offers), None)
+    if encoding is None:
+        return response
+    packer = zlib.compressobj(1, wbits=31 if encoding == "gzip" else 15)
+    body = packer.compress(response.body) + packer.flush()
+    return replace(response, headers=(*response.headers, ("content-encoding", encoding)), body=body)

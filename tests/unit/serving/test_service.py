@@ -1,0 +1,225 @@
+"""What holds for a request whatever transport it came by, and what a connection asks for."""
+
+from __future__ import annotations
+
+import asyncio
+import gc
+import json
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Any
+from weakref import ref
+
+import grpc
+import numpy as np
+import pytest
+from tritonclient.grpc import service_pb2, service_pb2_grpc
+
+from lrn_deploy.serving.errors import (
+    ForbiddenError,
+    InvalidRequestError,
+    NotFoundError,
+    RequestError,
+    TooManyError,
+    UnavailableError,
+)
+from lrn_deploy.serving.grpc.front import GrpcFront
+from lrn_deploy.serving.http.front import HttpFront
+from lrn_deploy.serving.http.message import Response, error_response
+from lrn_deploy.serving.inference import InferRequest
+from lrn_deploy.serving.repository.repository import Repository
+from lrn_deploy.serving.request import Request
+from lrn_deploy.serving.rest.app import App
+from lrn_deploy.serving.service import Service
+from lrn_deploy.serving.settings import ModelSettings, ServerSettings
+from tests.support.image_bundles import colour_bundle
+
+
+@pytest.fixture
+def repository(tmp_path: Path) -> Iterator[Repository]:
+    colour_bundle(tmp_path / "bundle")
+    one = Repository(ModelSettings(threads=1))
+    one.load(one.add(tmp_path / "bundle"))
+    yield one
+    one.close(5)
+
+
+def service(repository: Repository | None = None, **settings: Any) -> Service:
+    settings = {"access_log": "all"} | settings
+    return Service(repository or Repository(ModelSettings()), ServerSettings(**settings))
+
+
+def log(capsys: pytest.CaptureFixture[str]) -> list[tuple[int, str]]:
+    """Status and error of each line."""
+    lines = map(json.loads, capsys.readouterr().err.splitlines())
+    return [(line["status"], line.get("error", "")) for line in lines]
+
+
+def test_a_request_counts_until_its_answer_is_known(capsys: pytest.CaptureFixture[str]) -> None:
+    one = service()
+    with one.answering(Request("GET", "/")), one.answering(Request("GET", "/")):
+        assert one.in_flight == 2
+    assert one.in_flight == 0
+    assert log(capsys) == [(200, ""), (200, "")]
+
+
+def test_what_ends_an_answer_is_told_and_logged_once(capsys: pytest.CaptureFixture[str]) -> None:
+    one = service()
+    with one.answering(Request("GET", "/")) as refused:
+        raise NotFoundError("There is nothing.")
+    with one.answering(Request("GET", "/")) as failed:
+        raise ZeroDivisionError("a secret")
+    assert (refused.refusal.status, refused.refusal.message) == (404, "There is nothing.")
+    assert failed.refusal.status == 500
+    assert "bug" in failed.refusal.message
+    assert "secret" not in failed.refusal.message
+    assert log(capsys) == [(404, "There is nothing."), (500, "ZeroDivisionError('a secret')")]
+    assert one.in_flight == 0
+
+
+def test_what_a_refused_request_held_is_free_without_the_collector() -> None:
+    class Body:
+        """Something large."""
+
+    def refuse(body: Body) -> ref[Body]:
+        with service(access_log="none").answering(Request("GET", "/")) as answering:
+            raise InvalidRequestError(f"{body} is none.")
+        assert answering.refusal.status == 400
+        return ref(body)
+
+    gc.disable()
+    try:
+        held = refuse(Body())
+        assert held() is None
+    finally:
+        gc.enable()
+
+
+def test_a_cancelled_request_is_counted_out_and_goes_on_being_cancelled() -> None:
+    one = service()
+    with pytest.raises(asyncio.CancelledError), one.answering(Request("GET", "/")):
+        raise asyncio.CancelledError
+    assert one.in_flight == 0
+
+
+def test_a_status_that_is_no_success_is_not_logged_as_one(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    with service().answering(Request("GET", "/v2/health/ready")) as answering:
+        answering.status = 503
+    assert log(capsys) == []
+
+
+def test_who_is_let_in(repository: Repository) -> None:
+    one = service(repository, rate_limit=2, access_log="none")
+    one.admit()
+    one.admit_work(Request("gRPC", "ModelInfer", caller="a"), "colours")
+    with pytest.raises(NotFoundError):  # it counts nevertheless
+        one.admit_work(Request("gRPC", "ModelInfer", caller="a"), "colours", "7")
+    with pytest.raises(TooManyError):
+        one.admit_work(Request("gRPC", "ModelInfer", caller="a"), None)
+    one.drained.set()
+    with pytest.raises(UnavailableError, match="stopping"):
+        one.admit()
+
+
+def test_models_are_loaded_by_whom_the_settings_allow(repository: Repository) -> None:
+    closed = service(repository, access_log="none")
+    for operation in (closed.load, closed.unload):
+        with pytest.raises(ForbiddenError):
+            operation("colours")
+    assert closed.model("colours").ready
+    service(repository, access_log="none", model_control=True).unload("colours")
+    with pytest.raises(UnavailableError):
+        closed.model("colours")
+
+
+def full(repository: Repository, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Have the queue of the model admit nobody."""
+    queue = repository.get("colours").batcher.pending
+    monkeypatch.setattr(queue, "admits", lambda _client: False)
+
+
+def test_a_full_queue_refuses_by_either_transport_before_tensors_are_read(
+    repository: Repository, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    one = service(repository, access_log="none")
+    full(repository, monkeypatch)
+    front = GrpcFront(one, "127.0.0.1", 0)
+    front.start()
+    broken = service_pb2.ModelInferRequest(model_name="colours")
+    broken.inputs.add(name="image", datatype="NONE", shape=[-1])
+    with grpc.insecure_channel(f"127.0.0.1:{front.port}") as channel:
+        stub = service_pb2_grpc.GRPCInferenceServiceStub(channel)
+        with pytest.raises(grpc.RpcError, match="Exceeds maximum queue size") as caught:
+            stub.ModelInfer(broken, timeout=10)
+    assert caught.value.code() == grpc.StatusCode.UNAVAILABLE
+    front.stop(1)
+    with pytest.raises(UnavailableError, match="Exceeds maximum queue size"):
+        App(one).admit(Request("POST", "/v2/models/colours/infer"))
+    assert repository.get("colours").batcher.statistics.failures == {"REJECTED": 2}
+
+
+def test_an_inference_is_its_callers(repository: Repository) -> None:
+    one = service(repository, access_log="none")
+    asked = InferRequest({"image": np.zeros((2, 3, 8, 8), np.float32)})
+    model, future = one.infer(Request("gRPC", "ModelInfer", caller="a"), "colours", "", asked)
+    assert model.name == "colours"
+    assert future.result(10).timing.batch_rows == 2
+    assert one.statistics("colours")["model_stats"][0]["inference_count"] == 2
+
+
+class Echo:
+    """The least that a connection asks for; knows neither models nor paths."""
+
+    body_limit = 10
+    body_seconds = 1.0
+    stopping = False
+
+    def begin(
+        self,
+        method: str,
+        path: str,
+        headers: Mapping[str, str],
+        query: Mapping[str, str],
+        client: str,
+    ) -> Request:
+        return Request(method, path, headers, query, id="i", client=client)
+
+    def admit(self, request: Request) -> int:
+        if request.path == "/no":
+            raise InvalidRequestError("No.")
+        return self.body_limit
+
+    async def handle(self, request: Request) -> Response:
+        return Response(200, (), bytes(request.body)[::-1])
+
+    def refusal(self, request: Request, error: RequestError, started: int) -> Response:  # noqa: ARG002
+        return error_response(error, request.id)
+
+    def answer_headers(self, request: Request) -> tuple[tuple[str, str], ...]:
+        return (("x-path", request.path),)
+
+    def bug(self, request: Request, error: Exception, started: int) -> None:
+        raise AssertionError(request, started) from error
+
+
+def test_http_serves_any_handler() -> None:
+    async def ask(path: bytes) -> bytes:
+        front = HttpFront(Echo(), "127.0.0.1", 0)
+        await front.start()
+        reader, writer = await asyncio.open_connection("127.0.0.1", front.port)
+        writer.write(
+            b"POST %b HTTP/1.1\r\nConnection: close\r\nContent-Length: 3\r\n\r\nabc" % path
+        )
+        answer = await asyncio.wait_for(reader.read(), 10)
+        writer.close()
+        await front.stop_listening()
+        front.stop()
+        return answer
+
+    answer = asyncio.run(ask(b"/yes"))
+    assert answer.startswith(b"HTTP/1.1 200 OK\r\n")
+    assert b"\r\nx-path: /yes\r\n" in answer
+    assert answer.endswith(b"\r\n\r\ncba")
+    assert asyncio.run(ask(b"/no")).startswith(b"HTTP/1.1 400 Bad Request\r\n")
