@@ -24,8 +24,7 @@ from lrn_deploy.backends.registry import artifact_backends, runs
 from lrn_deploy.bundle import Bundle
 from lrn_deploy.errors import LrnDeployError
 from lrn_deploy.network import Network
-from lrn_deploy.tuning.report import Demand
-from lrn_deploy.workflows.tune_variants import make_variants
+from lrn_deploy.workflows.tune_variants import make, possible
 
 THREADS = 2
 RUNTIMES = {"onnxruntime": "ONNX Runtime", "openvino": "OpenVINO"}
@@ -99,11 +98,11 @@ def peers(
         (NNCF_WHOLE, "OpenVINO", "int8", lambda: on_openvino(int8(model), "f32")),
         (NNCF_WHOLE_BF16, "OpenVINO", "int8-bf16", lambda: on_openvino(int8(model), "bf16")),
     )
-    for name, runtime, precision, make in recipes:
+    for name, runtime, precision, open_peer in recipes:
         if name in without:
             continue
         try:
-            run, reason = make(), ""
+            run, reason = open_peer(), ""
         except Exception as error:  # each tool raises its own, and a reason is a result
             run, reason = None, str(error).strip().splitlines()[0]
         yield Candidate(name, "peer", runtime, precision, run, reason)
@@ -111,12 +110,11 @@ def peers(
 
 def ours(bundle: Bundle) -> Iterator[Candidate]:
     """Every artifact for this kind of machine on every backend that runs it here."""
-    nothing = Demand(max_error=None, min_agreement=None)  # so that none is left out as too coarse
-    bundle, left_out = make_variants(
-        bundle, nothing, devices=("cpu",), calibration=None, tell=lambda *_: None
-    )
-    for item in left_out:
-        yield Candidate(item.artifact, "ours", "", item.precision, None, item.reason)
+    for plan in possible(("cpu",)):
+        made = make(bundle, plan, calibration=None)
+        bundle = made.bundle
+        if made.reason:
+            yield Candidate(plan.name, "ours", "", plan.precision, None, made.reason)
     for name, artifact in bundle.manifest.artifacts.items():
         for backend in artifact_backends(["cpu"], threads=THREADS):
             if runs(backend, artifact):
