@@ -21,8 +21,10 @@ from lrn_deploy.bundle import Bundle
 from lrn_deploy.errors import LrnDeployError
 from lrn_deploy.export import ExportRequest, export_bundle
 from lrn_deploy.tensorrt.targets import CURRENT
-from lrn_deploy.workflows.build_engine import EngineRequest, Precision, build_bundle_engine
+from lrn_deploy.workflows.build_engine import build_bundle_engine
+from lrn_deploy.workflows.engine_options import EngineRequest, Precision
 from lrn_deploy.workflows.optimize import optimize
+from lrn_deploy.workflows.optimize_options import OptimizeOptions
 from lrn_deploy.workflows.precisions import PRECISIONS
 from lrn_deploy.workflows.reference import open_reference
 from lrn_deploy.workflows.samples import ensure_samples
@@ -103,7 +105,7 @@ def make_network(
     start = time.perf_counter()
     bundle = export_bundle(ExportRequest(name), path, force=True)
     for precision in PRECISIONS["cuda"]:
-        bundle = optimize(bundle, target="cuda", precision=precision)
+        bundle = optimize(bundle, OptimizeOptions(target="cuda", precision=precision))
     row: dict[str, Any] = {"export_seconds": round(time.perf_counter() - start, 2)}
     not_made = []
     for precision in precisions:

@@ -20,7 +20,7 @@ from lrn_deploy.bundle import Bundle
 from lrn_deploy.errors import LrnDeployError
 from lrn_deploy.models import ZOO
 from lrn_deploy.tensorrt.targets import CURRENT
-from lrn_deploy.workflows.build_engine import Precision
+from lrn_deploy.workflows.engine_options import Precision
 from lrn_deploy.workflows.options import ValidateOptions
 from lrn_deploy.workflows.validate import validate
 

@@ -26,7 +26,7 @@ class Weights(Record):
 
     Attributes:
         kind: ``random`` (seeded He-normal), ``shipped`` with this package, from a ``file``, or
-            ``factory``: whatever the user's factory put there.
+            whatever the user's ``factory`` put there or the ``module`` held.
         seed: Seed of random weights.
         file: Absolute path of the weights file, for kind ``file``; its name for ``shipped``.
         sha256: Digest of that file (of an index over shards: over it and the shards' digests), or
@@ -37,7 +37,7 @@ class Weights(Record):
         stripped: What was taken out of the keys there, ``module.`` for instance.
     """
 
-    kind: Literal["random", "shipped", "file", "factory"]
+    kind: Literal["random", "shipped", "file", "factory", "module"]
     seed: int | None = None
     file: str | None = None
     sha256: str | None = None
@@ -51,10 +51,11 @@ class ModelSource(Record):
 
     Attributes:
         name: What the bundle is called, and served as: its folder's name, or as ``--name`` said.
-        factory: ``zoo name``, ``package.module:factory``, ``/abs/file.py:factory``, or the
-            absolute path of the prototxt of a network that was imported.
-        origin: Whether ``factory`` names a network of the zoo, a callable of the user's, or a file
-            of Caffe's.
+        factory: ``zoo name``, ``package.module:factory``, ``/abs/file.py:factory``, the absolute
+            path of the prototxt of a network that was imported, or the class of a module.
+        origin: Whether ``factory`` names a network of the zoo, a callable of the user's, a file of
+            Caffe's, or only the class of a ``module`` that a program had made, which nothing can
+            make again.
         sha256: Digest of the file that ``factory`` names, of an imported network.
         input_shape: Shape of the input, the first one of several, without the batch axis.
         weights: Where the weights came from.
@@ -62,7 +63,7 @@ class ModelSource(Record):
 
     name: str
     factory: str
-    origin: Literal["zoo", "factory", "caffe"]
+    origin: Literal["zoo", "factory", "caffe", "module"]
     sha256: str | None = None
     input_shape: tuple[int, ...]
     weights: Weights

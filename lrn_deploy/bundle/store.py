@@ -23,7 +23,7 @@ from lrn_deploy.bundle.manifest import (
     FileRecord,
     Manifest,
 )
-from lrn_deploy.errors import BadInputError, CannotWriteError, DamagedError
+from lrn_deploy.errors import BadInputError, CannotWriteError, DamagedError, LrnDeployError
 
 MANIFEST = "manifest.json"
 Made = TypeVar("Made")
@@ -175,6 +175,17 @@ class Bundle:
         artifact = self.manifest.artifact(name)
         companions = {record.file: self.read(record) for record in artifact.companions}
         return self._described(name, self.read(artifact), companions, None)
+
+    def holds(self, name: str, key: str) -> bool:
+        """Whether the artifact is there, undamaged, and of this key: of all that determined it."""
+        artifact = self.manifest.artifacts.get(name)
+        if artifact is None or artifact.key != key:
+            return False
+        try:
+            self.load(name)
+        except LrnDeployError:
+            return False
+        return True
 
     def use(self, name: str, make: Callable[[ArtifactData], Made]) -> Made:
         """What ``make`` makes of an artifact's only file, which it reads while its digest is taken.

@@ -82,13 +82,12 @@ def command(
       lrn-deploy classify alexnet photo.jpg
       lrn-deploy classify alexnet photos 'more/**/*.png' --top 3 --jsonl > labels.jsonl
     """
-    from lrn_deploy.backends.registry import artifact_backends, runs
     from lrn_deploy.bundle import Bundle
     from lrn_deploy.bundle.staleness import artifact_note
     from lrn_deploy.errors import BadInputError
     from lrn_deploy.images.collect import collect
     from lrn_deploy.images.decode import ImageLimits
-    from lrn_deploy.workflows.choice import pick
+    from lrn_deploy.workflows.choice import pick_named
     from lrn_deploy.workflows.classify import classify, weights_note
 
     if jsonl and as_json:
@@ -97,20 +96,8 @@ def command(
     manifest = opened.manifest
     limits = ImageLimits(max_bytes=max_bytes, max_pixels=max_pixels)
     sources = collect(images, stdin=sys.stdin.buffer, limits=limits)
-    if artifact is None:
-        picked = pick(
-            opened,
-            [device],
-            backends=lambda threads: artifact_backends(
-                [device], threads=threads, gpu_memory=gpu_memory
-            ),
-        )
-        name, backend = picked.artifact, picked.backend
-    else:
-        name = artifact
-        backends = artifact_backends([device], gpu_memory=gpu_memory)
-        fitting = (one for one in backends if runs(one, manifest.artifact(name)))
-        backend = next(fitting, backends[0])
+    picked = pick_named(opened, device, artifact=artifact, gpu_memory=gpu_memory)
+    name, backend = picked.artifact, picked.backend
 
     results = []
     stdout = sys.stdout  # before the bar puts its own in that place

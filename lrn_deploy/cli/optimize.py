@@ -65,6 +65,7 @@ def command(
     """
     from lrn_deploy.bundle import Bundle
     from lrn_deploy.workflows.optimize import optimize
+    from lrn_deploy.workflows.optimize_options import OptimizeOptions
     from lrn_deploy.workflows.precisions import SOURCE, variant_name
 
     before = Bundle.open(bundle)
@@ -74,15 +75,8 @@ def command(
         def on_progress(what: str, done: int, total: int) -> None:
             bar.update(task, description=what, completed=done, total=total)
 
-        after = optimize(
-            before,
-            target=target,
-            precision=precision,
-            quantizer=quantizer,
-            calibration=calibration,
-            keep_lrn_fp32=not half_lrn,
-            on_progress=on_progress,
-        )
+        options = OptimizeOptions(target, precision, quantizer, calibration, not half_lrn)
+        after = optimize(before, options, on_progress)
     name = variant_name(target, precision, quantizer)
     artifact = after.manifest.artifact(name)
     say = people(as_json)

@@ -6,6 +6,7 @@ import json
 from dataclasses import dataclass, field
 from importlib.metadata import version
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from lrn_deploy import __version__
 from lrn_deploy.bundle import (
@@ -30,6 +31,9 @@ from lrn_deploy.models import ZOO
 from lrn_deploy.network import Network, load_network, require_torch
 from lrn_deploy.network.files import WeightsFile
 
+if TYPE_CHECKING:
+    from torch import nn
+
 MODEL_FILE = "model.onnx"
 
 
@@ -38,7 +42,8 @@ class ExportRequest:
     """What to export.
 
     Attributes:
-        factory: A name of the zoo, ``package.module:factory`` or ``file.py:factory``.
+        factory: A name of the zoo, ``package.module:factory``, ``file.py:factory``, or a module,
+            which becomes what was exported; see ``load_network``.
         weights: A file of weights, or ``FILE#mapping``; None as in ``load_network``.
         seed: Seed of random weights.
         input_shape: Shape of the only input without the batch, if the network does not say.
@@ -50,7 +55,7 @@ class ExportRequest:
         preprocessing: What the user says of it; a user's module and the usual one say the rest.
     """
 
-    factory: str
+    factory: str | nn.Module
     weights: Path | None = None
     seed: int = 0
     input_shape: tuple[int, ...] | None = None
@@ -66,7 +71,7 @@ class ExportRequest:
 
         It can for networks of the zoo. A user's factory may depend on anything.
         """
-        entry = ZOO.get(self.factory)
+        entry = ZOO.get(self.factory) if isinstance(self.factory, str) else None
         if entry is None:
             return ""
         facts = {
@@ -93,12 +98,9 @@ def current_bundle(request: ExportRequest, path: Path) -> Bundle | None:
         return None
     try:
         bundle = Bundle.open(path)
-        if bundle.manifest.artifact("model").key != key:
-            return None
-        bundle.load("model")
     except LrnDeployError:
         return None
-    return bundle
+    return bundle if bundle.holds("model", key) else None
 
 
 def export_bundle(request: ExportRequest, path: Path, *, force: bool = False) -> Bundle:

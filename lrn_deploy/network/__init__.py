@@ -12,17 +12,19 @@ import threading
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Literal
 
 from lrn_deploy.bundle import ModelSource, Preprocessing, Said, TensorSpec, Weights
 from lrn_deploy.bundle.said import complete
 from lrn_deploy.errors import BadInputError, MissingError
 from lrn_deploy.extras import install
-from lrn_deploy.models import ZOO, read_labels
+from lrn_deploy.models import ZOO, ZooEntry, read_labels
 from lrn_deploy.network.files import WeightsFile
 
 if TYPE_CHECKING:
     from torch import nn
+
+Origin = Literal["zoo", "factory", "module"]
 
 
 @dataclass(frozen=True)
@@ -66,7 +68,7 @@ def require_torch() -> None:
 
 
 def load_network(
-    factory: str,
+    factory: str | nn.Module,
     *,
     weights: Path | WeightsFile | None = None,
     seed: int = 0,
@@ -77,11 +79,12 @@ def load_network(
     """Build a network and fill in its weights.
 
     Args:
-        factory: A name of the zoo, ``package.module:factory`` or ``file.py:factory``.
+        factory: A name of the zoo, ``package.module:factory``, ``file.py:factory``, or a module,
+            which is filled, turned into float32 and put into evaluation mode in place.
         weights: A safetensors file, the index of a sharded one, an ``.npz`` archive or a PyTorch
             checkpoint, as ``FILE`` or ``FILE#mapping`` where several mappings in it fit. Without it
             a network of the zoo takes its shipped weights or, having none, random ones; a user's
-            factory keeps the weights it made.
+            factory keeps the weights it made, a module those it has.
         seed: Seed of random weights; set before a user's factory is called, too.
         input_shape: Shape of the only input without the batch, which is float32; the same as
             ``inputs`` with that one.
@@ -101,8 +104,16 @@ def load_network(
 
     if input_shape is not None:
         inputs = (one_input(input_shape, name=""),)
-    module, name = _made(factory, seed)
-    entry = ZOO.get(factory)
+    origin: Origin
+    if isinstance(factory, str):
+        origin = "zoo" if factory in ZOO else "factory"
+        module, name = _made(factory, seed)
+    else:
+        from lrn_deploy.network.factory import class_name
+
+        origin, module = "module", factory
+        name, factory = type(module).__name__, class_name(module)
+    entry = ZOO.get(factory) if origin == "zoo" else None
     if entry is not None:
         usual = one_input(entry.input_shape)
         _check_usual(factory, entry.input_shape, inputs, usual)
@@ -113,13 +124,16 @@ def load_network(
         specs, labels = describe_inputs(module, factory, inputs), None
         shape = specs[0].at_batch(1)[1:]
         preprocessing = _preprocessing(module, specs, said)
-    record = _filled(module, factory, weights, seed)
+    record = _filled(module, entry, weights, seed)
+    if origin == "module" and record.kind == "factory":
+        note = record.note.replace("as the factory made them", "as the module held them")
+        record = record.model_copy(update={"kind": "module", "seed": None, "note": note})
     return Network(
         module=module.eval(),
         source=ModelSource(
             name=name,
             factory=_absolute(factory),
-            origin="factory" if entry is None else "zoo",
+            origin=origin,
             input_shape=shape,
             weights=record,
         ),
@@ -129,21 +143,35 @@ def load_network(
     )
 
 
-def reload_network(source: ModelSource) -> Network:
+def reload_network(source: ModelSource, module: nn.Module | None = None) -> Network:
     """Build again the network that a manifest describes, with the very same weights.
+
+    Args:
+        source: What the manifest says of it.
+        module: Takes the place of what its factory makes, and is filled in place.
 
     Returns:
         Its module and source; what the manifest says beside them is not found out again.
 
     Raises:
-        BadInputError: If its factory or its weights file is gone or has changed.
+        BadInputError: If its factory or its weights file is gone or has changed, or it was a module
+            that a program had made.
         MissingError: If torch is not installed.
     """
+    if source.origin == "module" and module is None:
+        raise BadInputError(
+            f"'{source.name}' was exported from a {source.factory} that a Python program had made, "
+            "which cannot be made again.",
+            "Validate it in that program, or where you have the module: "
+            "lrn_deploy.open(BUNDLE, module=net).validate(); what that stores is enough "
+            "afterwards.",
+        )
     require_torch()
     old = source.weights
     file = WeightsFile(Path(old.file), old.mapping) if old.kind == "file" and old.file else None
-    module, _ = _made(source.factory, old.seed or 0)
-    record = _filled(module, source.factory, file, old.seed or 0)
+    if module is None:
+        module, _ = _made(source.factory, old.seed or 0)
+    record = _filled(module, ZOO.get(source.factory), file, old.seed or 0)
     if record.sha256 != old.sha256:
         raise BadInputError(
             f"The weights of '{source.name}' ({old.file or source.factory}) are no "
@@ -166,7 +194,7 @@ def _made(factory: str, seed: int) -> tuple[nn.Module, str]:
 
 
 def _filled(
-    module: nn.Module, factory: str, weights: Path | WeightsFile | None, seed: int
+    module: nn.Module, entry: ZooEntry | None, weights: Path | WeightsFile | None, seed: int
 ) -> Weights:
     """Fill in the weights, in float32; returns what they are."""
     from lrn_deploy.network.floats import as_float32
@@ -175,7 +203,7 @@ def _filled(
     if isinstance(weights, Path):
         weights = WeightsFile.parse(weights)
     turned = as_float32(module)  # before it is filled: a file may hold more digits
-    record = fill(module, ZOO.get(factory), weights, seed)
+    record = fill(module, entry, weights, seed)
     return record.model_copy(update={"note": f"{record.note}; {turned}"}) if turned else record
 
 

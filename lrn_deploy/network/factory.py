@@ -1,7 +1,8 @@
-"""A user's network: imported from a module or a file, and called."""
+"""A user's network: imported from a module or a file and called, or a copy of one that exists."""
 
 from __future__ import annotations
 
+import copy
 import importlib
 import importlib.util
 import sys
@@ -42,18 +43,49 @@ def call_factory(factory: str) -> tuple[nn.Module, str]:
             "It is called without arguments and must return a torch.nn.Module.",
         ) from error
     if isinstance(module, torch.jit.ScriptModule):
-        raise BadInputError(
-            f"The factory '{factory}' returned a {type(module).__name__}, a network that "
-            "TorchScript has already compiled, in which LRN can no longer be told from its parts.",
-            "Return the nn.Module that was given to torch.jit.script or torch.jit.trace; its "
-            "weights are those of the compiled one's state_dict().",
-        )
+        raise _compiled(f"The factory '{factory}' returned", module)
     if not isinstance(module, nn.Module):
         raise BadInputError(
             f"The factory '{factory}' returned a {type(module).__name__}.",
             "It must return a torch.nn.Module.",
         )
     return module, attribute
+
+
+def own_copy(module: object) -> nn.Module:
+    """A copy of a module that a program goes on using, on the CPU and in evaluation mode.
+
+    Raises:
+        BadInputError: If it is no module or a compiled one, or cannot be copied.
+    """
+    if not isinstance(module, nn.Module):
+        raise BadInputError(
+            f"A {type(module).__name__} is no network.",
+            "Give a torch.nn.Module, a name of the zoo, or 'file.py:factory'.",
+        )
+    if isinstance(module, torch.jit.ScriptModule):
+        raise _compiled("The network is", module)
+    try:
+        return copy.deepcopy(module).cpu().eval()
+    except Exception as error:  # whatever the classes of its parts raise
+        raise BadInputError(
+            f"The network cannot be copied: {type(error).__name__}: {error}.",
+            "Give a factory that makes it, 'file.py:factory', instead.",
+        ) from error
+
+
+def class_name(module: nn.Module) -> str:
+    """The class of a module, as Python calls it."""
+    return f"{type(module).__module__}.{type(module).__qualname__}"
+
+
+def _compiled(what: str, module: nn.Module) -> BadInputError:
+    return BadInputError(
+        f"{what} a {type(module).__name__}, a network that "
+        "TorchScript has already compiled, in which LRN can no longer be told from its parts.",
+        "Return the nn.Module that was given to torch.jit.script or torch.jit.trace; its "
+        "weights are those of the compiled one's state_dict().",
+    )
 
 
 def _import_module(name: str) -> Any:

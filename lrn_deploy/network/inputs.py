@@ -93,7 +93,8 @@ def _own(module: nn.Module, factory: str) -> tuple[TensorSpec, ...]:
         )
     raise BadInputError(
         f"The input shape of '{factory}' is not known.",
-        "Add --shape C,H,W (without the batch), or give the module an input_shape attribute.",
+        "Add --shape C,H,W (without the batch; in Python input_shape=(C, H, W)), or give the "
+        "module an input_shape attribute.",
     )
 
 

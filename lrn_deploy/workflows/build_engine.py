@@ -6,7 +6,6 @@ import json
 import platform
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Literal
 
 from lrn_deploy import __version__
 from lrn_deploy.bundle import Bundle, EngineRecord, sha256, write_atomic
@@ -16,7 +15,6 @@ from lrn_deploy.errors import (
     MissingError,
 )
 from lrn_deploy.tensorrt.build import (
-    Batch,
     BuildRequest,
     OnProgress,
     check_batch,
@@ -25,47 +23,12 @@ from lrn_deploy.tensorrt.device.cuda import Device, find_device
 from lrn_deploy.tensorrt.flavor import Flavor, find_flavor
 from lrn_deploy.tensorrt.process import build_in_process
 from lrn_deploy.tensorrt.targets import CURRENT, rtx_hint, rtx_refusal, rtx_refuses
+from lrn_deploy.workflows.engine_options import EngineRequest
 from lrn_deploy.workflows.engine_realised import realised
-from lrn_deploy.workflows.engine_store import is_current, report_lrn, store_engine
-
-Precision = Literal["fp32", "tf32", "fp16", "bf16", "int8"]
+from lrn_deploy.workflows.engine_store import report_lrn, store_engine
 
 DEFAULT_TARGETS = ("sm86", "sm89", "sm120")
 """What tensorrt-rtx builds for on a machine without a GPU: the GeForce RTX 30, 40 and 50."""
-
-DEFAULT_BATCH: Batch = (1, 8, 32)
-
-
-@dataclass(frozen=True)
-class EngineRequest:
-    """What engine to build of a bundle; the fields are the options of ``build-engine``.
-
-    Attributes:
-        flavor: Which TensorRT.
-        precision: What the graph computes in; ``tf32`` is fp32 with rounded matrix products.
-        targets: Compute capabilities, ``current`` or ``portable``; empty chooses by the machine.
-        batch: Smallest, best and largest batch.
-        workspace: Limit of scratch GPU memory while building, in bytes.
-        timing_cache: File to start from and to write back.
-        calibration: Folder of images for int8; None for crops of scikit-learn's two photographs, or
-            for the zoo's digit networks their training images.
-        allow_other_types: Keep an engine whose layers compute in other types than the graph's.
-        plugins: ``auto`` computes LRN with our plugins where TensorRT takes them: full TensorRT
-            does, TensorRT for RTX never gets one.
-        lrn: ``layer`` leaves LRN to TensorRT's own layer; ``auto`` does so in full TensorRT, and
-            for TensorRT for RTX, whose layer is slow, writes it out.
-    """
-
-    flavor: Literal["auto", "tensorrt", "rtx"] = "auto"
-    precision: Precision = "fp32"
-    targets: tuple[str, ...] = ()
-    batch: Batch = DEFAULT_BATCH
-    workspace: int | None = None
-    timing_cache: Path | None = None
-    calibration: Path | None = None
-    allow_other_types: bool = False
-    plugins: Literal["auto", "off"] = "off"
-    lrn: Literal["auto", "layer"] = "auto"
 
 
 @dataclass(frozen=True)
@@ -114,7 +77,7 @@ def build_bundle_engine(
     resolved = (device.sm,) if device is not None and targets == (CURRENT,) else targets
     name = "-".join((flavor.name, request.precision, *resolved))
     key = _key(flavor, request, targets, device, record.sha256)
-    if is_current(bundle, name, key):
+    if bundle.holds(name, key):
         return EngineResult(bundle, name, reused=True)
 
     built = build_in_process(
@@ -223,15 +186,13 @@ def _source(
             )
         return bundle, "model"
     from lrn_deploy.workflows.optimize import optimize
+    from lrn_deploy.workflows.optimize_options import OptimizeOptions
     from lrn_deploy.workflows.precisions import variant_name
 
-    bundle = optimize(
-        bundle,
-        target="tensorrt",
-        precision=request.precision,
-        calibration=request.calibration,
-        on_progress=on_progress,
+    options = OptimizeOptions(
+        target="tensorrt", precision=request.precision, calibration=request.calibration
     )
+    bundle = optimize(bundle, options, on_progress)
     return bundle, variant_name("tensorrt", request.precision)
 
 

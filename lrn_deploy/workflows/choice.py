@@ -84,6 +84,39 @@ def pick(
     )
 
 
+def pick_named(
+    bundle: Bundle,
+    device: str,
+    *,
+    artifact: str | None = None,
+    threads: int = 0,
+    gpu_memory: int | None = None,
+) -> Pick:
+    """What :func:`pick` chooses on one device, or the artifact that was named.
+
+    Args:
+        bundle: The bundle.
+        device: Where to run.
+        artifact: Name of the artifact to run; None lets :func:`pick` choose.
+        threads: As for :func:`pick`.
+        gpu_memory: Most bytes of GPU memory that it may take; None for all that is free.
+
+    Raises:
+        BadInputError: If there is no such artifact or device.
+        MissingError: If none is named and nothing can run here.
+    """
+
+    def make(count: int) -> Sequence[Backend]:
+        return artifact_backends([device], threads=count, gpu_memory=gpu_memory)
+
+    if artifact is None:
+        return pick(bundle, [device], threads=threads, backends=make)
+    backends = make(threads)
+    named = bundle.manifest.artifact(artifact)
+    fitting = (backend for backend in backends if runs(backend, named))
+    return Pick(artifact, next(fitting, backends[0]), "it was asked for")
+
+
 def _exact(artifacts: dict[str, Artifact], default: str, backend: Backend) -> list[str]:
     """Artifacts for ``backend`` that compute what was exported, the fastest first."""
     engines = [name for name, item in artifacts.items() if item.engine is not None]

@@ -92,9 +92,7 @@ def classify(
         DamagedError: If a file of the bundle is not what the manifest says.
         MissingError: If the backend cannot run here.
     """
-    for what, value in (("batch size", batch_size), ("number of classes to report", top)):
-        if value < 1:
-            raise BadInputError(f"The {what} must be at least 1, got {value}.")
+    _check_counts(batch_size, top)
     recipe = image_recipe(bundle.manifest)
     labels = class_labels(bundle)
     name = artifact or bundle.manifest.default
@@ -107,15 +105,60 @@ def classify(
 
     def results() -> Iterator[ImageResult]:
         with backend.load(bundle.load(name)) as session:
-            rows = _fixed_batch(session) or batch_size
-            remaining = iter(sources)
-            while chunk := list(islice(remaining, rows)):
-                prepared = [_prepare(source, recipe, limits) for source in chunk]
-                yield from _predict(session, prepared, labels, top)
-                if on_progress is not None:
-                    on_progress(len(chunk))
+            yield from classify_on(
+                session,
+                recipe,
+                labels,
+                sources,
+                batch_size=batch_size,
+                top=top,
+                limits=limits,
+                on_progress=on_progress,
+            )
 
     return results()
+
+
+def classify_on(
+    session: Session,
+    recipe: Preprocessing,
+    labels: tuple[str, ...] | None,
+    sources: Iterable[ImageSource],
+    *,
+    batch_size: int = 8,
+    top: int = 5,
+    limits: ImageLimits = DEFAULT_LIMITS,
+    on_progress: Callable[[int], None] | None = None,
+) -> Iterator[ImageResult]:
+    """Classify images with a network that is loaded; as :func:`classify` does it.
+
+    Args:
+        session: The network.
+        recipe: How an image becomes its input.
+        labels: Names of its classes, as :func:`class_labels` gives them.
+        sources: The images.
+        batch_size: Images to a batch. A network of a fixed batch is given that instead.
+        top: Number of classes to report.
+        limits: What is decoded at most.
+        on_progress: Called with the number of images that a batch has finished.
+
+    Raises:
+        BadInputError: If a number is out of range.
+    """
+    _check_counts(batch_size, top)
+    rows = _fixed_batch(session) or batch_size
+    remaining = iter(sources)
+    while chunk := list(islice(remaining, rows)):
+        prepared = [_prepare(source, recipe, limits) for source in chunk]
+        yield from _predict(session, prepared, labels, top)
+        if on_progress is not None:
+            on_progress(len(chunk))
+
+
+def _check_counts(batch_size: int, top: int) -> None:
+    for what, value in (("batch size", batch_size), ("number of classes to report", top)):
+        if value < 1:
+            raise BadInputError(f"The {what} must be at least 1, got {value}.")
 
 
 def image_recipe(manifest: Manifest) -> Preprocessing:

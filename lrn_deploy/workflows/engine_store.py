@@ -7,22 +7,9 @@ from contextlib import suppress
 
 from lrn_deploy import __version__
 from lrn_deploy.bundle import Artifact, Bundle, EngineLrn, EngineRecord, FileRecord, LrnLayer
-from lrn_deploy.errors import LrnDeployError
 from lrn_deploy.tensorrt.build import BuiltEngine
 from lrn_deploy.tensorrt.flavor import Flavor
 from lrn_deploy.tensorrt.layers import NetworkRecord
-
-
-def is_current(bundle: Bundle, name: str, key: str) -> bool:
-    """Whether the bundle holds the engine with this key, undamaged."""
-    artifact = bundle.manifest.artifacts.get(name)
-    if artifact is None or artifact.key != key:
-        return False
-    try:
-        bundle.load(name)
-    except LrnDeployError:
-        return False
-    return True
 
 
 def report_lrn(layers: Iterable[LrnLayer], nodes: tuple[EngineLrn, ...]) -> tuple[EngineLrn, ...]:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-from pathlib import Path
 from typing import Any
 
 import onnx
@@ -16,30 +15,19 @@ from lrn_deploy.environment import versions
 from lrn_deploy.errors import BadInputError
 from lrn_deploy.passes.quantization.quantize_nncf import check_installed
 from lrn_deploy.workflows.calibration import Calibration, calibration_inputs
-from lrn_deploy.workflows.engine_store import is_current
+from lrn_deploy.workflows.optimize_options import OptimizeOptions
 from lrn_deploy.workflows.precisions import SOURCE, Recipe, recipe
 from lrn_deploy.workflows.variant import CalibrationFeeds, Progress, make_graph
 
 
 def optimize(
-    bundle: Bundle,
-    *,
-    target: str,
-    precision: str,
-    quantizer: str = "own",
-    calibration: Path | None = None,
-    keep_lrn_fp32: bool = True,
-    on_progress: Progress | None = None,
+    bundle: Bundle, options: OptimizeOptions, on_progress: Progress | None = None
 ) -> Bundle:
     """Make a variant of the canonical graph and record it in the bundle.
 
     Args:
         bundle: The bundle; it gains the artifact :func:`variant_name`.
-        target: ``tensorrt``, ``cuda``, ``cpu`` or ``openvino``.
-        precision: One that :data:`PRECISIONS` lists for the target.
-        quantizer: What makes int8, one of :data:`QUANTIZERS`.
-        calibration: Folder of images for int8; None for images that fit the network.
-        keep_lrn_fp32: False computes LRN in fp16 or bf16 like the rest.
+        options: What variant to make.
         on_progress: Told what goes on.
 
     Returns:
@@ -52,32 +40,33 @@ def optimize(
             not installed.
         CannotWriteError: If the bundle cannot be written.
     """
+    target, precision, quantizer = options.target, options.precision, options.quantizer
     made = recipe(target, precision, quantizer)
-    if not made.calibrated and calibration is not None:
+    if not made.calibrated and options.calibration is not None:
         raise BadInputError(
             f"{precision} is not calibrated.", "Leave --calibration out, or use --precision int8."
         )
     if made.name == SOURCE:
         return bundle
-    if not keep_lrn_fp32:
+    if not options.keep_lrn_fp32:
         _check_half_lrn(made)
     if quantizer == "nncf":
         check_installed()
     tell = on_progress or _silent
     tell("reading", 0, 1)
-    images = calibration_inputs(bundle.manifest, calibration) if made.calibrated else None
-    options = _options(made, images, keep_lrn_fp32=keep_lrn_fp32)
+    images = calibration_inputs(bundle.manifest, options.calibration) if made.calibrated else None
+    facts = _facts(made, images, keep_lrn_fp32=options.keep_lrn_fp32)
     if images is not None and bundle.manifest.preprocessing is not None:
-        options[CALIBRATED_WITH] = bundle.manifest.preprocessing.digest
+        facts[CALIBRATED_WITH] = bundle.manifest.preprocessing.digest
     source = bundle.manifest.artifact(SOURCE)
     tools = _tools(made)
 
     def key_of(wanted: str) -> str:
-        facts = {"source": source.sha256, "options": options | {"precision": wanted}}
-        return sha256(json.dumps(facts | {"tools": tools}, sort_keys=True).encode())
+        whole = {"source": source.sha256, "options": facts | {"precision": wanted}, "tools": tools}
+        return sha256(json.dumps(whole, sort_keys=True).encode())
 
     key = key_of(precision)
-    if is_current(bundle, made.name, key):
+    if bundle.holds(made.name, key):
         return bundle
 
     def add(record: FileRecord) -> Bundle:
@@ -89,7 +78,7 @@ def optimize(
             built_by={"command": "optimize", **tools},
             source=SOURCE,
             key=key,
-            options=options,
+            options=facts,
         )
         return bundle.add_artifact(made.name, artifact)
 
@@ -97,7 +86,7 @@ def optimize(
     if precision == "bf16" and made.half is None:  # the same graph, which OpenVINO computes in bf16
         return add(FileRecord(file=source.file, sha256=source.sha256, size=source.size))
     twin = recipe(target, "int8", quantizer).name if precision == "int8-bf16" else ""
-    if twin and is_current(bundle, twin, key_of("int8")):  # the same graph, computed otherwise
+    if twin and bundle.holds(twin, key_of("int8")):  # the same graph, computed otherwise
         model = ir.from_proto(onnx.load_model_from_string(bundle.load(twin).data))
     else:
         model, told = make_graph(
@@ -105,10 +94,10 @@ def optimize(
             made,
             lrn_layers=[(layer.input, layer.output) for layer in bundle.manifest.lrn_layers],
             calibration=_feeds(bundle, images) if images is not None else None,
-            keep_lrn_fp32=keep_lrn_fp32,
+            keep_lrn_fp32=options.keep_lrn_fp32,
             tell=tell,
         )
-        options |= told
+        facts |= told
     model.metadata_props["precision"] = precision
     data = ir.to_proto(model).SerializeToString(deterministic=True)
     onnx.checker.check_model(data, full_check=True)
@@ -116,20 +105,20 @@ def optimize(
     return add(bundle.add_file(f"variants/{made.name}.onnx", data))
 
 
-def _options(made: Recipe, images: Calibration | None, *, keep_lrn_fp32: bool) -> dict[str, Any]:
-    """What determines the variant beside the graph and the tools."""
-    options: dict[str, Any] = {"target": made.target, "precision": made.precision}
+def _facts(made: Recipe, images: Calibration | None, *, keep_lrn_fp32: bool) -> dict[str, Any]:
+    """What determines the variant beside the graph and the tools, as the manifest has it."""
+    facts: dict[str, Any] = {"target": made.target, "precision": made.precision}
     if made.lowers_lrn:
-        options["lower_lrn"] = True
+        facts["lower_lrn"] = True
     if made.half is not None:
-        options["keep_lrn_fp32"] = keep_lrn_fp32
+        facts["keep_lrn_fp32"] = keep_lrn_fp32
     if images is not None:
-        options |= {
+        facts |= {
             "quantizer": made.quantizer,
             "calibration": images.detail,
             "calibration_sha256": images.digest,
         }
-    return options
+    return facts
 
 
 def _feeds(bundle: Bundle, images: Calibration) -> CalibrationFeeds:

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import copy
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import replace
+from typing import TYPE_CHECKING
+from weakref import WeakValueDictionary
 
 from lrn_deploy.backends.caffe import CaffeSession, reopen
 from lrn_deploy.backends.onnxruntime import OnnxRuntimeBackend
@@ -15,7 +18,13 @@ from lrn_deploy.errors import BadInputError
 from lrn_deploy.parity import graph
 from lrn_deploy.parity.activity import layer_activity, layer_labels
 
+if TYPE_CHECKING:
+    from torch import nn
+
 ReferenceSession = TorchSession | CaffeSession
+
+_held: WeakValueDictionary[str, nn.Module] = WeakValueDictionary()
+"""Modules that programs exported or gave, by the digest of the canonical graph."""
 
 WRAPPED = "network"
 """Where the network stands in the module that does its preprocessing as well."""
@@ -34,12 +43,26 @@ def open_reference(manifest: Manifest, backend: TorchBackend) -> ReferenceSessio
         return reopen(manifest)
     from lrn_deploy.network import reload_network
 
-    module = reload_network(manifest.model).module
+    held = _held.get(_exported(manifest))
+    # A copy: a session moves its module to its device.
+    module = reload_network(manifest.model).module if held is None else copy.deepcopy(held)
     if manifest.preprocessing is not None and manifest.preprocessing.in_graph:
         from lrn_deploy.export.wrapper import with_preprocessing
 
         module = with_preprocessing(module, manifest.preprocessing)
     return backend.open(module, manifest.inputs, manifest.outputs)
+
+
+def hold(manifest: Manifest, module: nn.Module) -> None:
+    """Take ``module`` for the reference of a bundle, as long as the caller keeps it.
+
+    For a bundle that was exported from a module that a program had made: no factory makes it again.
+    """
+    _held[_exported(manifest)] = module
+
+
+def _exported(manifest: Manifest) -> str:
+    return manifest.artifact("model").sha256
 
 
 @contextmanager

@@ -28,6 +28,7 @@ from lrn_deploy.passes.quantization.quantize import quantize
 from lrn_deploy.tensorrt.flavor import find_flavor
 from lrn_deploy.workflows.calibration import calibration_inputs
 from lrn_deploy.workflows.optimize import optimize
+from lrn_deploy.workflows.optimize_options import OptimizeOptions
 from lrn_deploy.workflows.precisions import variant_name
 from tests.support.precision_graphs import Array, checked, inputs, run_all, small_network
 
@@ -47,7 +48,7 @@ def optimized(tmp_path_factory: pytest.TempPathFactory) -> Bundle:
     """The digits with every variant."""
     bundle = exported(tmp_path_factory.mktemp("optimized") / "digits", "digits")
     for target, precision in VARIANTS:
-        bundle = optimize(bundle, target=target, precision=precision)
+        bundle = optimize(bundle, OptimizeOptions(target=target, precision=precision))
     return bundle
 
 
@@ -115,13 +116,13 @@ def test_tensorrt_parses_every_variant(optimized: Bundle, precision: str) -> Non
 
 @variants
 def test_the_second_time_it_is_there(optimized: Bundle, target: str, precision: str) -> None:
-    assert optimize(optimized, target=target, precision=precision) is optimized
+    assert optimize(optimized, OptimizeOptions(target=target, precision=precision)) is optimized
 
 
 def test_int8_comes_out_the_same_again(digits: Bundle) -> None:
     before = digits.manifest.artifact("trt-int8").sha256
     (digits.path / "variants/trt-int8.onnx").unlink()
-    again = optimize(digits, target="tensorrt", precision="int8")
+    again = optimize(digits, OptimizeOptions(target="tensorrt", precision="int8"))
     assert again is not digits
     assert again.manifest.artifact("trt-int8").sha256 == before
 
@@ -130,12 +131,14 @@ def test_a_damaged_variant_is_made_again(digits: Bundle) -> None:
     file = digits.path / "variants/trt-fp16.onnx"
     before = file.read_bytes()
     file.write_bytes(before[:-1])
-    optimize(digits, target="tensorrt", precision="fp16")
+    optimize(digits, OptimizeOptions(target="tensorrt", precision="fp16"))
     assert file.read_bytes() == before
 
 
 def test_other_options_and_images_make_another(digits: Bundle, tmp_path: Path) -> None:
-    half = optimize(digits, target="tensorrt", precision="fp16", keep_lrn_fp32=False)
+    half = optimize(
+        digits, OptimizeOptions(target="tensorrt", precision="fp16", keep_lrn_fp32=False)
+    )
     assert half.manifest.artifact("trt-fp16").options["keep_lrn_fp32"] is False
     model = onnx.load_model_from_string(half.load("trt-fp16").data)
     types = {item.name: item.type.tensor_type.elem_type for item in model.graph.value_info}
@@ -144,7 +147,7 @@ def test_other_options_and_images_make_another(digits: Bundle, tmp_path: Path) -
     photos.mkdir()
     for index in range(8):
         Image.fromarray(load_split()[0].images[index]).save(photos / f"{index}.png")
-    mine = optimize(half, target="tensorrt", precision="int8", calibration=photos)
+    mine = optimize(half, OptimizeOptions(target="tensorrt", precision="int8", calibration=photos))
     options = mine.manifest.artifact("trt-int8").options
     assert options["calibration"] == "8 of 8 images of the user's"
     assert options["calibration_sha256"] == calibration_inputs(mine.manifest, photos).digest
@@ -155,7 +158,7 @@ def test_pixels_as_input(tmp_path: Path) -> None:
     x = load_split()[1].images[:64, ..., None]
     truth = outputs(bundle, "model", x)
     for precision in ("fp16", "bf16", "int8"):
-        bundle = optimize(bundle, target="tensorrt", precision=precision)
+        bundle = optimize(bundle, OptimizeOptions(target="tensorrt", precision=precision))
         y = outputs(bundle, f"trt-{precision}", x)
         assert Budgets().budget(precision, "ordinary").holds(compare(y, truth)), precision
 
@@ -163,7 +166,7 @@ def test_pixels_as_input(tmp_path: Path) -> None:
 def test_a_network_without_lrn(tmp_path: Path) -> None:
     bundle = exported(tmp_path / "twin", "digits_no_lrn")
     for precision in ("fp16", "int8"):
-        bundle = optimize(bundle, target="tensorrt", precision=precision)
+        bundle = optimize(bundle, OptimizeOptions(target="tensorrt", precision=precision))
     x = load_split()[1].inputs[:64]
     truth = outputs(bundle, "model", x)
     for precision in ("fp16", "int8"):
@@ -185,7 +188,7 @@ def test_lrn_is_lowered_for_the_cpu(optimized: Bundle, precision: str) -> None:
 
 def test_fp32_is_the_canonical_graph(digits: Bundle) -> None:
     assert variant_name("tensorrt", "fp32") == "model"
-    assert optimize(digits, target="tensorrt", precision="fp32") is digits
+    assert optimize(digits, OptimizeOptions(target="tensorrt", precision="fp32")) is digits
 
 
 @pytest.mark.parametrize(
@@ -206,7 +209,7 @@ def test_what_cannot_be_made_is_refused(
     optimized: Bundle, options: dict[str, Any], sentence: str
 ) -> None:
     with pytest.raises(BadInputError, match=sentence):
-        optimize(optimized, **options)
+        optimize(optimized, OptimizeOptions(**options))
 
 
 def test_refused_images_leave_the_bundle_as_it_was(digits: Bundle, tmp_path: Path) -> None:
@@ -240,9 +243,8 @@ def test_progress_is_told(digits: Bundle) -> None:
     told: list[str] = []
     optimize(
         digits,
-        target="tensorrt",
-        precision="int8",
-        on_progress=lambda what, _done, _total: told.append(what),
+        OptimizeOptions(target="tensorrt", precision="int8"),
+        lambda what, _done, _total: told.append(what),
     )
     assert list(dict.fromkeys(told)) == ["reading", "calibrating", "writing"]
 
@@ -266,7 +268,7 @@ def alexnet(tmp_path_factory: pytest.TempPathFactory) -> Bundle:
 @pytest.mark.slow
 @pytest.mark.parametrize("precision", ["fp16", "bf16", "int8"])
 def test_errors_on_alexnet(alexnet: Bundle, precision: str) -> None:
-    bundle = optimize(alexnet, target="tensorrt", precision=precision)
+    bundle = optimize(alexnet, OptimizeOptions(target="tensorrt", precision=precision))
     recipe = bundle.manifest.preprocessing
     assert recipe is not None
     crops = [
@@ -283,5 +285,5 @@ def test_errors_on_alexnet(alexnet: Bundle, precision: str) -> None:
 def test_weights_that_no_layer_is_large_enough_for_are_refused(digits: Bundle) -> None:
     before = digits.manifest
     with pytest.raises(BadInputError, match=r"No fully connected layer is fit for w8: .+"):
-        optimize(digits, target="cpu", precision="w8")
+        optimize(digits, OptimizeOptions(target="cpu", precision="w8"))
     assert Bundle.open(digits.path).manifest == before

@@ -18,6 +18,7 @@ from lrn_deploy.bundle import Bundle
 from lrn_deploy.cli import run
 from lrn_deploy.workflows.first_run import run_task
 from lrn_deploy.workflows.optimize import optimize
+from lrn_deploy.workflows.optimize_options import OptimizeOptions
 from lrn_deploy.workflows.options import ValidateOptions
 from lrn_deploy.workflows.profile_options import ProfileOptions
 from lrn_deploy.workflows.profile_subjects import load_subjects
@@ -73,7 +74,7 @@ def test_what_cannot_be_exported_is_refused_and_nothing_is_left(
 def test_every_variant_is_validated_on_indices_of_the_table(path: Path) -> None:
     bundle = Bundle.open(path)
     for target, precision in (("cpu", "fp32"), ("cuda", "fp16")):
-        bundle = optimize(bundle, target=target, precision=precision)
+        bundle = optimize(bundle, OptimizeOptions(target=target, precision=precision))
     report = validate(bundle, ValidateOptions(batches=(1, 3), devices=("cpu",), layerwise=True))
     assert report.verdict == "pass"
     ran = {check.artifact for check in report.checks if check.verdict == "pass"}

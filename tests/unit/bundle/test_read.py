@@ -260,3 +260,13 @@ def test_a_boolean_is_no_schema_version(bundle: Bundle) -> None:
     rewrite(bundle, ("schema_version",), True)
     with pytest.raises(DamagedError, match="no JSON object with a schema_version"):
         Bundle.open(bundle.path)
+
+
+def test_a_bundle_holds_what_has_the_key_and_is_undamaged(bundle: Bundle) -> None:
+    artifact = bundle.manifest.artifact("model").model_copy(update={"key": "abc"})
+    bundle = bundle.add_artifact("model", artifact)
+    assert bundle.holds("model", "abc")
+    assert not bundle.holds("model", "abd")
+    assert not bundle.holds("other", "abc")
+    (bundle.path / artifact.file).write_bytes(b"damaged")
+    assert not bundle.holds("model", "abc")
