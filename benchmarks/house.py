@@ -20,6 +20,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from benchmarks.harness import write_result
 from benchmarks.load import drive, infer
@@ -29,7 +30,7 @@ from lrn_deploy.latency.statistics import MIN_ROUNDS, judge, ratio_interval
 
 LIMIT = 0.05
 CONCURRENCIES = (1, 4, 16)
-ROWS = {  # what a do-nothing network is asked: the type and shape of a row
+ROWS: dict[str, NDArray[Any]] = {  # what a do-nothing network is asked: the type and shape of a row
     "nothing-155k": np.zeros((1, 227, 227, 3), np.uint8),
     "nothing-618k": np.zeros((1, 3, 227, 227), np.float32),
 }

@@ -33,7 +33,7 @@ from lrn_deploy.export import ExportRequest, export_bundle
 from lrn_deploy.latency.sampling import Effort, interleave
 from lrn_deploy.latency.statistics import ratio_interval
 from lrn_deploy.tuning.report import TuneReport
-from lrn_deploy.workflows.evaluation import evaluation_inputs
+from lrn_deploy.workflows.tune.evaluation import evaluation_inputs
 
 MODEL = "alexnet"
 MAX_ERROR = 3e-2

@@ -10,7 +10,7 @@ from benchmarks.harness import write_result
 from lrn_deploy.export import ExportRequest, export_bundle
 from lrn_deploy.models import ZOO
 from lrn_deploy.parity.report import Check, ParityReport
-from lrn_deploy.workflows.validate import validate
+from lrn_deploy.workflows.validate.validate import validate
 
 
 def main() -> None:

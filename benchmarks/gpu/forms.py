@@ -25,7 +25,8 @@ from benchmarks.gpu.record import Record, StageOptions, run_stage
 from lrn_deploy.bundle import Bundle
 from lrn_deploy.errors import LrnDeployError
 from lrn_deploy.passes.lrn.lower_lrn import lower_lrn
-from lrn_deploy.workflows.build_engine import EngineRequest, build_bundle_engine
+from lrn_deploy.workflows.build_engine.build_engine import build_bundle_engine
+from lrn_deploy.workflows.build_engine.options import EngineRequest
 
 SOURCE = "trt-fp16"
 

@@ -32,7 +32,7 @@ MODULES = (
     "pytest",
     "lrn_deploy.lrn_server",
     "lrn_deploy.plugins.operators",
-    "lrn_deploy.workflows.validate",
+    "lrn_deploy.workflows.validate.validate",
 )
 """What the stages after this one import; without one of them, some of them fail."""
 NEEDED = ("torch", "onnxruntime", "tensorrt")

@@ -33,7 +33,8 @@ from lrn_deploy.parity import graph
 from lrn_deploy.parity.budgets import Budgets
 from lrn_deploy.parity.probe import Load, probe_layer
 from lrn_deploy.tensorrt.targets import CURRENT
-from lrn_deploy.workflows.build_engine import EngineRequest, build_bundle_engine
+from lrn_deploy.workflows.build_engine.build_engine import build_bundle_engine
+from lrn_deploy.workflows.build_engine.options import EngineRequest
 
 ROWS = 64
 """Largest batch of a probe's engine; a probe feeds two rows for each amplitude."""

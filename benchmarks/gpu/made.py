@@ -21,13 +21,13 @@ from lrn_deploy.bundle import Bundle
 from lrn_deploy.errors import LrnDeployError
 from lrn_deploy.export import ExportRequest, export_bundle
 from lrn_deploy.tensorrt.targets import CURRENT
-from lrn_deploy.workflows.build_engine import build_bundle_engine
-from lrn_deploy.workflows.engine_options import EngineRequest, Precision
-from lrn_deploy.workflows.optimize import optimize
-from lrn_deploy.workflows.optimize_options import OptimizeOptions
-from lrn_deploy.workflows.precisions import PRECISIONS
-from lrn_deploy.workflows.reference import open_reference
-from lrn_deploy.workflows.samples import ensure_samples
+from lrn_deploy.workflows.build_engine.build_engine import build_bundle_engine
+from lrn_deploy.workflows.build_engine.options import EngineRequest, Precision
+from lrn_deploy.workflows.optimize.optimize import optimize
+from lrn_deploy.workflows.optimize.options import OptimizeOptions
+from lrn_deploy.workflows.optimize.recipes import PRECISIONS
+from lrn_deploy.workflows.validate.reference import open_reference
+from lrn_deploy.workflows.validate.samples import ensure_samples
 
 NETWORKS = ("alexnet", "digits")
 ENGINE_PRECISIONS: tuple[Precision, ...] = ("fp32", "tf32", "fp16", "bf16")

@@ -24,14 +24,14 @@ from lrn_deploy.bundle import Bundle
 from lrn_deploy.errors import DONE, BadInputError, LrnDeployError
 from lrn_deploy.parity.budgets import Budgets
 from lrn_deploy.parity.samples import regime_of
-from lrn_deploy.workflows.comparison import (
+from lrn_deploy.workflows.validate.checks import (
     Subject,
     cannot_run_here,
     fitting_batches,
     judge,
     run_in_batches,
 )
-from lrn_deploy.workflows.samples import Sample, read_samples
+from lrn_deploy.workflows.validate.samples import Sample, read_samples
 
 BATCHES = (1, 3, 32)
 LARGEST = max(BATCHES)

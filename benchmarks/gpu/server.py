@@ -22,7 +22,7 @@ from benchmarks.gpu.record import Record, StageOptions, run_stage
 from benchmarks.load import drive, infer, only_right
 from benchmarks.peers.ours import lrn_server
 from lrn_deploy.bundle import Bundle
-from lrn_deploy.workflows.samples import read_samples
+from lrn_deploy.workflows.validate.samples import read_samples
 
 CLIENTS, MAX_BATCH = 8, 8
 LEAST_ANSWERS = 300

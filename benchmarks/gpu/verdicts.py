@@ -10,8 +10,8 @@ from benchmarks.gpu.parity_parts import BATCHES
 from benchmarks.gpu.record import Record, StageOptions, run_stage
 from lrn_deploy.bundle import Bundle
 from lrn_deploy.errors import LrnDeployError
-from lrn_deploy.workflows.options import ValidateOptions
-from lrn_deploy.workflows.validate import validate
+from lrn_deploy.workflows.validate.options import ValidateOptions
+from lrn_deploy.workflows.validate.validate import validate
 
 
 def stage(options: StageOptions) -> int:

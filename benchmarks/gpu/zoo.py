@@ -20,9 +20,9 @@ from lrn_deploy.bundle import Bundle
 from lrn_deploy.errors import LrnDeployError
 from lrn_deploy.models import ZOO
 from lrn_deploy.tensorrt.targets import CURRENT
-from lrn_deploy.workflows.engine_options import Precision
-from lrn_deploy.workflows.options import ValidateOptions
-from lrn_deploy.workflows.validate import validate
+from lrn_deploy.workflows.build_engine.options import Precision
+from lrn_deploy.workflows.validate.options import ValidateOptions
+from lrn_deploy.workflows.validate.validate import validate
 
 ENGINE_PRECISIONS: tuple[Precision, ...] = ("fp32", "tf32", "fp16", "bf16", "int8")
 BATCHES = (1, 3, 32)

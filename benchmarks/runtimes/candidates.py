@@ -24,7 +24,7 @@ from lrn_deploy.backends.registry import artifact_backends, runs
 from lrn_deploy.bundle import Bundle
 from lrn_deploy.errors import LrnDeployError
 from lrn_deploy.network import Network
-from lrn_deploy.workflows.tune_variants import make, possible
+from lrn_deploy.workflows.tune.variants import make, possible
 
 THREADS = 2
 RUNTIMES = {"onnxruntime": "ONNX Runtime", "openvino": "OpenVINO"}

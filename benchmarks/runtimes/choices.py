@@ -8,8 +8,8 @@ from benchmarks.runtimes.candidates import THREADS, title
 from benchmarks.runtimes.verdicts import CLASSES, Class, allowed
 from lrn_deploy.bundle import Bundle
 from lrn_deploy.latency.sampling import Effort
-from lrn_deploy.workflows.tune import tune
-from lrn_deploy.workflows.tune_options import TuneOptions
+from lrn_deploy.workflows.tune.options import TuneOptions
+from lrn_deploy.workflows.tune.tune import tune
 
 EFFORT = Effort(rounds=60, seconds=6.0)
 """Shorter than tune's own: a choice that this misses shows as a loss."""

@@ -28,8 +28,8 @@ from lrn_deploy.latency.sampling import Effort, Samples, interleave
 from lrn_deploy.latency.statistics import MIN_ROUNDS, summarize
 from lrn_deploy.network import load_network
 from lrn_deploy.parity.metrics import Metrics, compare
-from lrn_deploy.workflows.calibration import calibration_inputs
-from lrn_deploy.workflows.evaluation import evaluation_inputs
+from lrn_deploy.workflows.optimize.calibration import calibration_inputs
+from lrn_deploy.workflows.tune.evaluation import evaluation_inputs
 
 ERROR_BATCH = 8
 """Rows that the images are run in to measure errors."""

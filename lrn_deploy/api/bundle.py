@@ -10,12 +10,12 @@ from typing import TYPE_CHECKING
 from lrn_deploy.api.network import LoadedNetwork
 from lrn_deploy.api.options import takes
 from lrn_deploy.bundle import Artifact, Bundle, Manifest, write_atomic
+from lrn_deploy.workflows.build_engine.options import EngineRequest
 from lrn_deploy.workflows.choice import pick_named
-from lrn_deploy.workflows.engine_options import EngineRequest
-from lrn_deploy.workflows.optimize_options import OptimizeOptions
-from lrn_deploy.workflows.options import ValidateOptions
-from lrn_deploy.workflows.profile_options import ProfileOptions
-from lrn_deploy.workflows.tune_options import TuneOptions
+from lrn_deploy.workflows.optimize.options import OptimizeOptions
+from lrn_deploy.workflows.profile.options import ProfileOptions
+from lrn_deploy.workflows.tune.options import TuneOptions
+from lrn_deploy.workflows.validate.options import ValidateOptions
 
 if TYPE_CHECKING:
     from torch import nn
@@ -119,8 +119,8 @@ class OpenBundle:
             >>> list(bundle.artifacts)
             ['model', 'cpu-fp32']
         """
-        from lrn_deploy.workflows.optimize import optimize
-        from lrn_deploy.workflows.precisions import variant_name
+        from lrn_deploy.workflows.optimize.optimize import optimize
+        from lrn_deploy.workflows.optimize.recipes import variant_name
 
         before = self._bundle
         after = optimize(before, options, self.progress)
@@ -137,7 +137,7 @@ class OpenBundle:
             >>> bundle.build_engine(precision="fp16", targets=("sm89",))  # doctest: +SKIP
             Made(name='rtx-fp16-sm89', artifact=..., reused=False)
         """
-        from lrn_deploy.workflows.build_engine import build_bundle_engine
+        from lrn_deploy.workflows.build_engine.build_engine import build_bundle_engine
 
         built = build_bundle_engine(self._bundle, options, self.progress)
         artifact = built.bundle.manifest.artifact(built.name)
@@ -153,7 +153,7 @@ class OpenBundle:
             >>> bundle.validate(batches=(1, 3), devices=("cpu",)).verdict
             'pass'
         """
-        from lrn_deploy.workflows.validate import validate
+        from lrn_deploy.workflows.validate.validate import validate
 
         return validate(self._bundle, options, self.progress)
 
@@ -169,8 +169,8 @@ class OpenBundle:
             >>> sorted({row.artifact for row in report.rows})
             ['model']
         """
-        from lrn_deploy.workflows.profile import profile
-        from lrn_deploy.workflows.profile_compare import read_baseline
+        from lrn_deploy.workflows.profile.compare import read_baseline
+        from lrn_deploy.workflows.profile.profile import profile
 
         bundle, other = self._bundle, options.against
         against = None if other is None else read_baseline(bundle, str(other))
@@ -187,7 +187,7 @@ class OpenBundle:
             >>> report.choice.artifact  # doctest: +SKIP
             'cpu-int8'
         """
-        from lrn_deploy.workflows.tune import tune
+        from lrn_deploy.workflows.tune.tune import tune
 
         return tune(self._bundle, options, self.progress)
 
@@ -277,7 +277,7 @@ def open_bundle(
     held = None
     if module is not None:
         from lrn_deploy.network import reload_network
-        from lrn_deploy.workflows.reference import hold
+        from lrn_deploy.workflows.validate.reference import hold
 
         held = reload_network(manifest.model, own_copy(module)).module
         hold(manifest, held)

@@ -11,7 +11,7 @@ from lrn_deploy.api.options import takes_after, takes_after_two
 from lrn_deploy.errors import BadInputError
 from lrn_deploy.export.bundle import ExportRequest, current_bundle, export_bundle
 from lrn_deploy.workflows.import_network import ImportRequest, import_network
-from lrn_deploy.workflows.reference import hold
+from lrn_deploy.workflows.validate.reference import hold
 
 
 @dataclass(frozen=True)

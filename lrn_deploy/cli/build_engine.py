@@ -120,8 +120,8 @@ def command(
       lrn-deploy build-engine alexnet --precision fp16 --target sm89
     """
     from lrn_deploy.bundle import Bundle
-    from lrn_deploy.workflows.build_engine import build_bundle_engine
-    from lrn_deploy.workflows.engine_options import EngineRequest
+    from lrn_deploy.workflows.build_engine.build_engine import build_bundle_engine
+    from lrn_deploy.workflows.build_engine.options import EngineRequest
 
     if settings["debug"]:
         logger = logging.getLogger("lrn_deploy.tensorrt")

@@ -45,8 +45,8 @@ def command(
     """
     from lrn_deploy.cli.build_engine import describe_engine
     from lrn_deploy.cli.validate import print_report
+    from lrn_deploy.workflows.build_engine.options import EngineRequest
     from lrn_deploy.workflows.deploy import DeployOptions, deploy
-    from lrn_deploy.workflows.engine_options import EngineRequest
 
     engine = None if no_engine else EngineRequest(precision=precision, targets=targets)
     options = DeployOptions(export=export_request(**network), engine=engine, force=force)

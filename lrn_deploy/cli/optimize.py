@@ -64,9 +64,9 @@ def command(
       lrn-deploy optimize alexnet --target tensorrt --precision int8 --calibration photos
     """
     from lrn_deploy.bundle import Bundle
-    from lrn_deploy.workflows.optimize import optimize
-    from lrn_deploy.workflows.optimize_options import OptimizeOptions
-    from lrn_deploy.workflows.precisions import SOURCE, variant_name
+    from lrn_deploy.workflows.optimize.optimize import optimize
+    from lrn_deploy.workflows.optimize.options import OptimizeOptions
+    from lrn_deploy.workflows.optimize.recipes import SOURCE, variant_name
 
     before = Bundle.open(bundle)
     with progress() as bar:

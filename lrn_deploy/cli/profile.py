@@ -92,9 +92,9 @@ def command(
     """
     from lrn_deploy.bundle import Bundle
     from lrn_deploy.latency.sampling import Effort
-    from lrn_deploy.workflows.profile import REPORT, profile
-    from lrn_deploy.workflows.profile_compare import read_baseline
-    from lrn_deploy.workflows.profile_options import ProfileOptions, powers_up_to
+    from lrn_deploy.workflows.profile.compare import read_baseline
+    from lrn_deploy.workflows.profile.options import ProfileOptions, powers_up_to
+    from lrn_deploy.workflows.profile.profile import REPORT, profile
 
     opened = Bundle.open(bundle)
     against = None if compare is None else read_baseline(opened, compare)

@@ -111,8 +111,8 @@ def command(
     """
     from lrn_deploy.bundle import Bundle
     from lrn_deploy.latency.sampling import Effort
-    from lrn_deploy.workflows.tune import REPORT, tune
-    from lrn_deploy.workflows.tune_options import TuneOptions
+    from lrn_deploy.workflows.tune.options import TuneOptions
+    from lrn_deploy.workflows.tune.tune import REPORT, tune
 
     options = TuneOptions(
         max_error=max_error,

@@ -69,8 +69,8 @@ def command(
     """
     from lrn_deploy.bundle import Bundle
     from lrn_deploy.parity.budgets import Budgets
-    from lrn_deploy.workflows.options import ValidateOptions, batches_up_to
-    from lrn_deploy.workflows.validate import REPORT, validate
+    from lrn_deploy.workflows.validate.options import ValidateOptions, batches_up_to
+    from lrn_deploy.workflows.validate.validate import REPORT, validate
 
     options = ValidateOptions(
         images=images,

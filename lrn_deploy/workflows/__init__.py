@@ -1,1 +1,1 @@
-"""What joins backends, parity and latency: validate and deploy."""
+"""What the commands do: each joins rooms below, in a folder of its own if it is more than a file."""

@@ -10,10 +10,10 @@ from lrn_deploy.bundle import Bundle
 from lrn_deploy.errors import MissingError
 from lrn_deploy.export import ExportRequest, current_bundle, export_bundle
 from lrn_deploy.parity.report import ParityReport
-from lrn_deploy.workflows.build_engine import EngineResult, build_bundle_engine
-from lrn_deploy.workflows.engine_options import EngineRequest
-from lrn_deploy.workflows.options import ValidateOptions
-from lrn_deploy.workflows.validate import validate
+from lrn_deploy.workflows.build_engine.build_engine import EngineResult, build_bundle_engine
+from lrn_deploy.workflows.build_engine.options import EngineRequest
+from lrn_deploy.workflows.validate.options import ValidateOptions
+from lrn_deploy.workflows.validate.validate import validate
 
 OnStage = Callable[[str], None]
 """Told the name of each stage as it begins."""

@@ -27,9 +27,9 @@ from lrn_deploy.tensorrt.device.cuda import Device
 from lrn_deploy.tensorrt.fit import Machine, check_fit
 from lrn_deploy.tensorrt.flavor import FlavorName, find_flavor
 from lrn_deploy.tensorrt.process import build_in_process
-from lrn_deploy.workflows import build_engine as workflow
-from lrn_deploy.workflows import engine_realised
-from lrn_deploy.workflows.build_engine import EngineRequest, build_bundle_engine
+from lrn_deploy.workflows.build_engine import build_engine as workflow
+from lrn_deploy.workflows.build_engine import realised as engine_realised
+from lrn_deploy.workflows.build_engine.build_engine import EngineRequest, build_bundle_engine
 from tests.support.engine_graphs import make_bundle, network
 from tests.support.fake_gpu import DEVICE, FakeGpu, no_device, untold_types
 

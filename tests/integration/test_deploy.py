@@ -74,7 +74,7 @@ def test_deploy_ends_with_1_when_validation_fails(tmp_path: Path) -> None:
     from lrn_deploy.export import ExportRequest
     from lrn_deploy.parity.budgets import Budgets
     from lrn_deploy.workflows.deploy import DeployOptions, deploy
-    from lrn_deploy.workflows.options import ValidateOptions
+    from lrn_deploy.workflows.validate.options import ValidateOptions
 
     options = DeployOptions(
         export=ExportRequest("digits"),

@@ -16,7 +16,7 @@ from lrn_deploy.errors import MissingError
 from lrn_deploy.lrn import LrnSpec, reference
 from lrn_deploy.parity import graph
 from lrn_deploy.tensorrt.device.cuda import find_device
-from lrn_deploy.workflows.build_engine import EngineRequest, build_bundle_engine
+from lrn_deploy.workflows.build_engine.build_engine import EngineRequest, build_bundle_engine
 
 pytestmark = pytest.mark.tensorrt
 pytest.importorskip("tensorrt_rtx", reason="builds its engines with tensorrt-rtx")

@@ -19,8 +19,8 @@ from lrn_deploy.caffe import read, run
 from lrn_deploy.errors import BadInputError
 from lrn_deploy.lrn import LrnSpec
 from lrn_deploy.workflows.import_network import ImportRequest, import_network
-from lrn_deploy.workflows.options import ValidateOptions
-from lrn_deploy.workflows.validate import validate
+from lrn_deploy.workflows.validate.options import ValidateOptions
+from lrn_deploy.workflows.validate.validate import validate
 from tests.support.caffe_files import blob, caffemodel, deploy, message, real, write
 from tests.support.faults import scale_attribute
 

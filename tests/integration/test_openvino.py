@@ -25,10 +25,10 @@ from lrn_deploy.models.digits_data import load_split
 from lrn_deploy.parity.budgets import Budgets
 from lrn_deploy.parity.metrics import compare
 from lrn_deploy.parity.report import Check, ParityReport
-from lrn_deploy.workflows.optimize import optimize
-from lrn_deploy.workflows.optimize_options import OptimizeOptions
-from lrn_deploy.workflows.options import ValidateOptions
-from lrn_deploy.workflows.validate import validate
+from lrn_deploy.workflows.optimize.optimize import optimize
+from lrn_deploy.workflows.optimize.options import OptimizeOptions
+from lrn_deploy.workflows.validate.options import ValidateOptions
+from lrn_deploy.workflows.validate.validate import validate
 from tests.support import faults
 
 pytestmark = pytest.mark.skipif(

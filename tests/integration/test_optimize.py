@@ -26,10 +26,10 @@ from lrn_deploy.passes.emulate_half import emulate_half
 from lrn_deploy.passes.half_precision import half_precision
 from lrn_deploy.passes.quantization.quantize import quantize
 from lrn_deploy.tensorrt.flavor import find_flavor
-from lrn_deploy.workflows.calibration import calibration_inputs
-from lrn_deploy.workflows.optimize import optimize
-from lrn_deploy.workflows.optimize_options import OptimizeOptions
-from lrn_deploy.workflows.precisions import variant_name
+from lrn_deploy.workflows.optimize.calibration import calibration_inputs
+from lrn_deploy.workflows.optimize.optimize import optimize
+from lrn_deploy.workflows.optimize.options import OptimizeOptions
+from lrn_deploy.workflows.optimize.recipes import variant_name
 from tests.support.precision_graphs import Array, checked, inputs, run_all, small_network
 
 VARIANTS = (("tensorrt", "fp16"), ("tensorrt", "bf16"), ("tensorrt", "int8"), ("cuda", "fp16"))

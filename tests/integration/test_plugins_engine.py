@@ -15,8 +15,8 @@ from lrn_deploy.tensorrt.build import BuildRequest, build_engine
 from lrn_deploy.tensorrt.flavor import find_flavor
 from lrn_deploy.tensorrt.graph import merge
 from lrn_deploy.tensorrt.plugins import fuse, use_plugins
-from lrn_deploy.workflows import build_engine as workflow
-from lrn_deploy.workflows.build_engine import EngineRequest, build_bundle_engine
+from lrn_deploy.workflows.build_engine import build_engine as workflow
+from lrn_deploy.workflows.build_engine.build_engine import EngineRequest, build_bundle_engine
 from tests.support.engine_graphs import lrn_node, make_bundle, model, network
 from tests.support.fake_gpu import no_device
 

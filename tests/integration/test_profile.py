@@ -25,10 +25,11 @@ from lrn_deploy.latency.machine import MAX_FOREIGN_CORES
 from lrn_deploy.latency.report import LatencyReport, Row
 from lrn_deploy.latency.sampling import Effort
 from lrn_deploy.latency.statistics import summarize
-from lrn_deploy.workflows import first_run, profile_subjects
-from lrn_deploy.workflows.profile import REPORT, profile
-from lrn_deploy.workflows.profile_compare import compare_reports, read_baseline
-from lrn_deploy.workflows.profile_options import ProfileOptions, powers_up_to
+from lrn_deploy.workflows.profile import first_run
+from lrn_deploy.workflows.profile import subjects as profile_subjects
+from lrn_deploy.workflows.profile.compare import compare_reports, read_baseline
+from lrn_deploy.workflows.profile.options import ProfileOptions, powers_up_to
+from lrn_deploy.workflows.profile.profile import REPORT, profile
 
 QUICK = ProfileOptions(
     batches=(1, 2), effort=Effort(6, 2.0), devices=("cpu",), first_run=False, artifacts=("model",)
@@ -65,8 +66,8 @@ def without_openvino() -> Iterator[None]:
 def known_machine(monkeypatch: pytest.MonkeyPatch) -> None:
     """The machine's rates are not measured again; how that is done, other tests show."""
     rates = Hardware(2e10, 1e11, 32 << 20, {"fp32": 5e10})
-    monkeypatch.setattr("lrn_deploy.workflows.profile.measure", lambda *_arguments: rates)
-    monkeypatch.setattr("lrn_deploy.workflows.profile.matrix_products", lambda _options: {})
+    monkeypatch.setattr("lrn_deploy.workflows.profile.profile.measure", lambda *_arguments: rates)
+    monkeypatch.setattr("lrn_deploy.workflows.profile.profile.matrix_products", lambda _options: {})
 
 
 def stored(path: Path) -> LatencyReport:
@@ -206,7 +207,9 @@ def test_ctrl_c_keeps_what_was_measured(
         return turn(*arguments)
 
     # The preparation of images is timed by the same function, in ten rounds of two before.
-    monkeypatch.setattr("lrn_deploy.workflows.profile.time_preparation", lambda _recipe: None)
+    monkeypatch.setattr(
+        "lrn_deploy.workflows.profile.profile.time_preparation", lambda _recipe: None
+    )
     monkeypatch.setattr(sampling, "_turn", interrupted)
     assert run(["profile", str(bundle), "--device", "cpu", "--max-batch", "2"]) == 130
     answer = stored(bundle)
@@ -225,7 +228,9 @@ def test_ctrl_c_before_the_first_sample_leaves_no_report(
     def stop(*_arguments: Any) -> None:
         raise KeyboardInterrupt
 
-    monkeypatch.setattr("lrn_deploy.workflows.profile.time_preparation", lambda _recipe: None)
+    monkeypatch.setattr(
+        "lrn_deploy.workflows.profile.profile.time_preparation", lambda _recipe: None
+    )
     monkeypatch.setattr(sampling, "_turn", stop)
     assert run(["profile", str(bundle), "--device", "cpu", "--max-batch", "1"]) == 130
     assert not (bundle / REPORT).exists()

@@ -16,13 +16,13 @@ from safetensors.numpy import load_file
 
 from lrn_deploy.bundle import Bundle
 from lrn_deploy.cli import run
-from lrn_deploy.workflows.first_run import run_task
-from lrn_deploy.workflows.optimize import optimize
-from lrn_deploy.workflows.optimize_options import OptimizeOptions
-from lrn_deploy.workflows.options import ValidateOptions
-from lrn_deploy.workflows.profile_options import ProfileOptions
-from lrn_deploy.workflows.profile_subjects import load_subjects
-from lrn_deploy.workflows.validate import validate
+from lrn_deploy.workflows.optimize.optimize import optimize
+from lrn_deploy.workflows.optimize.options import OptimizeOptions
+from lrn_deploy.workflows.profile.first_run import run_task
+from lrn_deploy.workflows.profile.options import ProfileOptions
+from lrn_deploy.workflows.profile.subjects import load_subjects
+from lrn_deploy.workflows.validate.options import ValidateOptions
+from lrn_deploy.workflows.validate.validate import validate
 from tests.support.servers import serving
 from tests.support.several_inputs import FILE, ROWS, captioned, captioned_bundle
 

@@ -18,13 +18,14 @@ from lrn_deploy.latency.sampling import Effort, interleave
 from lrn_deploy.parity.budgets import Budgets
 from lrn_deploy.parity.report import ParityReport
 from lrn_deploy.tuning.report import TuneReport
-from lrn_deploy.workflows import tune_contenders, tune_race
 from lrn_deploy.workflows.choice import pick
-from lrn_deploy.workflows.options import ValidateOptions
-from lrn_deploy.workflows.tune import REPORT, tune
-from lrn_deploy.workflows.tune_options import TuneOptions
-from lrn_deploy.workflows.validate import REPORT as PARITY
-from lrn_deploy.workflows.validate import validate
+from lrn_deploy.workflows.tune import contenders as tune_contenders
+from lrn_deploy.workflows.tune import race as tune_race
+from lrn_deploy.workflows.tune.options import TuneOptions
+from lrn_deploy.workflows.tune.tune import REPORT, tune
+from lrn_deploy.workflows.validate.options import ValidateOptions
+from lrn_deploy.workflows.validate.validate import REPORT as PARITY
+from lrn_deploy.workflows.validate.validate import validate
 
 QUICK = Effort(rounds=5, seconds=0.2)
 

@@ -25,8 +25,8 @@ from lrn_deploy.errors import BadInputError
 from lrn_deploy.export import ExportRequest, export_bundle
 from lrn_deploy.extras import install
 from lrn_deploy.parity.report import ParityReport
-from lrn_deploy.workflows.options import ValidateOptions, batches_up_to
-from lrn_deploy.workflows.validate import validate
+from lrn_deploy.workflows.validate.options import ValidateOptions, batches_up_to
+from lrn_deploy.workflows.validate.validate import validate
 from tests.support import faults
 
 NETWORKS = Path(__file__).parents[1] / "support/small_alexnet.py"

@@ -24,8 +24,8 @@ from lrn_deploy.backends.tensorrt import TensorRtSession
 from lrn_deploy.bundle import Bundle
 from lrn_deploy.errors import LrnDeployError
 from lrn_deploy.parity.metrics import compare
-from lrn_deploy.workflows.comparison import run_in_batches
-from lrn_deploy.workflows.samples import read_samples
+from lrn_deploy.workflows.validate.checks import run_in_batches
+from lrn_deploy.workflows.validate.samples import read_samples
 
 ERROR_ON = "random"
 """The set of inputs on which the error is told."""

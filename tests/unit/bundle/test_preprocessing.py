@@ -12,7 +12,7 @@ from lrn_deploy.bundle import Manifest, Preprocessing, Said
 from lrn_deploy.bundle.said import NAMES, complete
 from lrn_deploy.errors import BadInputError
 from lrn_deploy.models import ZOO
-from lrn_deploy.workflows.samples import samples_key
+from lrn_deploy.workflows.validate.samples import samples_key
 
 OLD = """{"schema_version": 1,
  "model": {"name": "own", "factory": "/nets/own.py:build", "origin": "factory",

@@ -15,7 +15,7 @@ from lrn_deploy.bundle import Bundle, TensorSpec
 from lrn_deploy.errors import BadInputError
 from lrn_deploy.export import ExportRequest, export_bundle
 from lrn_deploy.network.inputs import one_input
-from lrn_deploy.workflows.reference import open_reference
+from lrn_deploy.workflows.validate.reference import open_reference
 from tests.support import several_inputs
 from tests.support.several_inputs import FILE, IMAGE, ROWS, TOKENS
 

@@ -1,0 +1,1 @@
+"""An engine of TensorRT: built, checked for the precision it realised, stored."""

@@ -1,0 +1,1 @@
+"""A variant of the canonical graph for a target and a precision."""

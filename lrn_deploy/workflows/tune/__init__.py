@@ -1,0 +1,1 @@
+"""The fastest way to run a bundle here within an error."""

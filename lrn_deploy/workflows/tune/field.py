@@ -1,0 +1,178 @@
+"""The field of tune: everybody who was looked at, how far each got, and what remains to be done."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field, replace
+
+from lrn_deploy.backends.protocol import Array
+from lrn_deploy.bundle import Bundle
+from lrn_deploy.errors import MissingError
+from lrn_deploy.latency.machine import MAX_FOREIGN_CORES, Usage, foreign_cores, usage
+from lrn_deploy.tuning.ledger import Ledger, Phase, about
+from lrn_deploy.tuning.report import Candidate, Demand
+from lrn_deploy.workflows.tune.contenders import Contender, contenders, screen
+from lrn_deploy.workflows.tune.evaluation import Evaluation
+from lrn_deploy.workflows.tune.options import TuneOptions
+from lrn_deploy.workflows.tune.validation import Where, failures
+from lrn_deploy.workflows.tune.variants import too_coarse
+from lrn_deploy.workflows.validate.options import ValidateOptions
+
+MODEL = "model"
+Progress = Callable[[str, int, int], None]
+"""Called with what is being done, and how many of how many steps are done."""
+
+
+@dataclass
+class Field:
+    """One run's candidates.
+
+    Attributes:
+        bundle: The bundle; it gains variants and samples.
+        options: What is asked for, and how to measure.
+        threads: Numbers of threads to try on the CPU.
+        batches: Batch sizes to race at.
+        inputs: What to judge on.
+        truth: What the fp32 graph answers.
+        progress: Told what goes on.
+        ledger: Where the time went.
+        began: Processor time used when it began.
+        judged: Those who were loaded, whether they could run or not.
+        left_out: Those who were not, with the reason.
+        warnings: Why not to trust the answer.
+    """
+
+    bundle: Bundle
+    options: TuneOptions
+    threads: tuple[int, ...]
+    batches: tuple[int, ...]
+    inputs: Evaluation
+    truth: dict[str, Array]
+    progress: Progress
+    ledger: Ledger
+    began: Usage
+    judged: list[Contender] = field(default_factory=list)
+    left_out: list[Candidate] = field(default_factory=list)
+    warnings: list[str] = field(default_factory=list)
+    _passed: set[Where] = field(default_factory=set)
+
+    @property
+    def demand(self) -> Demand:
+        """What is asked of a candidate."""
+        return self.options.demand
+
+    @property
+    def batch(self) -> int:
+        """Items in a run to time alone: those of the demand."""
+        return self.batches[-1] if self.demand.objective == "throughput" else self.demand.batch
+
+    @property
+    def quiet(self) -> bool:
+        """Whether the machine has had little else to do, so that times alone can be compared."""
+        return (foreign_cores(self.began, usage()) or 0.0) <= MAX_FOREIGN_CORES
+
+    @property
+    def able(self) -> list[Contender]:
+        """Those who were timed, the fastest alone first."""
+        timed = [item for item in self.judged if item.candidate.points]
+        return sorted(timed, key=lambda item: item.alone)
+
+    @property
+    def within(self) -> list[Contender]:
+        """Those of them who are within the demand and failed no check."""
+        return [item for item in self.able if item.candidate.within]
+
+    @property
+    def baseline(self) -> Contender | None:
+        """The canonical graph as most would run it, which the choice is compared with."""
+        plain = [item for item in self.within if item.candidate.artifact == MODEL]
+        return next((item for item in plain if "onnxruntime" in item.candidate.backend), None)
+
+    def tell(self, what: str, todo: dict[Phase, int]) -> None:
+        """Say what is being done, and roughly how long the rest takes.
+
+        Args:
+            what: What is being done.
+            todo: Steps of each phase that are left, this one included.
+        """
+        done = self.ledger.steps
+        total = done + sum(todo.values())
+        self.progress(f"{what}; {about(self.ledger.left(todo))}", done, total)
+
+    def contenders(self, names: Sequence[str] | None = None) -> list[Contender]:
+        """The artifacts of these names on every backend and number of threads, all if None.
+
+        Those that cannot run here, or not within the demand, are left out with the reason.
+        """
+        found = []
+        for item in contenders(self.bundle, self.options.devices, self.threads, names):
+            if isinstance(item, Candidate):
+                self.left_out.append(item)
+            elif reason := too_coarse(item.candidate.precision, self.demand):
+                self.left_out.append(item.changed(reason=reason).candidate)
+            else:
+                found.append(item)
+        return found
+
+    def judge(self, item: Contender) -> Contender:
+        """Judge a contender's outputs and time it alone for a moment."""
+        with self.ledger.step("judging"):
+            candidate = screen(item, self.bundle, self.inputs, self.truth, self.demand, self.batch)
+        judged = replace(item, candidate=candidate)
+        self.judged.append(judged)
+        return judged
+
+    def require_some(self) -> None:
+        """Refuse to choose among none.
+
+        Raises:
+            MissingError: If nothing could run.
+        """
+        if any(item.candidate.metrics for item in self.judged):
+            return
+        reasons = (item.candidate.reason for item in self.judged)
+        raise MissingError(
+            f"Nothing of the bundle can run here: {next(reasons, 'there is no backend for it')}",
+            "'lrn-deploy doctor' lists the backends and how to enable them.",
+        )
+
+    def validate(
+        self,
+        items: Sequence[Contender],
+        options: Callable[[set[Where]], ValidateOptions],
+        progress: Progress,
+    ) -> bool:
+        """Take out of the demand what ``validate`` fails; ordinary inputs are the demand's matter.
+
+        Args:
+            items: Whom to validate; those who were already are not validated again.
+            options: How, given everything that must have been checked.
+            progress: Told what goes on.
+
+        Returns:
+            Whether all of them passed.
+        """
+        wanted = {_where(item) for item in items if item.candidate.within}
+        if wanted <= self._passed:
+            return True
+        with self.ledger.step("validating", len({artifact for artifact, _ in wanted})):
+            try:
+                wanted |= self._passed  # so that the report has all of them
+                failed = failures(self.bundle, wanted, options(wanted), progress)
+            except MissingError as error:
+                self.warnings.append(f"Nothing was validated: {error.message}")
+                self._passed |= wanted
+                return True
+        self.bundle = Bundle.open(self.bundle.path)  # validate added its samples
+        self._passed |= wanted - set(failed)
+        self.judged = [
+            item.changed(within=False, reason=f"validate fails: {failed[_where(item)]}")
+            if item.candidate.within and _where(item) in failed
+            else item
+            for item in self.judged
+        ]
+        return not wanted & set(failed)
+
+
+def _where(item: Contender) -> Where:
+    return item.candidate.artifact, item.candidate.backend

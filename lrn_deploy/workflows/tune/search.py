@@ -1,0 +1,196 @@
+"""The quick way to the finalists: judge early, make late, race few.
+
+One variant at a time is made and judged at once, in the order in which they are expected to win.
+Before each, :mod:`lrn_deploy.tuning.foresee` says of all that are left which can be the answer no
+more. What is then near the fastest is validated; if something fails, what was given up for its
+sake has its chance again.
+"""
+
+from __future__ import annotations
+
+from lrn_deploy.tuning.foresee import Plan, Seen, hopeless, rank
+from lrn_deploy.tuning.ledger import Phase
+from lrn_deploy.workflows.optimize.recipes import QUANTIZERS
+from lrn_deploy.workflows.tune.contenders import Contender
+from lrn_deploy.workflows.tune.field import MODEL, Field
+from lrn_deploy.workflows.tune.validation import only
+from lrn_deploy.workflows.tune.variants import make, possible, row, runs_plan, too_coarse
+
+NEAR = 1.2
+"""A candidate that alone took this many times as long as the fastest is not raced, unless it is the
+fastest of its runtime."""
+FINALISTS = 4
+"""At most so many near the fastest are raced."""
+UNLIKE = 1.3
+"""What another number of threads does to the canonical graph it does to its variants, within so
+many times."""
+
+
+def promising(field: Field) -> list[Contender]:
+    """Make and judge what can still be the answer, and validate those who are to be raced.
+
+    Raises:
+        MissingError: If nothing can run here.
+        DamagedError: If a file of the bundle is not what the manifest says.
+        CannotWriteError: If a variant or the samples cannot be written.
+    """
+    search = _Search(field)
+    while True:
+        search.explore()
+        field.require_some()
+        finalists = search.finalists()
+
+        def told(what: str, done: int, total: int) -> None:
+            field.tell(what, {"validating": total - done, "racing": 1})
+
+        if field.validate(finalists, only, told):
+            search.leave_out()
+            return finalists
+
+
+class _Search:
+    """What was tried so far, and what is left."""
+
+    def __init__(self, field: Field) -> None:
+        self.field = field
+        self.plans = possible(field.options.devices)
+        self.made: dict[Plan, str] = {}
+        """The artifact of each plan that was tried."""
+        self.failed: dict[Plan, str] = {}
+        """Why a plan could not be made."""
+        self.tried: set[str] = set()
+        """The artifacts that were judged."""
+
+    def explore(self) -> None:
+        """Try plans until none that is left can be the answer."""
+        if not self.tried:
+            known = {plan.name for plan in self.plans} - {MODEL}
+            for name in self.field.bundle.manifest.artifacts:
+                if name not in known:
+                    self._judge(name)
+        while (plan := self._next()) is not None:
+            self._try(plan)
+
+    def finalists(self) -> list[Contender]:
+        """The nearest to the fastest, the fastest of each runtime, and the canonical graph."""
+        within = self.field.within
+        near = [item for item in within if item.alone <= NEAR * within[0].alone][:FINALISTS]
+        runtimes = {item.candidate.backend for item in near}
+        for item in within:
+            if item.candidate.backend not in runtimes or item is self.field.baseline:
+                runtimes.add(item.candidate.backend)
+                if item not in near:
+                    near.append(item)
+        return near
+
+    def leave_out(self) -> None:
+        """Say of each plan that was not tried why not."""
+        for plan, reason in self._hopeless().items():
+            self.field.left_out.append(row(self.field.bundle, plan, reason))
+
+    def _left(self) -> list[Plan]:
+        return [plan for plan in self.plans if plan not in self.made and plan not in self.failed]
+
+    def _hopeless(self) -> dict[Plan, str]:
+        seen, demand, quiet = self._seen(), self.field.demand, self.field.quiet
+        reasons = {
+            plan: too_coarse(plan.precision, demand) or hopeless(plan, seen, demand, timed=quiet)
+            for plan in self._left()
+        }
+        return {plan: reason for plan, reason in reasons.items() if reason}
+
+    def _next(self) -> Plan | None:
+        """The plan that is expected to be the fastest of those that are not hopeless."""
+        exact = [plan for plan in self._left() if plan.precision == "fp32"]
+        if exact:
+            return exact[0]
+        out, seen = self._hopeless(), self._seen()
+        able = [plan for plan in self._left() if plan not in out]
+        return min(able, key=lambda plan: rank(plan, seen), default=None)
+
+    def _try(self, plan: Plan) -> None:
+        field = self.field
+        field.tell(f"making {plan.name}", self._todo())
+        with field.ledger.step("making"):
+            made = make(field.bundle, plan, field.options.calibration)
+        field.bundle = made.bundle
+        if made.reason:
+            self.failed[plan] = made.reason
+            field.left_out.append(row(field.bundle, plan, made.reason))
+            return
+        self.made[plan] = made.name
+        if made.name not in self.tried:
+            self._judge(made.name)
+
+    def _judge(self, name: str) -> None:
+        """Judge an artifact on each backend, with the numbers of threads that could be the best."""
+        self.tried.add(name)
+        field = self.field
+        found = field.contenders([name])
+        for backend in dict.fromkeys(item.candidate.backend for item in found):
+            same = [item for item in found if item.candidate.backend == backend]
+            paces = self._paces(backend)
+            same.sort(key=lambda item: paces.get(item.candidate.threads, float("inf")))
+            first = self._tell_and_judge(same[0])
+            pace = paces.get(first.candidate.threads)
+            for item in same[1:]:
+                if not first.candidate.within:  # neither is it with another number of threads
+                    reason = first.candidate.reason
+                    field.left_out.append(item.changed(reason=reason).candidate)
+                    continue
+                threads = item.candidate.threads
+                times = paces[threads] / pace if pace and threads in paces else 0.0
+                fastest = field.within[0].alone if field.within else float("inf")
+                if times * first.alone <= UNLIKE * fastest or not field.quiet:
+                    self._tell_and_judge(item)
+                    continue
+                reason = (
+                    f"not tried: expected to take {times * first.alone / fastest:.3g} times as "
+                    f"long as the fastest, as {MODEL} takes {times:.3g} times as long with "
+                    f"{threads} as with {first.candidate.threads}"
+                )
+                field.left_out.append(item.changed(reason=reason).candidate)
+
+    def _tell_and_judge(self, item: Contender) -> Contender:
+        todo = self._todo()
+        self.field.tell(f"judging {item.candidate.name}", todo | {"judging": todo["judging"] + 1})
+        return self.field.judge(item)
+
+    def _todo(self) -> dict[Phase, int]:
+        """Steps that are likely left: the own variants of one runtime, and one of each other."""
+        out, seen = self._hopeless(), self._seen()
+        left = sorted(
+            (plan for plan in self._left() if plan not in out and plan.quantizer == QUANTIZERS[0]),
+            key=lambda plan: rank(plan, seen),
+        )
+        targets = [plan.target for plan in left]
+        count = targets.count(targets[0]) + len(set(targets)) - 1 if targets else 0
+        return {"making": count, "judging": count, "validating": 3, "racing": 1}
+
+    def _paces(self, backend: str) -> dict[int, float]:
+        """Seconds of the canonical graph by number of threads."""
+        return {
+            item.candidate.threads: item.alone
+            for item in self.field.able
+            if (item.candidate.artifact, item.candidate.backend) == (MODEL, backend)
+        }
+
+    def _seen(self) -> dict[Plan, Seen]:
+        seen = {plan: Seen(None, None, False, why) for plan, why in self.failed.items()}
+        for plan, name in self.made.items():
+            names = {name, MODEL} if plan.precision == "fp32" else {name}
+            rows = [
+                item
+                for item in self.field.judged
+                if item.candidate.artifact in names and runs_plan(plan, item.candidate.backend)
+            ]
+            if not rows:
+                continue
+            best = min(rows, key=lambda item: item.alone)
+            seen[plan] = Seen(
+                best.candidate.metrics,
+                best.alone if best.candidate.points else None,
+                any(item.candidate.within for item in rows),
+                best.candidate.reason,
+            )
+        return seen

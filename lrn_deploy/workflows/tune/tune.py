@@ -1,0 +1,232 @@
+"""Tune a bundle: make, judge, validate and race the ways to run it here, and record the best."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Sequence
+from dataclasses import replace
+from datetime import UTC, datetime
+
+from lrn_deploy.bundle import Bundle, Choice
+from lrn_deploy.environment import cores, machine, versions
+from lrn_deploy.latency.machine import (
+    MAX_FOREIGN_CORES,
+    Usage,
+    conditions,
+    foreign_cores,
+    usage,
+)
+from lrn_deploy.tuning.decide import best_point, decide, explain, front
+from lrn_deploy.tuning.ledger import Ledger
+from lrn_deploy.tuning.report import Candidate, TuneReport
+from lrn_deploy.workflows.profile.options import powers_up_to
+from lrn_deploy.workflows.tune.contenders import Contender, reference_outputs
+from lrn_deploy.workflows.tune.evaluation import evaluation_inputs
+from lrn_deploy.workflows.tune.field import Field, Progress
+from lrn_deploy.workflows.tune.options import TuneOptions
+from lrn_deploy.workflows.tune.race import Rules, race
+from lrn_deploy.workflows.tune.search import promising
+from lrn_deploy.workflows.tune.thorough import everybody
+
+REPORT = "reports/tune.json"
+BESIDE = 0.2
+"""The share of the time that a batch size gets which does not decide."""
+
+
+def tune(
+    bundle: Bundle, options: TuneOptions | None = None, on_progress: Progress | None = None
+) -> TuneReport:
+    """Find the fastest way to run a bundle that is accurate enough, and make it the default.
+
+    Variants are made one by one, as long as they could be the answer by what was measured of the
+    others; with ``thorough`` all are. Each runs on the backends and numbers of threads that could
+    win, is judged on real inputs against the fp32 graph, and timed alone for a moment. Those near
+    the fastest are held against ``validate`` and raced: loaded at once and measured in turns,
+    until the answer is clear. ``reports/tune.json`` holds all of it; the manifest gets the default
+    artifact and the ranking of what was validated. Where nothing is within the demand, or it was
+    interrupted, the manifest keeps what it has.
+
+    Args:
+        bundle: The bundle.
+        options: What is asked for, and how to measure.
+        on_progress: Told what goes on, and roughly how long it will yet take.
+
+    Raises:
+        BadInputError: If a folder of images cannot be used.
+        MissingError: If nothing can run here.
+        DamagedError: If a file of the bundle is not what the manifest says.
+        CannotWriteError: If a variant or the report cannot be written.
+        KeyboardInterrupt: If Ctrl-C was pressed before anything was raced.
+    """
+    return _Tune(bundle, options or TuneOptions(), on_progress or _silent).run()
+
+
+class _Tune:
+    """One run of :func:`tune`."""
+
+    def __init__(self, bundle: Bundle, options: TuneOptions, on_progress: Progress) -> None:
+        self.bundle = bundle
+        self.options = options
+        self.demand = options.demand
+        self.progress = on_progress
+
+    def run(self) -> TuneReport:
+        started = time.monotonic()
+        before, first = conditions(), usage()
+        field, computed_by = self._field(first)
+        finalists = (everybody if self.options.thorough else promising)(field)
+        self.bundle = field.bundle
+        with field.ledger.step("racing"):
+            raced, complete = race(
+                finalists,
+                self.bundle,
+                field.inputs,
+                self._rules(field, finalists),
+                lambda done, total: self.progress(
+                    f"racing {len(finalists)} candidates", done, total
+                ),
+            )
+        others = _not_raced(field, finalists)
+        report = self._report((*raced, *others, *field.left_out), complete=complete).model_copy(
+            update={
+                "inputs": f"{field.inputs.detail}, against {computed_by}",
+                "conditions": before,
+                "load_after": conditions().load,
+                "foreign_cores": foreign_cores(first, usage()),
+                "seconds": round(time.monotonic() - started, 3),
+                "phases": {name: round(took, 3) for name, took in field.ledger.seconds.items()},
+            }
+        )
+        report = report.model_copy(update={"warnings": (*field.warnings, *_warnings(report))})
+        self._record(report)
+        return report
+
+    def _field(self, began: Usage) -> tuple[Field, str]:
+        """The field before anybody is in it, and what computed the fp32 graph's answers."""
+        options = self.options
+        wanted = {options.batch} if options.objective == "latency" else set()
+        self.progress("running the fp32 graph", 0, 1)
+        inputs = evaluation_inputs(self.bundle.manifest, options.images)
+        truth, computed_by = reference_outputs(self.bundle, inputs)
+        return Field(
+            self.bundle,
+            options,
+            options.threads or tuple(sorted({cores(), 1}, reverse=True)),
+            tuple(sorted({*powers_up_to(options.max_batch), *wanted})),
+            inputs,
+            truth,
+            self.progress,
+            Ledger(),
+            began,
+        ), computed_by
+
+    def _rules(self, field: Field, finalists: Sequence[Contender]) -> Rules:
+        effort = self.options.effort
+        if self.options.thorough:
+            return Rules(dict.fromkeys(field.batches, effort))
+        if self.options.objective == "throughput":
+            return Rules(dict.fromkeys(field.batches, effort), eliminating=True)
+        short = replace(effort, seconds=BESIDE * effort.seconds)
+        decisive = self.options.batch
+        rest = {batch: short for batch in field.batches if batch != decisive}
+        compared = next((at for at, item in enumerate(finalists) if item is field.baseline), None)
+        return Rules({decisive: effort} | rest, True, decisive, compared)
+
+    def _report(self, candidates: tuple[Candidate, ...], *, complete: bool) -> TuneReport:
+        decision = decide(candidates, self.demand) if complete else None
+        kept = front(candidates, self.demand)
+        said = (
+            explain(candidates, decision, self.demand)
+            if complete
+            else "It was interrupted, so nothing was chosen."
+        )
+        ranking = decision.ranking if decision else ()
+        rest = [at for at in range(len(candidates)) if at not in ranking]
+        order = (*ranking, *sorted(rest, key=lambda at: _seconds(candidates[at])))
+        return TuneReport(
+            created=datetime.now(UTC).isoformat(timespec="seconds"),
+            model=self.bundle.manifest.model.name,
+            complete=complete,
+            demand=self.demand,
+            inputs="",
+            candidates=tuple(
+                candidates[at].model_copy(update={"front": at in kept}) for at in order
+            ),
+            chosen=0 if decision else None,
+            batch=decision.batch if decision else None,
+            explanation=said,
+            conditions=conditions(),
+            load_after=None,
+            foreign_cores=None,
+            machine=machine(),
+            versions=versions(),
+            seconds=0.0,
+            thorough=self.options.thorough,
+        )
+
+    def _record(self, report: TuneReport) -> None:
+        self.bundle.add_file(REPORT, (report.model_dump_json(indent=1) + "\n").encode())
+        if report.choice is None:
+            return
+        ranked = [  # in the quick way, who was not raced was not validated
+            item
+            for item in report.candidates
+            if item.within
+            and best_point(item, self.demand)
+            and (item.raced or self.options.thorough)
+        ]
+        self.bundle = self.bundle.update(
+            default=report.choice.artifact,
+            choices=tuple(
+                Choice(
+                    artifact=item.artifact,
+                    sha256=item.sha256,
+                    backend=item.backend,
+                    threads=item.threads,
+                )
+                for item in ranked
+            ),
+        )
+
+
+def _seconds(candidate: Candidate) -> tuple[bool, float]:
+    """Sorts those within the demand first, by the time of an item."""
+    times = [point.seconds / point.batch for point in candidate.points]
+    return not candidate.within, min(times, default=float("inf"))
+
+
+def _not_raced(field: Field, finalists: Sequence[Contender]) -> list[Candidate]:
+    """The others who were judged, with the reason why they were not raced."""
+    raced = {(item.candidate.name) for item in finalists}
+    others = []
+    for item in field.judged:
+        if item.candidate.name in raced:
+            continue
+        if item.candidate.within:
+            times = item.alone / field.within[0].alone
+            reason = f"not raced: alone it took {times:.3g} times as long as the fastest"
+            item = item.changed(reason=reason)
+        others.append(item.candidate)
+    return others
+
+
+def _warnings(report: TuneReport) -> list[str]:
+    """Why not to trust the answer."""
+    found = []
+    choice = report.choice
+    point = best_point(choice, report.demand) if choice else None
+    if choice and point and point.noise.noisy:
+        found.append(
+            f"The machine was too noisy to trust the time of {choice.name}: "
+            f"{'; '.join(point.noise.reasons)}."
+        )
+    if report.foreign_cores is not None and report.foreign_cores > MAX_FOREIGN_CORES:
+        found.append(
+            f"Other processes kept {report.foreign_cores:.1f} of {report.machine['cores']} cores "
+            "busy meanwhile; tune again when they have ended."
+        )
+    return found
+
+
+def _silent(_what: str, _done: int, _total: int) -> None:
+    """Tell nobody."""

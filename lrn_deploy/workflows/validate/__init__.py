@@ -1,0 +1,1 @@
+"""Every artifact against the reference, on every backend."""
