@@ -1,1 +1,1 @@
-"""What the commands do: each joins rooms below, in a folder of its own if it is more than a file."""
+"""What the commands do: each joins rooms below, in a folder of its own where it is large."""
