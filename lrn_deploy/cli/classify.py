@@ -15,8 +15,8 @@ import click
 
 from lrn_deploy.cli.common.options import bundle_argument, gpu_memory_option
 from lrn_deploy.cli.common.output import emit, json_option, people, progress
-from lrn_deploy.cli.common.preprocessing_options import warn_assumed
 from lrn_deploy.errors import CHECK_FAILED, DONE
+from lrn_deploy.report.console.export import warn_assumed
 
 if TYPE_CHECKING:
     from rich.table import Table

@@ -7,7 +7,7 @@ from typing import Any
 
 import click
 
-from lrn_deploy.cli.common.options import describe_export, export_options, export_request
+from lrn_deploy.cli.common.options import export_options, export_request
 from lrn_deploy.cli.common.output import emit, json_option, people, progress
 from lrn_deploy.errors import CHECK_FAILED, DONE
 
@@ -43,8 +43,9 @@ def command(
       lrn-deploy deploy digits -o digits
       lrn-deploy deploy alexnet -o alexnet --precision fp16 --target sm89
     """
-    from lrn_deploy.cli.build_engine import describe_engine
-    from lrn_deploy.cli.validate import print_report
+    from lrn_deploy.report.console.engine import describe_engine
+    from lrn_deploy.report.console.export import describe_export
+    from lrn_deploy.report.console.parity import print_parity
     from lrn_deploy.workflows.build_engine.options import EngineRequest
     from lrn_deploy.workflows.deploy import DeployOptions, deploy
 
@@ -71,7 +72,7 @@ def command(
             say.print(line)
     else:
         say.print(f"No TensorRT engine: {result.no_engine}")
-    print_report(say, result.report)
+    print_parity(say, result.report)
     if as_json:
         emit(
             {

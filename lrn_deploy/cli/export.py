@@ -7,7 +7,7 @@ from typing import Any
 
 import click
 
-from lrn_deploy.cli.common.options import describe_export, export_options, export_request
+from lrn_deploy.cli.common.options import export_options, export_request
 from lrn_deploy.cli.common.output import emit, json_option, people
 
 
@@ -28,6 +28,7 @@ def command(output: Path, force: bool, as_json: bool, **network: Any) -> None:
       lrn-deploy export two.py:build --shape image=3,64,64 --shape tokens=8:int64 -o two
     """
     from lrn_deploy.export import current_bundle, export_bundle
+    from lrn_deploy.report.console.export import describe_export
 
     request = export_request(**network)
     current = None if force else current_bundle(request, output)

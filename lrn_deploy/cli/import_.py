@@ -12,9 +12,9 @@ from lrn_deploy.cli.common.output import emit, json_option, people
 from lrn_deploy.cli.common.preprocessing_options import (
     preprocessing_options,
     said_by_options,
-    warn_assumed,
 )
 from lrn_deploy.errors import BadInputError
+from lrn_deploy.report.console.export import warn_assumed
 
 _FILE = click.Path(path_type=Path, dir_okay=False)
 

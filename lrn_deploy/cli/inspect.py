@@ -7,11 +7,11 @@ from typing import TYPE_CHECKING
 
 import click
 
-from lrn_deploy.cli.common.layout import Column, print_facts, print_list
-from lrn_deploy.cli.common.options import bundle_argument, describe_lrn_like
+from lrn_deploy.cli.common.options import bundle_argument
 from lrn_deploy.cli.common.output import emit, json_option, people
-from lrn_deploy.cli.common.preprocessing_options import warn_assumed
 from lrn_deploy.errors import DAMAGED, DONE
+from lrn_deploy.report.console.export import describe_lrn_like, warn_assumed
+from lrn_deploy.report.console.layout import Column, print_facts, print_list
 
 if TYPE_CHECKING:
     from rich.console import Console

@@ -12,8 +12,8 @@ from lrn_deploy.cli.common.output import emit, json_option, people
 from lrn_deploy.cli.common.preprocessing_options import (
     preprocessing_options,
     said_by_options,
-    warn_assumed,
 )
+from lrn_deploy.report.console.export import warn_assumed
 
 
 @click.command("preprocess")

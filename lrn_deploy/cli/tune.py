@@ -12,9 +12,7 @@ from lrn_deploy.cli.common.output import emit, json_option, people, progress
 from lrn_deploy.errors import CHECK_FAILED, DONE, INTERRUPTED
 
 if TYPE_CHECKING:
-    from rich.table import Table
-
-    from lrn_deploy.tuning.report import Candidate, TuneReport
+    pass
 
 
 @click.command("tune")
@@ -111,6 +109,7 @@ def command(
     """
     from lrn_deploy.bundle import Bundle
     from lrn_deploy.latency.sampling import Effort
+    from lrn_deploy.report.console.tune import print_tune
     from lrn_deploy.workflows.tune.options import TuneOptions
     from lrn_deploy.workflows.tune.tune import REPORT, tune
 
@@ -136,18 +135,7 @@ def command(
 
         report = tune(Bundle.open(bundle), options, on_progress)
     say = people(as_json)
-    say.width = max(say.width, 120)  # better a line that wraps than one that is cut
-    say.print(_table(report))
-    for item in report.candidates:
-        if item.reason and not item.within:
-            say.print(f"{item.name}: {item.reason.rstrip('.')}.")
-    if any(item.within and not item.raced for item in report.candidates):
-        say.print("In brackets: measured alone for a moment, and too slow to be raced.")
-    spent = ", ".join(f"{phase} {taken:.0f}" for phase, taken in report.phases.items())
-    say.print(f"It took {report.seconds:.0f} s: {spent}.")
-    for warning in report.warnings:
-        say.print(f"Warning: {warning}")
-    say.print(report.explanation)
+    print_tune(say, report)
     say.print(f"Report: {bundle / REPORT}")
     if as_json:
         emit(report)
@@ -156,38 +144,3 @@ def command(
     if report.choice is not None:
         say.print(f"Next: lrn-deploy report {bundle}")
     ctx.exit(DONE if report.choice is not None else CHECK_FAILED)
-
-
-def _table(report: TuneReport) -> Table:
-    """The candidates that ran; * marks the Pareto front."""
-    from rich.box import SIMPLE
-    from rich.table import Table
-
-    batches = sorted({point.batch for item in report.candidates for point in item.points})
-    table = Table(box=SIMPLE, title=f"Errors on {report.inputs}; ms of a run by batch")
-    for name in ("candidate", "backend"):
-        table.add_column(name, no_wrap=True)
-    for name in ("threads", "error", "top-1", *(f"b{batch}" for batch in batches), ""):
-        table.add_column(name, justify="right", no_wrap=True)
-    for item in report.candidates:
-        if item.metrics is None:
-            continue
-        agreement = item.metrics.top1_agreement
-        table.add_row(
-            item.artifact,
-            item.backend,
-            str(item.threads or ""),
-            f"{item.metrics.relative_l2:.2g}",
-            "" if agreement is None else f"{agreement:.1%}",
-            *(_time(item, batch) for batch in batches),
-            f"{'*' if item.front else ''}{'' if item.within else ' out'}",
-        )
-    return table
-
-
-def _time(item: Candidate, batch: int) -> str:
-    point = item.at(batch)
-    if point is None:
-        return ""
-    said = f"{1e3 * point.seconds:.3g}"
-    return said if item.raced else f"({said})"

@@ -14,9 +14,9 @@ import pytest
 
 from lrn_deploy import cli
 from lrn_deploy.bundle import Bundle, Manifest
-from lrn_deploy.cli.common.options import describe_lrn, describe_lrn_like
 from lrn_deploy.export import ExportRequest, export_bundle
 from lrn_deploy.lrn import LrnSpec
+from lrn_deploy.report.console.export import describe_lrn, describe_lrn_like
 from lrn_deploy.report.page.bundle import lrn_layers
 from lrn_deploy.report.source import Source
 from tests.support import faults

@@ -126,6 +126,14 @@ def test_the_code_is_as_the_table_of_rooms_says() -> None:
     assert faults(ROOT, (ROOT / "docs/architecture.md").read_text(encoding="utf-8")) == []
 
 
+def test_no_command_imports_another() -> None:
+    known = modules(ROOT)
+    commands = {name for name in known if name.startswith("cli/") and name.count("/") == 1}
+    assert len(commands) > 10
+    for name in commands - {"cli/common"}:
+        assert imports(name, known[name], known) & commands <= {"cli/common"}, name
+
+
 def test_tests_lie_where_what_they_test_lies() -> None:
     """The folders of tests/unit are those of the package, and of benchmarks."""
     folders = {path.parent for path in modules(ROOT).values()}

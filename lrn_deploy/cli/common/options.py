@@ -12,13 +12,10 @@ import click
 from lrn_deploy.cli.common.preprocessing_options import (
     preprocessing_options,
     said_by_options,
-    warn_assumed,
 )
 
 if TYPE_CHECKING:
-    from rich.console import Console
-
-    from lrn_deploy.bundle import LrnLayer, LrnLike, Manifest, TensorSpec
+    from lrn_deploy.bundle import TensorSpec
     from lrn_deploy.export import ExportRequest
 
 _UNITS = {"": 1, "K": 2**10, "M": 2**20, "G": 2**30}
@@ -158,48 +155,3 @@ def export_request(
         name=name,
         preprocessing=said_by_options(**preprocessing),
     )
-
-
-def describe_export(say: Console, manifest: Manifest, output: Path, *, reused: bool) -> None:
-    """Say what was exported, or that it was there already."""
-    if reused:
-        say.print(f"{output} is up to date: same network, weights, options and tools.")
-    else:
-        size = manifest.artifact("model").size / 1e6
-        model = manifest.model
-        what = model.factory.rpartition("/")[2]
-        say.print(f"Exported {what} to {output} (model.onnx, {size:.1f} MB).")
-        if model.name != output.resolve().name:
-            say.print(f"  name: {model.name}")
-    say.print(f"  weights: {manifest.model.weights.note}")
-    if len(manifest.inputs) > 1 or manifest.inputs[0].values is not None:
-        for spec in manifest.inputs:
-            say.print(f"  input {spec.described}", markup=False)
-    if not manifest.lrn_layers and not manifest.lrn_like:
-        say.print("  LRN: the network has none; everything else works the same")
-    for layer in manifest.lrn_layers:
-        say.print(f"  LRN: {describe_lrn(layer)}")
-    for item in manifest.lrn_like:
-        say.print(f"  LRN: {describe_lrn_like(item)}")
-    recipe = manifest.preprocessing
-    if recipe is not None:
-        say.print(f"  preprocessing: {recipe.described}")
-        if recipe.assumed:
-            say.print(f"  {warn_assumed(recipe, output)}", style="yellow")
-
-
-def describe_lrn(layer: LrnLayer) -> str:
-    """One LRN layer in a sentence: its form, and the parameters if they had to be proven."""
-    spec = layer.spec
-    reason = f": {layer.reason}" if layer.reason else ""
-    if layer.origin != "raised":
-        return f"{layer.name} {layer.form}{reason}"
-    return (
-        f"1 layer, {layer.described_origin} at {layer.name}, size {spec.size}, "
-        f"alpha {spec.alpha:g}, beta {spec.beta:g}, k {spec.k:g}, {layer.form}{reason}"
-    )
-
-
-def describe_lrn_like(item: LrnLike) -> str:
-    """What looks like LRN and is none of the layers, in a sentence."""
-    return f"{item.name} looks like one and stays as the network writes it: {item.reason}"

@@ -13,7 +13,7 @@ import click
 from lrn_deploy.errors import BadInputError
 
 if TYPE_CHECKING:
-    from lrn_deploy.bundle import Preprocessing, Said
+    from lrn_deploy.bundle import Said
 
 Function = TypeVar("Function", bound=Callable[..., Any])
 
@@ -57,16 +57,6 @@ def said_by_options(preprocessing_file: Path | None, **options: str | None) -> S
     if preprocessing_file is None:
         return said
     return said.over(Said.of(_read(preprocessing_file), f"'{preprocessing_file}'"))
-
-
-def warn_assumed(recipe: Preprocessing | None, bundle: Path | str) -> str:
-    """The sentence about what nobody said, with the way out; empty if there is none to say."""
-    if recipe is None or not recipe.assumed:
-        return ""
-    options = ", ".join(f"--{name}" for name in recipe.assumed)
-    if recipe.in_graph:
-        return f"{recipe.assumption}. To say it, export again with {options}."
-    return f"{recipe.assumption}. To say it: lrn-deploy preprocess {bundle} with {options}."
 
 
 def _read(path: Path) -> dict[str, Any]:

@@ -9,8 +9,8 @@ import pytest
 from rich.console import Console
 
 from lrn_deploy import cli
-from lrn_deploy.cli.common.layout import Column, print_facts, print_list
 from lrn_deploy.export import ExportRequest, export_bundle
+from lrn_deploy.report.console.layout import Column, print_facts, print_list
 
 COLUMNS = (
     Column("layer"),

@@ -1,0 +1,1 @@
+"""What the commands print of reports and bundles, for a terminal of any width."""
