@@ -16,7 +16,7 @@ readonly ORT_WHEELS=(
   onnxruntime-gpu==1.31.1
   pydantic==2.14.3 pydantic-core==2.50.4 annotated-types==0.8.0 typing-inspection==0.4.5
   typing-extensions==4.16.0
-  httptools==0.9.0 tritonclient==2.73.0
+  httptools==0.9.0 multipart==2.0.1 tritonclient==2.73.0
   grpcio-health-checking==1.81.1 grpcio-reflection==1.81.1
 )
 
@@ -39,6 +39,7 @@ readonly ORT_CONTENT=(
   typing_inspection/__init__.py
   typing_extensions.py
   httptools/__init__.py
+  multipart.py
   grpc_health/v1/health_pb2.py
   grpc_reflection/v1alpha/reflection_pb2.py
   tritonclient/grpc/service_pb2.py

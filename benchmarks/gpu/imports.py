@@ -24,6 +24,7 @@ MODULES = (
     "onnxruntime",
     "cuda.bindings.runtime",
     "httptools",
+    "multipart",
     "grpc_health.v1.health_pb2",
     "grpc_reflection.v1alpha.reflection_pb2",
     "google.protobuf",

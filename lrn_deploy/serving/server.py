@@ -108,6 +108,7 @@ def _fronts(
     if settings.metrics_port < 0:
         return service, _Fronts(http, grpc, None)
     watched = Service(repository, settings)  # which answers to the end, and takes part in nothing
+    watched.limiter = service.limiter  # whose refusals are among the metrics
     metrics = HttpFront(App(watched, metrics_only=True), host, settings.metrics_port)
     return service, _Fronts(http, grpc, metrics)
 

@@ -2,6 +2,10 @@
 
 A body of known length is read from the socket into its own place; nothing copies it again. Memory
 grows with what has come and not with what the client claims.
+
+Chunks are read here and not by llhttp, which reads heads: through httptools it tells neither how
+large a chunk will be, so that one above the limit could not be refused before it comes, nor where
+in what was received the body ends, and it bounds neither extensions nor trailers.
 """
 
 from __future__ import annotations

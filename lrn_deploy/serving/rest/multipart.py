@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
-import re
+from multipart import (
+    MultipartError,
+    MultipartSegment,
+    ParserLimitReached,
+    PushMultipartParser,
+    parse_options_header,
+)
 
 from lrn_deploy.serving.errors import InvalidRequestError, TooLargeError
-
-_BOUNDARY = re.compile(r'boundary=(?:"([^"]+)"|([^;\s]+))', re.IGNORECASE)
-_FILE_NAME = re.compile(r'filename="([^"]*)"', re.IGNORECASE)
 
 
 def files(content_type: str, body: bytes, max_files: int) -> list[tuple[str, bytes]]:
@@ -20,32 +23,47 @@ def files(content_type: str, body: bytes, max_files: int) -> list[tuple[str, byt
         max_files: Images at most.
 
     Raises:
-        InvalidRequestError: If the multipart body is malformed or has no files.
-        TooLargeError: If there are too many.
+        InvalidRequestError: If the body is empty, or multipart and malformed or without files.
+        TooLargeError: If there are too many, or the headers of one are too large.
     """
+    if not body:
+        raise InvalidRequestError(
+            "The body is empty; send an image file, or several as multipart/form-data."
+        )
     if not content_type.lower().startswith("multipart/"):
-        if not body:
-            raise InvalidRequestError(
-                "The body is empty; send an image file, or several as multipart/form-data."
-            )
         return [("image", body)]
-    found = _BOUNDARY.search(content_type)
-    if found is None:
+    boundary = parse_options_header(content_type)[1].get("boundary")
+    if not boundary:
         raise InvalidRequestError("The Content-Type multipart has no boundary.")
-    boundary = b"\r\n--" + (found[1] or found[2]).encode()
-    parts: list[tuple[str, bytes]] = []
-    for piece in (b"\r\n" + body).split(boundary, max_files + 2)[1:]:
-        if piece.startswith(b"--"):
-            break
-        if len(parts) == max_files:
-            raise TooLargeError(f"One request may have {max_files} images at most.")
-        head, separator, content = piece.removeprefix(b"\r\n").partition(b"\r\n\r\n")
-        if not separator:
-            raise InvalidRequestError("A part of the multipart body has no end of its headers.")
-        name = _FILE_NAME.search(head.decode("utf-8", "replace"))
-        parts.append((name[1] if name and name[1] else f"image-{len(parts)}", content))
-    else:
-        raise InvalidRequestError("The multipart body is cut short, or its boundary is another.")
+    try:
+        parts = _parts(boundary, body, max_files)
+    except ParserLimitReached as error:
+        raise TooLargeError(f"The headers of an image are too large: {error}.") from error
+    except MultipartError as error:
+        raise InvalidRequestError(
+            f"The multipart body is malformed, or a part has no end of its headers: {error}."
+        ) from error
     if not parts:
         raise InvalidRequestError("The multipart body has no images.")
+    return parts
+
+
+def _parts(boundary: str, body: bytes, max_files: int) -> list[tuple[str, bytes]]:
+    parts: list[tuple[str, bytes]] = []
+    # Latin-1 decodes any bytes: a name in an unknown charset is no reason to refuse its image.
+    parser = PushMultipartParser(boundary, header_charset="latin-1")
+    for event in parser.parse(body):
+        if isinstance(event, MultipartSegment):
+            if len(parts) == max_files:
+                raise TooLargeError(f"One request may have {max_files} images at most.")
+            name = (event.filename or "").encode("latin-1").decode("utf-8", "replace")
+            parts.append((name or f"image-{len(parts)}", b""))
+        elif event is not None:  # all of the part at once, as the body is there
+            parts[-1] = (parts[-1][0], event)
+    try:
+        parser.close()
+    except MultipartError as error:
+        raise InvalidRequestError(
+            "The multipart body is cut short, or its boundary is another."
+        ) from error
     return parts
