@@ -11,7 +11,7 @@ __version__ = "0.1.0"
 TYPE_CHECKING = False  # as typing's own, which would cost its import
 if TYPE_CHECKING:
     from lrn_deploy.api.bundle import Made, OpenBundle
-    from lrn_deploy.api.bundle import open_bundle as open  # noqa: A004
+    from lrn_deploy.api.bundle import open_bundle as open  # noqa: A004 - lrn_deploy.open
     from lrn_deploy.api.network import LoadedNetwork
     from lrn_deploy.api.start import export, import_model
     from lrn_deploy.bundle import Said

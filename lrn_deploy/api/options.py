@@ -64,6 +64,7 @@ def _spread(function: Callable[..., Any], make: Callable[..., Any], leading: int
     def field(name: str) -> str:
         return str(signature.parameters[name].annotation)
 
+    # help() reads this; mypy would refuse a plain assignment, since it knows no such attribute.
     setattr(call, "__signature__", signature)  # noqa: B010
     kinds = {name: item.annotation for name, item in signature.parameters.items()}
     call.__annotations__ = {**kinds, "return": own.return_annotation}

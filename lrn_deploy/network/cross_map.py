@@ -27,6 +27,7 @@ def cross_map_calls(stand_in: Callable[[Call], Call]) -> Iterator[None]:
     """
     from torch.nn.modules._functions import CrossMapLRN2d
 
+    # To put another function in a method's place is the point here, which mypy cannot know.
     before = vars(CrossMapLRN2d).get("apply")
     CrossMapLRN2d.apply = staticmethod(stand_in(CrossMapLRN2d.apply))  # type: ignore[method-assign]
     try:
