@@ -53,7 +53,7 @@ def check(channel: grpc.Channel, service: str = "") -> Any:
 
 def watch(channel: grpc.Channel, service: str = "") -> Any:
     request = health_pb2.HealthCheckRequest(service=service)
-    return health_pb2_grpc.HealthStub(channel).Watch(request, timeout=20)
+    return health_pb2_grpc.HealthStub(channel).Watch(request, timeout=60)
 
 
 def test_the_server_and_a_model(service: Service, channel: grpc.Channel) -> None:
