@@ -3,7 +3,10 @@ from __future__ import annotations
 import os
 import signal
 
+import pytest
 from hypothesis import settings
+
+from tests.support.exporter import make_its_table_once
 
 # A machine that runs two workers under coverage is slow at times: that is no failure. In continuous
 # integration every run tries the same examples, elsewhere each run tries new ones.
@@ -17,3 +20,8 @@ if os.environ.get("PYTEST_XDIST_WORKER"):
 
 # A shell starts what it runs in the background with Ctrl-C ignored, and so would all our children.
 signal.signal(signal.SIGINT, signal.default_int_handler)
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_runtest_setup() -> None:
+    make_its_table_once()
