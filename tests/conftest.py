@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import os
 import signal
+from collections.abc import Iterator
 
 import pytest
 from hypothesis import settings
@@ -25,3 +26,11 @@ signal.signal(signal.SIGINT, signal.default_int_handler)
 @pytest.hookimpl(tryfirst=True)
 def pytest_runtest_setup() -> None:
     make_its_table_once()
+
+
+@pytest.fixture(scope="module")
+def unmeasured() -> Iterator[None]:
+    """Processes that are started here are not traced for coverage: benchmarks would be slow."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.delenv("COVERAGE_PROCESS_CONFIG", raising=False)
+        yield

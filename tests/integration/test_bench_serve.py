@@ -16,6 +16,8 @@ from benchmarks.serve.bursts import all_started
 from benchmarks.serve.networks import nothing
 from benchmarks.serve.start import starts
 
+pytestmark = pytest.mark.usefixtures("unmeasured")
+
 
 def test_servers_take_turns_and_are_measured(tmp_path: Path) -> None:
     bundle = nothing(tmp_path, floats=False)

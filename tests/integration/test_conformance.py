@@ -11,7 +11,7 @@ from benchmarks.conformance.compare import ACROSS_MACHINES
 from benchmarks.conformance.networks import make_networks
 from benchmarks.conformance.table import RECORD, Answers, ask_ours, compare, recorded, unused
 
-pytestmark = pytest.mark.slow
+pytestmark = [pytest.mark.slow, pytest.mark.usefixtures("unmeasured")]
 
 
 @pytest.fixture(scope="module")

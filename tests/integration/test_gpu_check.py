@@ -17,7 +17,11 @@ from benchmarks import gpu_check
 from benchmarks.gpu.parity import FULL
 
 pytest.importorskip("tensorrt_rtx", reason="the check builds its engines with tensorrt-rtx")
-pytestmark = [pytest.mark.slow, pytest.mark.timeout(400)]
+pytestmark = [
+    pytest.mark.slow,
+    pytest.mark.timeout(400),
+    pytest.mark.usefixtures("unmeasured"),
+]
 
 SECONDS = 300
 STAGES = [name for name, *_ in gpu_check._TABLE]

@@ -11,7 +11,7 @@ from benchmarks.peers.ours import lrn_server
 from lrn_deploy.bundle import Bundle
 from lrn_deploy.cli import run
 
-pytestmark = pytest.mark.slow
+pytestmark = [pytest.mark.slow, pytest.mark.usefixtures("unmeasured")]
 
 
 @pytest.fixture(scope="module")

@@ -28,6 +28,8 @@ from lrn_deploy.errors import (
     CannotWriteError,
 )
 
+pytestmark = pytest.mark.usefixtures("unmeasured")
+
 ROOT = Path(gpu_check.ROOT)
 
 

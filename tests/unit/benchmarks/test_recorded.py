@@ -41,6 +41,8 @@ def test_every_verdict_follows_from_the_samples() -> None:
 
 def test_slower_samples_make_a_loss() -> None:
     spoilt = json.loads(json.dumps(RESULT))
+    spoilt["networks"] = spoilt["networks"][:1]
+    spoilt["networks"][0]["batches"] = spoilt["networks"][0]["batches"][:1]
     batch = spoilt["networks"][0]["batches"][0]
     ours = batch["classes"][0]["ours"]
     for timing in batch["timings"]:
