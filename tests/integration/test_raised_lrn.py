@@ -22,14 +22,17 @@ from lrn_deploy.report.source import Source
 from tests.support import faults
 
 NETWORKS = Path(__file__).parents[1] / "support/networks.py"
+TORN = NETWORKS.with_name("torn_networks.py")
 NAMES = ("sum_of_slices", "convolution_of_ones", "even_by_hand", "within_channels", "cross_map")
 
 
 @pytest.fixture(scope="module")
 def bundles(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Bundle]:
     folder = tmp_path_factory.mktemp("raised")
+    networks = {name: f"{NETWORKS}:{name}" for name in NAMES} | {"by_probes": f"{TORN}:by_probes"}
     return {
-        name: export_bundle(ExportRequest(f"{NETWORKS}:{name}"), folder / name) for name in NAMES
+        name: export_bundle(ExportRequest(factory), folder / name)
+        for name, factory in networks.items()
     }
 
 
@@ -40,8 +43,8 @@ def operators(bundle: Bundle) -> list[str]:
 @pytest.mark.parametrize(
     ("name", "spec", "proven"),
     [
-        ("sum_of_slices", LrnSpec(5, 2e-4, 0.75, 2.0), "Mul/Slice/Add/Pow/Div"),
-        ("convolution_of_ones", LrnSpec(5, 1e-4, 0.5, 2.0), "Mul/Conv/Add/Sqrt/Div"),
+        ("sum_of_slices", LrnSpec(5, 2e-4, 0.75, 2.0), "Mul/Slice/Add/Pow/Div by structure"),
+        ("convolution_of_ones", LrnSpec(5, 1e-4, 0.5, 2.0), "Mul/Conv/Add/Sqrt/Div by structure"),
     ],
 )
 def test_proven_operators_become_a_node_whose_record_says_where_it_is_from(
@@ -55,6 +58,21 @@ def test_proven_operators_become_a_node_whose_record_says_where_it_is_from(
         f"1 layer, proven from {proven} at norm, size 5, alpha {spec.alpha:g}, "
         f"beta {spec.beta:g}, k 2, kept"
     )
+
+
+def test_layers_that_only_probes_prove_are_recorded_where_their_node_stands(
+    bundles: dict[str, Bundle],
+) -> None:
+    """Between Transposes where the channels are last, and between Reshapes at another rank."""
+    assert operators(bundles["by_probes"]).count("LRN") == 2
+    last, flat = Bundle.open(bundles["by_probes"].path).manifest.lrn_layers
+    assert (last.name, last.spec) == ("norm", LrnSpec(5, 1e-4, 0.75, 2.0))
+    assert last.proven_from == "Mul/MatMul/Add/Log/Exp by probes"
+    assert last.shape[1:] == (8, 7, 7)
+    assert (flat.name, flat.spec) == ("flat", LrnSpec(3, 3e-4, 0.5, 1.0))
+    assert flat.proven_from == "Mul/CumSum/Slice/Sub/Add/Sqrt/Div by probes"
+    assert flat.shape[1:] == (8, 9, 1)
+    assert (last.form, flat.form) == ("kept", "kept")
 
 
 def test_what_no_node_computes_is_proven_too(bundles: dict[str, Bundle]) -> None:
@@ -132,6 +150,14 @@ def test_the_layer_is_probed_alone_and_made_to_act_in_the_network(
     assert {check["verdict"] for check in probes} <= {"pass", "limited"}
     active = max(values["norm"] for values in report["activity"].values())
     assert active > 1
+
+
+def test_layers_that_probes_prove_are_probed_again_and_act(bundles: dict[str, Bundle]) -> None:
+    report = validated(bundles["by_probes"].path)
+    assert report["caught_by"] == []
+    probes = [check for check in report["checks"] if check["kind"] == "probe"]
+    assert {check["subject"] for check in probes} == {"norm", "flat"}
+    assert {check["verdict"] for check in probes} <= {"pass", "limited"}
 
 
 def let_channel_0_go(model: onnx.ModelProto) -> None:

@@ -20,6 +20,8 @@ from lrn_deploy.passes.lrn.shape_values import ShapeValues, UnknownShapeError, c
 _CHANNELS = 1
 """Axis of the channels: (N, C, H, W)."""
 _RANK = 4
+_MOST_CHANNELS = 4096
+_MOST_PADDED = 1024
 _ROUNDING = 1e-6
 """What constants in fp32 may leave between the numbers of one band, relative."""
 
@@ -61,12 +63,17 @@ def summed_window(
         shapes: Knows the shape of x.
     """
     channels = shapes.x[_CHANNELS]
+    if channels > _MOST_CHANNELS:
+        return None
     try:
         made = _Evaluation(is_square, shapes).of(value)
     except (_NotLinearError, UnknownShapeError):
         return None
-    matrix, k, factor = made.matrix, made.offset[0], made.matrix[0, 0]
-    if matrix.shape != (channels, channels) or not factor or (made.offset != k).any():
+    matrix = made.matrix
+    if matrix.shape != (channels, channels):
+        return None
+    k, factor = made.offset[0], matrix[0, 0]
+    if not factor or (made.offset != k).any():
         return None
     right = int(np.count_nonzero(matrix[0])) - 1
     left = int(np.count_nonzero(matrix[-1])) - 1
@@ -165,14 +172,14 @@ class _Evaluation:
             raise _NotLinearError
         zeros = {axis: (low, high) for axis, low, high in zip(axes, before, after, strict=True)}
         low, high = zeros.pop(_CHANNELS, (0, 0))
-        if any(any(pair) for pair in zeros.values()):
+        if any(any(pair) for pair in zeros.values()) or low + high > _MOST_PADDED:
             raise _NotLinearError
         return lambda rows: np.pad(rows, ((low, high), *((0, 0),) * (rows.ndim - 1)))
 
     def _sliced(self, node: ir.Node) -> Callable[[Floats], Floats]:
         axes, starts, ends = self._axes(node, 3), self._numbers(node, 1), self._numbers(node, 2)
         steps = self._numbers(node, 4) if len(node.inputs) > 4 else [1] * len(axes)
-        if axes != [_CHANNELS] or steps != [1]:
+        if axes != [_CHANNELS] or steps != [1] or not len(starts) == len(ends) == 1:
             raise _NotLinearError
         return lambda rows: rows[starts[0] : ends[0]]
 
@@ -182,8 +189,9 @@ class _Evaluation:
         return [axis % _RANK for axis in self._numbers(node, at)]
 
     def _numbers(self, node: ir.Node, at: int) -> list[int]:
-        value = node.inputs[at]
-        assert value is not None
+        value = node.inputs[at] if at < len(node.inputs) else None
+        if value is None:  # an attribute, in opsets before 10 and 11
+            raise _NotLinearError
         return [int(number) for number in self._shapes.numbers(value).reshape(-1)]
 
 

@@ -201,7 +201,8 @@ def _shape(node: ir.Node) -> ir.Shape:
     if shape is None or len(shape) < 3 or not isinstance(shape[1], int):
         raise BadInputError(
             f"The LRN '{node.name}' has an input of shape {shape}; its rank must be at least 3 "
-            "and its number of channels fixed."
+            "and its number of channels fixed.",
+            "Export the network for inputs of one number of channels.",
         )
     return shape
 

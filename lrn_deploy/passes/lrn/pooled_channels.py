@@ -11,11 +11,15 @@ import numpy as np
 import onnx_ir as ir
 from numpy.typing import NDArray
 
-from lrn_deploy.passes.lrn.shape_values import ShapeValues, constant
+from lrn_deploy.passes.lrn.shape_values import ShapeValues, UnknownShapeError, constant
 
 
 class NotLrnError(Exception):
     """It is no LRN, or none that can be raised; the message says why."""
+
+
+class NotProvenError(NotLrnError):
+    """Its operators do not tell whether it is one; the message says why."""
 
 
 def pooled_window(mean: ir.Value, x: ir.Value) -> tuple[int, int]:
@@ -34,7 +38,7 @@ def pooled_window(mean: ir.Value, x: ir.Value) -> tuple[int, int]:
     pad, view = _before_pool(pool)
     squares = _unshaped(view)
     if not is_square(squares, x):
-        raise NotLrnError("what is averaged is not the square of what is divided")
+        raise NotProvenError("what is averaged is not the square of what is divided")
     shapes = ShapeValues(x)
     shapes.know(squares, shapes.x)
     dims = shapes.dims(view)
@@ -43,12 +47,12 @@ def pooled_window(mean: ir.Value, x: ir.Value) -> tuple[int, int]:
             "it averages over the pixels within each channel, which ONNX's LRN cannot express"
         )
     if len(dims) < 4 or dims[:3] != (shapes.x[0], 1, shapes.x[1]):
-        raise NotLrnError("what is pooled is not of shape (N, 1, C, ...)")
+        raise NotProvenError("what is pooled is not of shape (N, 1, C, ...)")
     window = _window(pool, pad, shapes, len(dims))
     # The pool keeps the number of channels, so it makes the shape that it was given before the pad.
     shapes.know(pool.outputs[0], dims)
     if shapes.dims(mean) != shapes.x:
-        raise NotLrnError("the average does not have the shape of the input")
+        raise NotProvenError("the average does not have the shape of the input")
     return window
 
 
@@ -61,7 +65,7 @@ def pool_behind(value: ir.Value) -> ir.Node | None:
 def is_square(value: ir.Value, x: ir.Value) -> bool:
     """Whether a value is ``x * x`` or ``x ** 2``."""
     node = value.producer()
-    if node is None or node.domain or node.inputs[0] is not x:
+    if node is None or node.domain or not node.inputs or node.inputs[0] is not x:
         return False
     if node.op_type == "Pow":
         return scalar(node.inputs[1]) == 2
@@ -112,7 +116,7 @@ def _pad_widths(pad: ir.Node, shapes: ShapeValues, rank: int) -> NDArray[np.int6
     ):
         raise NotLrnError("its channels are not padded with zeros")
     if len(pad.inputs) > 3 and pad.inputs[3] is not None:
-        raise NotLrnError("its padding names axes")
+        raise NotProvenError("its padding names axes")
     widths = shapes.numbers(_input(pad, 1)).reshape(-1)
     if widths.size != 2 * rank or (widths < 0).any() or widths.reshape(2, rank)[:, :2].any():
         raise NotLrnError("more than its channels is padded")
@@ -142,6 +146,7 @@ def _unshaped(value: ir.Value) -> ir.Value:
 
 
 def _input(node: ir.Node, index: int) -> ir.Value:
-    value = node.inputs[index]
-    assert value is not None
+    value = node.inputs[index] if index < len(node.inputs) else None
+    if value is None:
+        raise UnknownShapeError(f"a {node.op_type} has no input {index}, as in opsets before 13")
     return value

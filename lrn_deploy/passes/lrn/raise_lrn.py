@@ -1,4 +1,4 @@
-"""Pass ``raise_lrn``: an LRN that an exporter took apart -> one LRN node.
+"""Pass ``raise_lrn``: an LRN that an exporter took apart, or a network wrote out -> one LRN node.
 
 Before, as ``torch.onnx.export`` writes ``torch.nn.LocalResponseNorm`` (``dynamo=True``)::
 
@@ -9,45 +9,59 @@ After::
 
     x -> LRN(size, alpha, beta, bias=k) -> y
 
-The TorchScript exporter (``dynamo=False``) writes the same with its shapes and pads computed by two
-dozen nodes and an ``If`` in the place of the Squeeze. Nothing here depends on how they are
-computed: the shapes are evaluated (:mod:`.lrn.shape_values`), and the form is raised
-only if they prove that the pool averages over the channels of one pixel and that its result has the
-shape of x. The pool's average divides alpha by the size, as the LRN node does.
+There are dozens of other ways to write it: the TorchScript exporter's, with shapes and pads that
+are computed by two dozen nodes and an ``If``; slices that are added, convolutions, running sums; a
+product with a power of -beta, with square roots, or with exp and log; channels on the last axis;
+other ranks. An LRN is proven in one of two ways:
 
-Requires: x of rank 4, of known shape, in fp32. Ensures: the names of x and y are kept. Left as the
-network writes it, but told with its parameters, is what
-:func:`.lrn.legalize_lrn.reason_to_write_out` would not have as a bare LRN node: even
-sizes, whose window ONNX has elsewhere, and parameters that runtimes refuse or compute badly. What
-only looks like LRN is left alone and told with the reason.
+``structure``
+    The operators are read: a pool or a sum of the squares' channels, and what is done with it
+    (:mod:`.lrn.structure`). Shapes are evaluated, however they are computed, and nothing is run.
+``probes``
+    Where that proves nothing, the nodes that make y of x and of constants alone are cut out and run
+    in ONNX Runtime on planted inputs, and the parameters, the window and the axis of the channels
+    measured (:mod:`.lrn.probing`). Few nodes of few networks come so far: something is squared in
+    them, channels are told apart, and no operator is one that an LRN never needs.
+
+Requires: a well-formed graph (others are left as they are); x of known shape, in fp32.
+Ensures: the names of x and y are kept. Left as the network writes it, but told with its parameters,
+is what :func:`.lrn.legalize_lrn.reason_to_write_out` would not have as a bare LRN node: even sizes,
+whose window ONNX has elsewhere, and parameters that runtimes refuse or compute badly. So is an LRN
+of which a value inside is used elsewhere. What only looks like LRN is left alone and told with the
+reason.
 """
 
 from __future__ import annotations
 
 from dataclasses import dataclass
-from functools import partial
+from typing import Literal
 
-import numpy as np
 import onnx_ir as ir
 from onnx_ir.passes import common as ir_passes
 
+from lrn_deploy import extras
 from lrn_deploy.errors import BadInputError
 from lrn_deploy.lrn import LrnSpec
-from lrn_deploy.passes.lrn.channel_sums import summed_window
 from lrn_deploy.passes.lrn.legalize_lrn import reason_to_write_out
-from lrn_deploy.passes.lrn.lrn_blocks import find_lrn_nodes
-from lrn_deploy.passes.lrn.pooled_channels import (
-    NotLrnError,
-    is_square,
-    pool_behind,
-    pooled_window,
-    scalar,
+from lrn_deploy.passes.lrn.lrn_node import put_lrn
+from lrn_deploy.passes.lrn.pooled_channels import NotLrnError, NotProvenError
+from lrn_deploy.passes.lrn.probing.measure import Measured, measured
+from lrn_deploy.passes.lrn.probing.region import TELLING, Region, region_between, regions
+from lrn_deploy.passes.lrn.probing.run_region import (
+    CannotRunError,
+    RegionRun,
+    TooLargeError,
+    can_run,
+    probing_shapes,
 )
-from lrn_deploy.passes.lrn.shape_values import ShapeValues, UnknownShapeError
+from lrn_deploy.passes.lrn.shape_values import UnknownShapeError
+from lrn_deploy.passes.lrn.structure import Quotient, may_be_proven, prove, spec_of_window
+from lrn_deploy.passes.lrn.well_formed import is_well_formed
 
-_MAKES_DENOMINATOR = frozenset({"Pow", "Sqrt", "Add", "Mul"})
-_TELLING = frozenset({"Add", "AveragePool", "Conv", "Div", "Mul", "Pow", "Slice", "Sqrt", "Sub"})
-"""Operators that people know an LRN by; the others only move numbers."""
+Proof = Literal["structure", "probes"]
+
+_MIN_RANK = 3
+_NO_RUNTIME = "what its operators compute is found out where ONNX Runtime is installed ({})"
 
 
 @dataclass(frozen=True)
@@ -58,24 +72,40 @@ class Raised:
         spec: Its parameters; None if it is not proven to be an LRN.
         reason: Why it is not one LRN node now; empty if it is.
         operators: What it was written in, in graph order, each operator once.
-        node: What makes its output now, of its first input: the LRN node, or the division.
+        node: What makes its output now: the LRN node, or the division or product.
+        proof: What proves it to be one, or to be none: its ``structure``, or ``probes``; None where
+            nothing does.
+        operand: Which input of the node is the value that enters it.
     """
 
     spec: LrnSpec | None
     reason: str
     operators: tuple[str, ...]
     node: ir.Node
+    proof: Proof | None = "structure"
+    operand: int = 0
+
+    @property
+    def x(self) -> ir.Value:
+        """The value that enters it."""
+        value = self.node.inputs[self.operand]
+        assert value is not None
+        return value
 
     @property
     def input(self) -> str:
         """Name of the value that enters it."""
-        assert self.node.inputs[0] is not None
-        return str(self.node.inputs[0].name)
+        return str(self.x.name)
 
     @property
     def output(self) -> str:
         """Name of the value that leaves it."""
         return str(self.node.outputs[0].name)
+
+    @property
+    def proven_from(self) -> str:
+        """What it was proven from and how: ``Mul/Conv/Add/Pow/Div by structure``."""
+        return f"{'/'.join(self.operators)} by {self.proof}"
 
 
 def raise_lrn(model: ir.Model) -> list[Raised]:
@@ -86,16 +116,19 @@ def raise_lrn(model: ir.Model) -> list[Raised]:
             Its subgraphs and functions are not searched.
 
     Returns:
-        What became of each division by a power of a sum over squares, in graph order.
+        What became of each division or product that looks like an LRN, in graph order.
     """
-    if not any(_may_be_lrn(node) for node in model.graph):
+    if not any(_is_worth_a_look(node) for node in model.graph) or not is_well_formed(model.graph):
         return []
     ir_passes.LiftConstantsToInitializersPass(lift_all_constants=True, size_limit=0)(model)
     ir_passes.ShapeInferencePass()(model)
     done = []
     for node in list(model.graph):
-        quotient = _Quotient.of(node)
-        if quotient is not None and (item := _raise(model.graph, node, quotient)) is not None:
+        known = _by_structure(model, node)
+        item = known
+        if known is None or known.spec is None:
+            item = _by_probes(model, node, known)
+        if item is not None:
             done.append(item)
     if any(item.spec is not None and not item.reason for item in done):
         _remove_unused(model.graph)
@@ -103,114 +136,99 @@ def raise_lrn(model: ir.Model) -> list[Raised]:
     return done
 
 
-@dataclass(frozen=True)
-class _Quotient:
-    """``x / base ** beta``."""
-
-    x: ir.Value
-    base: ir.Value
-    beta: float
-
-    @classmethod
-    def of(cls, div: ir.Node) -> _Quotient | None:
-        """The parts of a division; None if it is none, or not by such a power."""
-        if div.op_type != "Div" or div.domain:
-            return None
-        x, base = div.inputs
-        beta: float | None = 1.0
-        node = None if base is None else base.producer()
-        if node is not None and node.op_type == "Sqrt":
-            beta, base = 0.5, node.inputs[0]
-        elif node is not None and node.op_type == "Pow":
-            beta, base = scalar(node.inputs[1]), node.inputs[0]
-        if x is None or base is None or beta is None:
-            return None
-        return cls(x, base, beta)
+def _is_worth_a_look(node: ir.Node) -> bool:
+    """Whether a node needs the shapes of the graph, which take time, to be told from an LRN."""
+    if any(regions(node)):
+        return True
+    x = node.inputs[0] if may_be_proven(node) else None
+    return x is not None and region_between(x, node) is None
 
 
-def _may_be_lrn(node: ir.Node) -> bool:
-    """Whether a node is worth a look, which needs every shape of the graph."""
-    if node.op_type != "Div" or node.domain or node.inputs[1] is None:
-        return False
-    maker = node.inputs[1].producer()
-    return maker is not None and maker.op_type in _MAKES_DENOMINATOR
-
-
-def _raise(graph: ir.Graph, div: ir.Node, quotient: _Quotient) -> Raised | None:
-    """What became of a division; None if it looks like no LRN."""
-    x, y = quotient.x, div.outputs[0]
-    try:
-        spec = _prove(quotient)
-    except (NotLrnError, UnknownShapeError, BadInputError) as error:
-        return Raised(None, str(error), (), div)
-    if spec is None:
+def _by_structure(model: ir.Model, node: ir.Node) -> Raised | None:
+    """What became of a node whose operators are those of an LRN or nearly so; else None."""
+    quotient = Quotient.of(node)
+    if quotient is None:
         return None
-    inside = find_lrn_nodes(graph, [(str(x.name), str(y.name))])
-    types = [node.op_type for node in graph if node in inside and node.op_type in _TELLING]
+    try:
+        spec = prove(quotient)
+    except (NotProvenError, UnknownShapeError) as error:
+        return Raised(None, str(error), (), node, proof=None)
+    except (NotLrnError, BadInputError) as error:
+        return Raised(None, str(error), (), node)
+    region = None if spec is None else region_between(quotient.x, node)
+    if spec is None or region is None:
+        return None
+    return _raise(model.graph, region, spec, 1, "structure")
+
+
+def _by_probes(model: ir.Model, node: ir.Node, known: Raised | None) -> Raised | None:
+    """What became of a node whose region was run, or else what was known of it."""
+    for region in regions(node):
+        reason = _reason_not_to_probe(region)
+        if not reason and not can_run():
+            said = (known.reason,) if known is not None else ()
+            reason = "; ".join((*said, _NO_RUNTIME.format(extras.install("cpu"))))
+            return Raised(None, reason, (), node, proof=None)
+        if not reason:
+            try:
+                found = _measured(model, region)
+                if found is not None:
+                    _require_fixed_channels(region.x, found.axis)
+                    spec = spec_of_window(found.left, found.right, found.alpha, found.beta, found.k)
+                    return _raise(model.graph, region, spec, found.axis, "probes")
+            except (NotLrnError, TooLargeError) as error:
+                reason = str(error)
+            except CannotRunError:
+                pass  # what cannot run alone was not understood, which is no reason against it
+        if reason and (known is None or known.proof is None):
+            return Raised(None, reason, (), node, "probes")
+    return known
+
+
+def _reason_not_to_probe(region: Region) -> str:
+    x = region.x
+    if x.shape is None or len(x.shape) < _MIN_RANK:
+        return ""
+    if x.dtype not in (None, ir.DataType.FLOAT):
+        return f"it computes in {x.dtype}, and only FLOAT is raised"
+    if region.narrowed is not None:
+        return f"it computes in {region.narrowed} on the way, and only FLOAT is raised"
+    if region.adds_behind_power:
+        return "something is added behind the power that it divides by"
+    return ""
+
+
+def _require_fixed_channels(x: ir.Value, axis: int) -> None:
+    assert x.shape is not None
+    if not isinstance(x.shape[axis], int):
+        raise NotLrnError("the number of its channels is not fixed")
+
+
+def _measured(model: ir.Model, region: Region) -> Measured | None:
+    shapes = probing_shapes(region.x)
+    if len(shapes[0]) < _MIN_RANK:
+        return None
+    opset = model.graph.opset_imports.get("", 1)
+    return measured(RegionRun(region, opset=opset, ir_version=model.ir_version), *shapes)
+
+
+def _raise(graph: ir.Graph, region: Region, spec: LrnSpec, axis: int, proof: Proof) -> Raised:
+    """Put an LRN node in the place of a region that is proven to be one, if a node is right."""
+    node = region.nodes[-1]
+    inside = {item for item in region.nodes if not region.numbers.isdisjoint(item.outputs)}
+    types = [item.op_type for item in graph if item in inside and item.op_type in TELLING]
     operators = tuple(dict.fromkeys(types))
     reason = reason_to_write_out(spec)
+    if not reason and (beside := region.exit_beside) is not None:
+        reason = f"'{beside.name}' inside it is used elsewhere too"
+    if reason and (axis != 1 or region.x not in node.inputs):
+        told = f"size {spec.size}, alpha {spec.alpha:g}, beta {spec.beta:g}, k {spec.k:g}"
+        where = "its channels lie last" if axis != 1 else "it divides a copy of its input"
+        return Raised(None, f"{where} ({told}), and {reason}", operators, node)
     if reason:
-        return Raised(spec, reason, operators, div)
-    attributes = {"size": spec.size, "alpha": spec.alpha, "beta": spec.beta, "bias": spec.k}
-    lrn = ir.node("LRN", [x], attributes, name=f"{y.name}_lrn")
-    lrn.metadata_props.update(div.metadata_props)
-    ir.convenience.replace_nodes_and_values(graph, div, [div], [lrn], [y], lrn.outputs)
-    return Raised(spec, "", operators, lrn)
-
-
-def _prove(quotient: _Quotient) -> LrnSpec | None:
-    """The parameters, if it is an LRN; None if it does not look like one.
-
-    Raises:
-        NotLrnError: If it looks like one and is none.
-    """
-    x = quotient.x
-    k, value = _constant_operand(quotient.base, "Add", 0.0)
-    alpha, value = _constant_operand(value, "Mul", 1.0)
-    if value is not None and pool_behind(value) is not None:
-        if x.shape is None or len(x.shape) != 4:
-            raise NotLrnError(f"its input has shape {x.shape}, and only rank 4 is raised")
-        if x.dtype != ir.DataType.FLOAT:
-            raise NotLrnError(f"it computes in {x.dtype}, and only FLOAT is raised")
-        left, right = pooled_window(value, x)
-        return LrnSpec(_size(left, right), alpha, quotient.beta, k)
-    if x.shape is None or len(x.shape) != 4 or x.dtype != ir.DataType.FLOAT:
-        return None
-    if not isinstance(x.shape[1], int):
-        return None
-    window = summed_window(quotient.base, partial(is_square, x=x), ShapeValues(x))
-    if window is None:
-        return None
-    size = _size(window.left, window.right)
-    return LrnSpec(size, _decimal(window.factor * size), quotient.beta, window.k)
-
-
-def _size(left: int, right: int) -> int:
-    """The size that means a window of so many channels on either side, as PyTorch has it."""
-    size = left + right + 1
-    if (left, right) != (size // 2, (size - 1) // 2):
-        raise NotLrnError(
-            f"its window of {size} has {left} channels on one side and {right} on the other"
-        )
-    return size
-
-
-def _constant_operand(
-    value: ir.Value | None, op_type: str, neutral: float
-) -> tuple[float, ir.Value | None]:
-    """The constant of a commutative operator and its other operand; neutral without one."""
-    node = None if value is None else value.producer()
-    if node is not None and node.op_type == op_type and not node.domain:
-        for one, other in (node.inputs, reversed(node.inputs)):
-            number = scalar(one)
-            if number is not None:
-                return number, other
-    return neutral, value
-
-
-def _decimal(value: float) -> float:
-    """The shortest decimal that is the same in fp32."""
-    return float(str(np.float32(value)))
+        operand = list(node.inputs).index(region.x)
+        return Raised(spec, reason, operators, node, proof, operand)
+    return Raised(spec, "", operators, put_lrn(graph, node, region.x, spec, axis), proof)
 
 
 def _remove_unused(graph: ir.Graph) -> None:

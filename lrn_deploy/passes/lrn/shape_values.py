@@ -21,6 +21,7 @@ Dims = tuple[int, ...]
 
 Array = NDArray[Any]
 
+_MOST_NUMBERS = 1000
 _PRIMES = (1000003, 1000033, 1000037, 1000039, 1000081, 1000099)
 
 
@@ -95,9 +96,11 @@ class ShapeValues:
             raise UnknownShapeError(f"'{value.name}' cannot be computed: {error}") from error
 
     def _reshaped(self, node: ir.Node) -> Dims:
-        target = [int(axis) for axis in self.numbers(_input(node, 1))]
+        target = [int(axis) for axis in self.numbers(_input(node, 1)).reshape(-1)]
         if 0 in target and not node.attributes.get_int("allowzero", 0):
             old = self.dims(_input(node, 0))
+            if 0 in target[len(old) :]:
+                raise UnknownShapeError(f"'{node.outputs[0].name}' cannot have shape {target}")
             target = [axis or old[at] for at, axis in enumerate(target)]
         if -1 in target:
             rest = math.prod(axis for axis in target if axis != -1)
@@ -116,6 +119,8 @@ def constant(value: ir.Value | None) -> Array | None:
 
 def _change_axes(dims: Dims, numbers: Array, op_type: str) -> Dims:
     rank = len(dims) + (len(numbers) if op_type == "Unsqueeze" else 0)
+    if any(not -rank <= axis < rank for axis in numbers):
+        raise UnknownShapeError(f"shape {dims} has no axes {list(numbers)}")
     axes = {int(axis) % rank for axis in numbers}
     if op_type == "Unsqueeze":
         old = iter(dims)
@@ -126,8 +131,9 @@ def _change_axes(dims: Dims, numbers: Array, op_type: str) -> Dims:
 
 
 def _input(node: ir.Node, index: int) -> ir.Value:
-    value = node.inputs[index]
-    assert value is not None
+    value = node.inputs[index] if index < len(node.inputs) else None
+    if value is None:
+        raise UnknownShapeError(f"a {node.op_type} has no input {index}, as in opsets before 13")
     return value
 
 
@@ -154,6 +160,8 @@ def _constant_of_shape(node: ir.Node, inputs: Sequence[Array]) -> Array:
     value = node.attributes.get("value")
     if value is None:
         raise ValueError("its value is a float")
+    if math.prod(int(length) for length in inputs[0].reshape(-1)) > _MOST_NUMBERS:
+        raise ValueError("it holds more numbers than a shape")
     return np.full(inputs[0], value.as_tensor().numpy().item(), np.int64)
 
 

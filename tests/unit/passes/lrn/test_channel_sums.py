@@ -130,11 +130,10 @@ NUMBERS = {"factor": 2e-5, "k": 2.0}
         (CONV, {"w": holes(), **NUMBERS}),
         (CONV, {"w": channel_0_kept(), **NUMBERS}),
         (CONV, {"w": uneven(), **NUMBERS}),
-        (CONV, {"w": matrix(0, 0), **NUMBERS}),
         (CONV, {"w": matrix(7, 7), **NUMBERS}),
         (CONV, {"w": matrix(), "factor": np.linspace(1e-5, 2e-5, 8).reshape(8, 1, 1), "k": 2.0}),
         (CONV, {"w": matrix(), "factor": 2e-5, "k": np.linspace(1, 2, 8).reshape(8, 1, 1)}),
-        (CONV, {"w": matrix(), "factor": 2e-5, "k": np.ones((3, 3))}),
+        (CONV, {"w": matrix(), "factor": 2e-5, "k": np.arange(1.0, 10.0).reshape(3, 3)}),
         (CONV.replace("Conv q", "Conv x"), {"w": matrix(), **NUMBERS}),
         (
             f"{SLICES}; d = Add a b; s = Add d b; m = Mul s factor; base = Add m k",
@@ -159,7 +158,6 @@ NUMBERS = {"factor": 2e-5, "k": 2.0}
         "a hole",
         "channel 0 kept, as CrossMapLRN2d does",
         "one weight is another",
-        "one channel alone",
         "all channels",
         "another alpha for each channel",
         "another k for each channel",
@@ -175,7 +173,7 @@ def test_other_sums_are_left_alone(base: str, constants: dict[str, object]) -> N
     proto = graph(base, **constants)
     before = [node.op_type for node in proto.graph.node]
     done, operators, _ = raised(proto)
-    assert done == []
+    assert [item.spec for item in done] in ([], [None])
     assert operators == before
 
 
@@ -186,13 +184,35 @@ def test_a_lopsided_window_is_told_and_left_alone() -> None:
     assert "Conv" in operators
 
 
-def test_a_larger_kernel_sums_pixels_too_and_is_left_alone() -> None:
+def test_a_larger_kernel_whose_other_weights_are_zero_is_raised_by_probes() -> None:
     weight = np.zeros((8, 8, 3, 3), np.float32)
     weight[:, :, 1, 1] = matrix()[:, :, 0, 0]
     proto = graph(CONV, w=weight, **NUMBERS)
     (conv,) = [node for node in proto.graph.node if node.op_type == "Conv"]
     conv.attribute.append(helper.make_attribute("pads", [1, 1, 1, 1]))
-    assert raised(proto)[0] == []
+    (item,), operators, _ = raised(proto)
+    assert item.spec == LrnSpec(5, 1e-4, 0.75, 2)
+    assert item.proof == "probes"
+    assert operators == ["LRN"]
+
+
+def test_a_larger_kernel_sums_pixels_too_and_is_left_alone() -> None:
+    weight = np.zeros((8, 8, 3, 3), np.float32)
+    weight[:, :, 1, 1] = matrix()[:, :, 0, 0]
+    weight[4, 4, 0, 1] = 0.01
+    proto = graph(CONV, w=weight, **NUMBERS)
+    (conv,) = [node for node in proto.graph.node if node.op_type == "Conv"]
+    conv.attribute.append(helper.make_attribute("pads", [1, 1, 1, 1]))
+    (item,), operators, _ = raised(proto)
+    assert item.spec is None
+    assert item.reason
+    assert "Conv" in operators
+
+
+def test_one_channel_alone_is_a_window_of_one() -> None:
+    (item,), operators, _ = raised(graph(CONV, w=matrix(0, 0), **NUMBERS))
+    assert (item.spec, item.proof) == (LrnSpec(1, 2e-5, 0.75, 2), "probes")
+    assert operators == ["LRN"]
 
 
 def test_the_networks_of_the_export_tests_are_lrn() -> None:
