@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -10,9 +9,11 @@ from typing import TYPE_CHECKING
 from lrn_deploy.api.network import LoadedNetwork
 from lrn_deploy.api.options import takes
 from lrn_deploy.bundle import Artifact, Bundle, Manifest, write_atomic
-from lrn_deploy.workflows.build_engine.options import EngineRequest
+from lrn_deploy.progress import Progress, silent
+from lrn_deploy.workflows.build_engine.options import EngineOptions
 from lrn_deploy.workflows.choice import pick_named
 from lrn_deploy.workflows.optimize.options import OptimizeOptions
+from lrn_deploy.workflows.outcome import Added
 from lrn_deploy.workflows.profile.options import ProfileOptions
 from lrn_deploy.workflows.tune.options import TuneOptions
 from lrn_deploy.workflows.validate.options import ValidateOptions
@@ -20,12 +21,9 @@ from lrn_deploy.workflows.validate.options import ValidateOptions
 if TYPE_CHECKING:
     from torch import nn
 
-    from lrn_deploy.latency.report import LatencyReport
-    from lrn_deploy.parity.report import ParityReport
-    from lrn_deploy.tuning.report import TuneReport
-
-Progress = Callable[[str, int, int], None]
-"""Called with what is being done, and how many of how many steps are done."""
+    from lrn_deploy.latency.schema import LatencyReport
+    from lrn_deploy.parity.schema import ParityReport
+    from lrn_deploy.tuning.schema import TuneReport
 
 
 @dataclass(frozen=True)
@@ -42,16 +40,10 @@ class Made:
     artifact: Artifact
     reused: bool
 
-
-@dataclass(frozen=True)
-class ProfileArguments(ProfileOptions):
-    """How to profile, and what to compare with.
-
-    Attributes:
-        against: A bundle's folder, an earlier ``latency.json``, or the name of an artifact.
-    """
-
-    against: Path | None = None
+    @classmethod
+    def of(cls, added: Added) -> Made:
+        """What a command says of an artifact that the bundle has now."""
+        return cls(added.name, added.artifact, added.reused)
 
 
 class OpenBundle:
@@ -86,7 +78,7 @@ class OpenBundle:
         told: tuple[str, ...] = (),
     ) -> None:
         self.path = path
-        self.progress = progress
+        self.progress = progress or silent
         self.told = told
         self._module = module  # held here, since the reference holds it weakly
 
@@ -120,15 +112,11 @@ class OpenBundle:
             ['model', 'cpu-fp32']
         """
         from lrn_deploy.workflows.optimize.optimize import optimize
-        from lrn_deploy.workflows.optimize.recipes import variant_name
 
-        before = self._bundle
-        after = optimize(before, options, self.progress)
-        name = variant_name(options.target, options.precision, options.quantizer)
-        return Made(name, after.manifest.artifact(name), reused=after is before)
+        return Made.of(optimize(self._bundle, options, self.progress))
 
-    @takes(EngineRequest)
-    def build_engine(self, options: EngineRequest) -> Made:
+    @takes(EngineOptions)
+    def build_engine(self, options: EngineOptions) -> Made:
         """Build a TensorRT engine; without a GPU TensorRT for RTX builds it.
 
         Example:
@@ -139,9 +127,7 @@ class OpenBundle:
         """
         from lrn_deploy.workflows.build_engine.build_engine import build_bundle_engine
 
-        built = build_bundle_engine(self._bundle, options, self.progress)
-        artifact = built.bundle.manifest.artifact(built.name)
-        return Made(built.name, artifact, built.reused)
+        return Made.of(build_bundle_engine(self._bundle, options, self.progress))
 
     @takes(ValidateOptions)
     def validate(self, options: ValidateOptions) -> ParityReport:
@@ -155,10 +141,10 @@ class OpenBundle:
         """
         from lrn_deploy.workflows.validate.validate import validate
 
-        return validate(self._bundle, options, self.progress)
+        return validate(self._bundle, options, self.progress).report
 
-    @takes(ProfileArguments)
-    def profile(self, options: ProfileArguments) -> LatencyReport:
+    @takes(ProfileOptions)
+    def profile(self, options: ProfileOptions) -> LatencyReport:
         """Measure every artifact on every backend that is here, in turns.
 
         Example:
@@ -169,12 +155,9 @@ class OpenBundle:
             >>> sorted({row.artifact for row in report.rows})
             ['model']
         """
-        from lrn_deploy.workflows.profile.compare import read_baseline
         from lrn_deploy.workflows.profile.profile import profile
 
-        bundle, other = self._bundle, options.against
-        against = None if other is None else read_baseline(bundle, str(other))
-        return profile(bundle, options, against, self.progress)
+        return profile(self._bundle, options, self.progress).report
 
     @takes(TuneOptions)
     def tune(self, options: TuneOptions) -> TuneReport:
@@ -189,7 +172,7 @@ class OpenBundle:
         """
         from lrn_deploy.workflows.tune.tune import tune
 
-        return tune(self._bundle, options, self.progress)
+        return tune(self._bundle, options, self.progress).report
 
     def report(self, output: Path | str | None = None) -> Path:
         """Draw the reports as one HTML page that needs no other file.

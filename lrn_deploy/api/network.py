@@ -49,7 +49,7 @@ class LoadedNetwork:
 
     def __init__(self, bundle: Bundle, picked: Pick, session: Session) -> None:
         self.artifact = picked.artifact
-        self.backend = f"{picked.backend.name}:{picked.backend.device}"
+        self.backend = picked.placement.where
         self.reason = picked.reason
         self.inputs: tuple[TensorSpec, ...] = session.inputs
         self.outputs: tuple[TensorSpec, ...] = session.outputs

@@ -14,7 +14,6 @@ Fields = ParamSpec("Fields")
 Options = TypeVar("Options")
 Given = TypeVar("Given")
 First = TypeVar("First")
-Second = TypeVar("Second")
 Result = TypeVar("Result")
 
 
@@ -36,16 +35,6 @@ def takes_after(
 ]:
     """The same, with the options' first field before what the function is given."""
     return lambda function: _spread(function, make, 1)
-
-
-def takes_after_two(
-    make: Callable[Concatenate[First, Second, Fields], Options],
-) -> Callable[
-    [Callable[[Given, Options], Result]],
-    Callable[Concatenate[First, Second, Given, Fields], Result],
-]:
-    """The same, with the options' first two fields before it."""
-    return lambda function: _spread(function, make, 2)
 
 
 def _spread(function: Callable[..., Any], make: Callable[..., Any], leading: int) -> Any:

@@ -6,11 +6,13 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from lrn_deploy.api.bundle import OpenBundle, Progress, own_copy
-from lrn_deploy.api.options import takes_after, takes_after_two
+from lrn_deploy.api.bundle import OpenBundle, own_copy
+from lrn_deploy.api.options import takes_after
 from lrn_deploy.errors import BadInputError
 from lrn_deploy.export.bundle import ExportRequest, current_bundle, export_bundle
-from lrn_deploy.workflows.import_network import ImportRequest, import_network
+from lrn_deploy.progress import Progress
+from lrn_deploy.workflows.import_network.import_network import import_network
+from lrn_deploy.workflows.import_network.options import ImportRequest
 from lrn_deploy.workflows.validate.reference import hold
 
 
@@ -88,11 +90,12 @@ def export(path: Path | str, options: ExportArguments) -> OpenBundle:
     return OpenBundle(path, progress=options.progress, module=module)
 
 
-@takes_after_two(ImportArguments)
+@takes_after(ImportArguments)
 def import_model(path: Path | str, options: ImportArguments) -> OpenBundle:
-    """Import a network that Caffe was trained with into a new bundle at ``path``.
+    """Import a network that was trained elsewhere into a new bundle at ``path``.
 
-    The bundle's ``told`` says what was cut, chosen or is not known.
+    Its files are an ONNX file of any opset, or the prototxt and the caffemodel of a network of
+    Caffe's. The bundle's ``told`` says what each LRN is, and what was cut, chosen or is not known.
 
     Raises:
         BadInputError: If the files are of no network that can be imported, or ``path`` is taken.
@@ -100,10 +103,11 @@ def import_model(path: Path | str, options: ImportArguments) -> OpenBundle:
 
     Example:
         >>> import lrn_deploy
-        >>> lrn_deploy.import_model(
-        ...     "deploy.prototxt", "net.caffemodel", "imported"
-        ... )  # doctest: +SKIP
+        >>> lrn_deploy.import_model("net.onnx", "imported")  # doctest: +SKIP
         <bundle 'imported': model>
+        >>> files = ("deploy.prototxt", "net.caffemodel")
+        >>> lrn_deploy.import_model(files, "of-caffe")  # doctest: +SKIP
+        <bundle 'of-caffe': model>
     """
     path = Path(path)
     done = import_network(options, path, force=options.force)

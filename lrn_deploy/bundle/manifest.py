@@ -17,6 +17,8 @@ from lrn_deploy.bundle.said import NAMES
 from lrn_deploy.bundle.tensors import TensorSpec
 from lrn_deploy.errors import BadInputError
 from lrn_deploy.lrn import LrnSpec
+from lrn_deploy.placement import MODEL, Placement
+from lrn_deploy.precision import EnginePrecision
 
 SCHEMA_VERSION = 1
 
@@ -35,6 +37,8 @@ class Weights(Record):
         mapping: Keys that lead to the weights within the file, joined by ``/``; empty where
             nothing had to be unwrapped.
         stripped: What was taken out of the keys there, ``module.`` for instance.
+        renamed: Whose names the layers have there, and the order of axes if it is not PyTorch's;
+            empty where the names are the network's own.
     """
 
     kind: Literal["random", "shipped", "file", "factory", "module"]
@@ -44,6 +48,7 @@ class Weights(Record):
     note: str = ""
     mapping: str = ""
     stripped: tuple[str, ...] = ()
+    renamed: str = ""
 
 
 class ModelSource(Record):
@@ -52,21 +57,29 @@ class ModelSource(Record):
     Attributes:
         name: What the bundle is called, and served as: its folder's name, or as ``--name`` said.
         factory: ``zoo name``, ``package.module:factory``, ``/abs/file.py:factory``, the absolute
-            path of the prototxt of a network that was imported, or the class of a module.
+            path of the prototxt or ONNX file of a network that was imported, or the class of a
+            module.
         origin: Whether ``factory`` names a network of the zoo, a callable of the user's, a file of
-            Caffe's, or only the class of a ``module`` that a program had made, which nothing can
+            Caffe's or an ONNX file, or only the class of a ``module`` that a program had made, which nothing can
             make again.
         sha256: Digest of the file that ``factory`` names, of an imported network.
+        runtime: What runs an imported ONNX file as it is: the reference.
         input_shape: Shape of the input, the first one of several, without the batch axis.
         weights: Where the weights came from.
     """
 
     name: str
     factory: str
-    origin: Literal["zoo", "factory", "caffe", "module"]
+    origin: Literal["zoo", "factory", "caffe", "onnx", "module"]
     sha256: str | None = None
+    runtime: Literal["onnxruntime", "openvino"] | None = None
     input_shape: tuple[int, ...]
     weights: Weights
+
+    @property
+    def imported(self) -> bool:
+        """Whether it is of files that somebody else made: those are its reference."""
+        return self.origin in ("caffe", "onnx")
 
 
 def _spec_from_json(value: Any) -> Any:
@@ -96,9 +109,10 @@ class LrnLayer(Record):
             to compute; never a graph's attributes.
         convention: Which channels the size means in ``spec``.
         origin: ``module`` where PyTorch's own LRN was called, ``raised`` where the network's own
-            operators were proven to be one, ``prototxt`` where a file of Caffe's says so.
-        proven_from: These operators, ``Pow/AveragePool/Mul/Add/Div`` for instance; or the
-            prototxt with the line of the layer.
+            operators were proven to be one, ``prototxt`` where a file of Caffe's says so, ``onnx``
+            where a node of an ONNX file does.
+        proven_from: These operators, ``Pow/AveragePool/Mul/Add/Div by structure`` for instance; or the
+            prototxt with the line of the layer; or the ONNX file.
         form: ``kept`` as one LRN node, ``reshaped`` around one LRN node, or ``written out`` in
             other standard operators.
         reason: Why it was not kept as it was; empty if it was.
@@ -109,8 +123,8 @@ class LrnLayer(Record):
 
     name: str
     spec: SpecField
-    convention: Literal["torch", "cross-map"] = "torch"
-    origin: Literal["module", "raised", "prototxt"] = "module"
+    convention: Literal["torch", "onnx", "cross-map"] = "torch"
+    origin: Literal["module", "raised", "prototxt", "onnx"] = "module"
     proven_from: str = ""
     form: Literal["kept", "reshaped", "written out"]
     reason: str = ""
@@ -119,12 +133,19 @@ class LrnLayer(Record):
     shape: tuple[int | str, ...]
 
     @property
+    def traced(self) -> bool:
+        """Whether the reference shows what enters it; of others the canonical graph does."""
+        return self.origin in ("module", "prototxt")
+
+    @property
     def described_origin(self) -> str:
         """Where its parameters are from, for people."""
         if self.origin == "raised":
             return f"proven from {self.proven_from}"
         if self.origin == "prototxt":
             return f"read at {self.proven_from}"
+        if self.origin == "onnx":
+            return f"read in {self.proven_from}"
         return "of CrossMapLRN2d" if self.convention == "cross-map" else "of the call"
 
 
@@ -203,7 +224,7 @@ class EngineRecord(Record):
     targets: tuple[str, ...]
     gpu: str | None = None
     driver: str | None = None
-    precision: Literal["fp32", "tf32", "fp16", "bf16", "int8"]
+    precision: EnginePrecision
     batch: tuple[int, int, int]
     profile: dict[str, tuple[tuple[int, ...], tuple[int, ...], tuple[int, ...]]]
     workspace: int | None = None
@@ -272,6 +293,11 @@ class Choice(Record):
     backend: str
     threads: int = 0
 
+    @property
+    def placement(self) -> Placement:
+        """Where it runs."""
+        return Placement.read(self.artifact, self.backend, self.threads)
+
 
 class Manifest(Record):
     """All that a bundle says about itself.
@@ -297,7 +323,7 @@ class Manifest(Record):
     artifacts: dict[str, Artifact] = Field(default_factory=dict)
     samples: dict[str, SampleSet] = Field(default_factory=dict)
     samples_key: str = ""
-    default: str = "model"
+    default: str = MODEL
     choices: tuple[Choice, ...] = ()
     outdated: dict[str, str] = Field(default_factory=dict)
 

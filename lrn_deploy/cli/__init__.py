@@ -28,7 +28,7 @@ from lrn_deploy.errors import (
 COMMANDS = {
     "models": "List the networks that can be exported by name.",
     "export": "Export a PyTorch network to a bundle with an ONNX graph.",
-    "import": "Import a network of Caffe's to a bundle with an ONNX graph.",
+    "import": "Import an ONNX file, or a network of Caffe's, to a bundle.",
     "preprocess": "Show or correct how images become a network's input.",
     "build-engine": "Build a TensorRT engine; tensorrt-rtx needs no GPU for it.",
     "validate": "Compare every artifact of a bundle with the reference.",
@@ -36,7 +36,7 @@ COMMANDS = {
     "optimize": "Make a variant of the graph for a target and a precision.",
     "tune": "Find the fastest way to run a bundle that is accurate enough.",
     "classify": "Classify images with a bundle's network.",
-    "deploy": "Export, build an engine and validate, in one go.",
+    "deploy": "Export or import, build an engine and validate, in one go.",
     "serve": "Answer requests with the networks of bundles: HTTP and gRPC.",
     "report": "Draw what validate and profile found as one HTML page.",
     "inspect": "Show what a bundle holds: graph, LRN layers, artifacts.",

@@ -3,20 +3,33 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any, get_args
 
 import click
+from click.core import ParameterSource
 
+from lrn_deploy.cli.common.import_options import import_request, mean_file_option
 from lrn_deploy.cli.common.options import export_options, export_request
-from lrn_deploy.cli.common.output import emit, json_option, people, progress
-from lrn_deploy.errors import CHECK_FAILED, DONE
+from lrn_deploy.cli.common.output import bar, emit, json_option, people
+from lrn_deploy.errors import CHECK_FAILED, DONE, BadInputError
+from lrn_deploy.precision import EnginePrecision
+
+if TYPE_CHECKING:
+    from lrn_deploy.export import ExportRequest
+    from lrn_deploy.workflows.import_network.options import ImportRequest
+
+_FILES = (".onnx", ".prototxt", ".caffemodel")
+_FOR_EXPORT = {"weights": "weights", "seed": "seed", "opset": "opset", "input_kind": "input"}
+"""Parameters that an imported network does not take, by the names of their options."""
 
 
 @click.command("deploy")
 @export_options
+@click.argument("more", nargs=-1, metavar="[FILE]", type=click.Path(path_type=Path, dir_okay=False))
+@mean_file_option
 @click.option(
     "--precision",
-    type=click.Choice(["fp32", "tf32", "fp16", "bf16", "int8"]),
+    type=click.Choice(get_args(EnginePrecision)),
     default="fp32",
     show_default=True,
     help="Precision of the TensorRT engine.",
@@ -25,15 +38,21 @@ from lrn_deploy.errors import CHECK_FAILED, DONE
 @click.option("--no-engine", is_flag=True, help="Build no TensorRT engine.")
 @json_option
 def command(
+    model: str,
+    more: tuple[Path, ...],
     output: Path,
     force: bool,
+    mean_file: Path | None,
     precision: Any,
     targets: tuple[str, ...],
     no_engine: bool,
     as_json: bool,
     **network: Any,
 ) -> int:
-    """Take a network to a checked bundle: export, build an engine, validate.
+    """Take a network to a checked bundle: export or import, build an engine, validate.
+
+    MODEL is a network as 'export' takes it; or an ONNX file, or the prototxt and the caffemodel of
+    a network of Caffe's, as 'import' takes them.
 
     A stage whose result the bundle holds already is not done again. Without TensorRT the engine
     is left out, and said so. Exits with 1 if an artifact is over its error budget.
@@ -42,27 +61,35 @@ def command(
     Example:
       lrn-deploy deploy digits -o digits
       lrn-deploy deploy alexnet -o alexnet --precision fp16 --target sm89
+      lrn-deploy deploy net.onnx -o net
+      lrn-deploy deploy deploy.prototxt net.caffemodel --mean-file mean.binaryproto -o net
     """
     from lrn_deploy.report.console.engine import describe_engine
     from lrn_deploy.report.console.export import describe_export
+    from lrn_deploy.report.console.imported import describe_import
     from lrn_deploy.report.console.parity import print_parity
-    from lrn_deploy.workflows.build_engine.options import EngineRequest
+    from lrn_deploy.workflows.build_engine.options import EngineOptions
     from lrn_deploy.workflows.deploy import DeployOptions, deploy
 
-    engine = None if no_engine else EngineRequest(precision=precision, targets=targets)
-    options = DeployOptions(export=export_request(**network), engine=engine, force=force)
-    with progress() as bar:
-        task = bar.add_task("export", total=None)
+    engine = None if no_engine else EngineOptions(precision=precision, targets=targets)
+    source = _source(click.get_current_context(), model, more, mean_file, network)
+    options = DeployOptions(source, engine=engine, force=force)
+    with bar() as shown:
+        task = shown.add_task("reading", total=None)
 
         def on_stage(name: str) -> None:
-            bar.reset(task, description=name, total=None)
+            shown.reset(task, description=name, total=None)
 
         def on_step(what: str, done: int, total: int) -> None:
-            bar.update(task, description=what, completed=done, total=total)
+            shown.update(task, description=what, completed=done, total=total)
 
         result = deploy(options, output, on_stage, on_step)
     say = people(as_json)
-    describe_export(say, result.bundle.manifest, output, reused=result.export_reused)
+    if result.imported is None:
+        describe_export(say, result.bundle.manifest, output, reused=result.reused)
+    else:
+        read = result.imported
+        describe_import(say, result.bundle.manifest, read.lrn, read.told, output)
     if result.engine is not None:
         name = result.engine.name
         artifact = result.bundle.manifest.artifact(name)
@@ -77,7 +104,7 @@ def command(
         emit(
             {
                 "bundle": str(output),
-                "export_reused": result.export_reused,
+                "reused": result.reused,
                 "engine": result.engine.name if result.engine else None,
                 "no_engine": result.no_engine,
                 "parity": result.report.model_dump(mode="json"),
@@ -86,3 +113,31 @@ def command(
     else:
         say.print(f"Next: lrn-deploy classify {output} IMAGE...")
     return DONE if result.report.verdict == "pass" else CHECK_FAILED
+
+
+def _source(
+    context: click.Context,
+    model: str,
+    more: tuple[Path, ...],
+    mean_file: Path | None,
+    options: dict[str, Any],
+) -> ExportRequest | ImportRequest:
+    """What is to be exported, or imported where files are given.
+
+    Raises:
+        BadInputError: If options are given that belong to the other.
+    """
+    files = more or Path(model).suffix.lower() in _FILES
+    foreign = _FOR_EXPORT if files else ("mean_file",)
+    for name in foreign:
+        if context.get_parameter_source(name) is ParameterSource.COMMANDLINE:
+            raise BadInputError(
+                f"--{_FOR_EXPORT.get(name, 'mean-file')} does not go with {model}.",
+                "It is for a network that is exported."
+                if files
+                else "It is for a network of Caffe's.",
+            )
+    if not files:
+        return export_request(model=model, **options)
+    kept = {name: value for name, value in options.items() if name not in _FOR_EXPORT}
+    return import_request((Path(model), *more), mean_file, **kept)

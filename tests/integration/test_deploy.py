@@ -26,14 +26,14 @@ def test_deploy_exports_builds_validates_and_reuses(
     pytest.importorskip("tensorrt_rtx", reason="builds its engine with tensorrt-rtx")
     path = tmp_path / "digits"
     first = as_json(capsys, "deploy", "digits", "-o", str(path))
-    assert first["export_reused"] is False
+    assert first["reused"] is False
     assert first["parity"]["verdict"] == "pass"
     engine = first["engine"]
     assert {"sm86", "sm89", "sm120"} <= set(engine.split("-"))
     before = {file: file.stat().st_mtime_ns for file in path.rglob("*.engine")}
     assert len(before) == 1
     second = as_json(capsys, "deploy", "digits", "-o", str(path))
-    assert second["export_reused"] is True
+    assert second["reused"] is True
     assert {file: file.stat().st_mtime_ns for file in path.rglob("*.engine")} == before
     assert run(["deploy", "digits", "-o", str(path)]) == DONE
     out = capsys.readouterr().out
@@ -77,7 +77,7 @@ def test_deploy_ends_with_1_when_validation_fails(tmp_path: Path) -> None:
     from lrn_deploy.workflows.validate.options import ValidateOptions
 
     options = DeployOptions(
-        export=ExportRequest("digits"),
+        source=ExportRequest("digits"),
         engine=None,
         validate=ValidateOptions(budgets=Budgets(max_error=1e-12)),
     )

@@ -18,7 +18,8 @@ from lrn_deploy.bundle import Bundle, Said
 from lrn_deploy.caffe import read, run
 from lrn_deploy.errors import BadInputError
 from lrn_deploy.lrn import LrnSpec
-from lrn_deploy.workflows.import_network import ImportRequest, import_network
+from lrn_deploy.workflows.import_network.import_network import import_network
+from lrn_deploy.workflows.import_network.options import ImportRequest
 from lrn_deploy.workflows.validate.options import ValidateOptions
 from lrn_deploy.workflows.validate.validate import validate
 from tests.support.caffe_files import blob, caffemodel, deploy, message, real, write
@@ -64,7 +65,7 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     files = write(path, TEXT, message(100, MEAN) + caffemodel(BLOBS, 1))
     labels = path / "labels.txt"
     labels.write_text("a\nb\nc\nd\ne\n")
-    import_network(ImportRequest(*files, labels=labels), path / "bundle")
+    import_network(ImportRequest(files, labels=labels), path / "bundle")
     return path
 
 
@@ -114,7 +115,7 @@ def test_the_graph_computes_what_the_files_say(bundle: Bundle, folder: Path) -> 
 
 def test_validate_holds_it_against_the_files(folder: Path, tmp_path: Path) -> None:
     path = Path(shutil.copytree(folder / "bundle", tmp_path / "bundle"))
-    report = validate(Bundle.open(path), OPTIONS)
+    report = validate(Bundle.open(path), OPTIONS).report
     assert report.verdict == "pass"
     reference = next(check for check in report.checks if check.kind == "reference")
     assert (reference.backend, reference.verdict) == ("numpy:cpu", "pass")
@@ -128,20 +129,20 @@ def test_validate_holds_it_against_the_files(folder: Path, tmp_path: Path) -> No
     scale_attribute(next(node for node in model.graph.node if node.op_type == "LRN"), "alpha", 5)
     record = opened.add_file(artifact.file, model.SerializeToString())
     spoilt = artifact.model_copy(update=record.model_dump())
-    assert validate(opened.add_artifact("model", spoilt), OPTIONS).verdict == "fail"
+    assert validate(opened.add_artifact("model", spoilt), OPTIONS).report.verdict == "fail"
 
 
 def test_layers_are_compared_one_by_one(folder: Path, tmp_path: Path) -> None:
     path = Path(shutil.copytree(folder / "bundle", tmp_path / "bundle"))
     options = ValidateOptions(batches=(1,), devices=("cpu",), layerwise=True)
-    report = validate(Bundle.open(path), options)
+    report = validate(Bundle.open(path), options).report
     assert report.verdict == "pass"
     assert any(check.kind == "layer" for check in report.checks)
 
 
 def test_files_that_changed_are_no_reference(tmp_path: Path) -> None:
     files = write(tmp_path, TEXT, caffemodel(BLOBS))
-    bundle = import_network(ImportRequest(*files), tmp_path / "bundle").bundle
+    bundle = import_network(ImportRequest(files), tmp_path / "bundle").bundle
     reopen(bundle.manifest).close()
     files[0].write_text(TEXT + "# a word more")
     with pytest.raises(BadInputError, match=r"deploy\.prototxt' is no longer what"):
@@ -175,14 +176,14 @@ def test_the_command_prints_each_lrn_with_its_origins(
 
 def test_a_mean_that_nobody_says_is_assumed_and_one_that_is_said_goes_first(tmp_path: Path) -> None:
     files = write(tmp_path, TEXT, caffemodel(BLOBS))
-    done = import_network(ImportRequest(*files), tmp_path / "a")
+    done = import_network(ImportRequest(files), tmp_path / "a")
     recipe = done.bundle.manifest.preprocessing
     assert recipe is not None
     assert (recipe.scale, recipe.mean) == (1.0, (104.0, 117.0, 123.0))
     assert recipe.assumed == ("resize", "interpolation", "mean")
     assert "is not known" in " ".join(done.told)
     said = Said(mean=(1.0, 2.0, 3.0))
-    done = import_network(ImportRequest(*files, preprocessing=said), tmp_path / "b")
+    done = import_network(ImportRequest(files, preprocessing=said), tmp_path / "b")
     recipe = done.bundle.manifest.preprocessing
     assert recipe is not None
     assert (recipe.mode, recipe.scale, recipe.mean, recipe.std) == (
@@ -190,7 +191,7 @@ def test_a_mean_that_nobody_says_is_assumed_and_one_that_is_said_goes_first(tmp_
     )  # fmt: skip
     mean = tmp_path / "mean.binaryproto"
     mean.write_bytes(blob(np.full((3, 12, 11), 9, np.float32), legacy=True))
-    done = import_network(ImportRequest(*files, mean=mean), tmp_path / "c")
+    done = import_network(ImportRequest(files, mean=mean), tmp_path / "c")
     recipe = done.bundle.manifest.preprocessing
     assert recipe is not None
     assert (recipe.resize, recipe.mean) == ((12, 11), (9.0, 9.0, 9.0))
@@ -226,6 +227,6 @@ def test_what_is_refused_leaves_nothing_behind(
 
 
 def test_a_bundle_that_is_there_stays_without_force(folder: Path) -> None:
-    request = ImportRequest(folder / "deploy.prototxt", folder / "net.caffemodel")
+    request = ImportRequest((folder / "deploy.prototxt", folder / "net.caffemodel"))
     with pytest.raises(BadInputError, match="already holds a bundle"):
         import_network(request, folder / "bundle")

@@ -242,7 +242,7 @@ def test_a_network_of_caffes_is_imported_and_says_what_was_read(tmp_path: Path) 
     )
     filters = np.random.default_rng(0).normal(0, 0.1, (4, 3, 3, 3)).astype(np.float32)
     files = write(tmp_path, text, caffemodel({"conv": [filters]}, 1))
-    made = lrn_deploy.import_model(*map(str, files), tmp_path / "b")  # type: ignore[arg-type]
+    made = lrn_deploy.import_model([str(file) for file in files], tmp_path / "b")
     assert made.manifest.model.origin == "caffe"
     assert made.told[0].startswith("norm: across channels")
     assert made.validate(batches=(1,), devices=("cpu",)).verdict == "pass"

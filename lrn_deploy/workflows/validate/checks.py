@@ -10,14 +10,17 @@ import numpy as np
 import onnx
 
 from lrn_deploy.backends.protocol import Array, Backend, Session
+from lrn_deploy.backends.registry import is_home, place
 from lrn_deploy.bundle import Artifact, ArtifactData, LayerTensor, Manifest
-from lrn_deploy.errors import LrnDeployError, MissingError, NoKernelError
+from lrn_deploy.errors import LrnDeployError
 from lrn_deploy.parity import graph
-from lrn_deploy.parity.budgets import Budget, Budgets
+from lrn_deploy.parity.budget import Budget
+from lrn_deploy.parity.budgets import Budgets
+from lrn_deploy.parity.inputs import regime_of
 from lrn_deploy.parity.metrics import compare
 from lrn_deploy.parity.probe import Runner, probe_layer
-from lrn_deploy.parity.report import Check, Drift, Kind, Verdict
-from lrn_deploy.parity.samples import regime_of
+from lrn_deploy.parity.schema import Check, Drift, Kind, Verdict
+from lrn_deploy.placement import Placement
 from lrn_deploy.workflows.validate.reference import lrn_labels
 from lrn_deploy.workflows.validate.samples import Sample
 
@@ -30,14 +33,25 @@ class Subject:
     """What is being checked.
 
     Attributes:
-        artifact: The artifact's name; empty for the reference.
-        backend: Backend and device, for the report.
+        placement: The artifact, and what runs it.
         precision: Which row of the budgets it is held to.
+        note: What else the report is to say of the backend; empty if nothing.
     """
 
-    artifact: str
-    backend: str
+    placement: Placement
     precision: str
+    note: str = ""
+
+    @property
+    def artifact(self) -> str:
+        """The artifact's name; empty for the reference."""
+        return self.placement.artifact
+
+    @property
+    def backend(self) -> str:
+        """Backend and device, for the report."""
+        where = self.placement.where
+        return f"{where}, {self.note}" if self.note else where
 
 
 def check_outputs(
@@ -64,8 +78,8 @@ def check_outputs(
                     reason = f"it has no output '{name}'"
                     yield no_metrics(subject, "fail", reason, kind, name, sample.name, batch)
                     continue
-                check = judge(subject, kind, name, outputs[name], truth, budget)
-                yield check.model_copy(update={"inputs": sample.name, "batch": batch})
+                output = outputs[name]
+                yield judge(subject, kind, name, output, truth, budget, sample.name, batch)
 
 
 def check_probes(
@@ -148,15 +162,10 @@ def check_layers(
                 )
                 continue
             for layer in present:
-                check = judge(
-                    subject,
-                    "layer",
-                    layer.module,
-                    outputs[layer.tensor],
-                    truths[layer.module],
-                    budget,
+                name, output = layer.module, outputs[layer.tensor]
+                checks.append(
+                    judge(subject, "layer", name, output, truths[name], budget, sample.name)
                 )
-                checks.append(check.model_copy(update={"inputs": sample.name}))
     order = {layer.module: at for at, layer in enumerate(layers)}
     over = [check for check in checks if check.verdict == "fail"]
     first = min(over, key=lambda check: order.get(check.subject, -1), default=None)
@@ -170,37 +179,38 @@ def check_layers(
 
 
 def judge(
-    subject: Subject, kind: Kind, name: str, output: Array, truth: Array, budget: Budget | None
+    subject: Subject,
+    kind: Kind,
+    name: str,
+    output: Array,
+    truth: Array,
+    budget: Budget | None,
+    inputs: str = "",
+    batch: int | None = None,
 ) -> Check:
     """Compare one array with its reference; without a budget the metrics are only told."""
     if output.shape != truth.shape:
         reason = f"it gives shape {list(output.shape[1:])} instead of {list(truth.shape[1:])}"
-        return no_metrics(subject, "fail", reason, kind, name)
+        return no_metrics(subject, "fail", reason, kind, name, inputs, batch)
     metrics = compare(output, truth)
-    if budget is None:
-        return Check(
-            kind=kind,
-            artifact=subject.artifact,
-            backend=subject.backend,
-            subject=name,
-            metrics=metrics,
-            verdict="unjudged",
-            reason=f"{subject.precision} is not made for such inputs",
-        )
-    holds = budget.holds(metrics)
+    verdict: Verdict = "pass"
     reason = ""
-    if metrics.nonfinite_mismatches:
+    if budget is None:
+        verdict, reason = "unjudged", f"{subject.precision} is not made for such inputs"
+    elif not budget.holds(metrics):
+        verdict, reason = "fail", "over budget"
+    if budget is not None and metrics.nonfinite_mismatches:
         reason = f"{metrics.nonfinite_mismatches} values are NaN or infinite on one side only"
-    elif not holds:
-        reason = "over budget"
     return Check(
         kind=kind,
         artifact=subject.artifact,
         backend=subject.backend,
         subject=name,
+        inputs=inputs,
+        batch=batch,
         metrics=metrics,
         budget=budget,
-        verdict="pass" if holds else "fail",
+        verdict=verdict,
         reason=reason,
     )
 
@@ -228,31 +238,11 @@ def fitting_batches(
     An engine has a range of batches, and a graph may have one only; a size beyond them becomes
     the nearest that fits.
     """
-    axis = session.inputs[0].shape[0]
-    low, high = (axis, axis) if isinstance(axis, int) else (1, max(batches))
+    fixed = session.inputs[0].fixed_batch
+    low, high = (fixed, fixed) if fixed is not None else (1, max(batches))
     if artifact.engine is not None:
         low, _, high = artifact.engine.batch
     return tuple(sorted({min(max(batch, low), high) for batch in batches}))
-
-
-def cannot_run_here(artifact: Artifact, backend: Backend, error: LrnDeployError) -> bool:
-    """Whether a refusal to load speaks of this machine or runtime rather than of the artifact.
-
-    An engine is made for some GPUs, and a variant may ask for what a processor has no units for
-    (bf16 in OpenVINO) or, unless it was made for that very device, for what a runtime has no kernel
-    (bf16 in ONNX Runtime, on the CPU and on a GPU). OpenVINO need not take what was not made for
-    it, which ONNX Runtime runs. The canonical graph, though, must run everywhere else, and its
-    bytes are those that were recorded, so there it is the graph that is wrong.
-    """
-    if artifact.engine is not None:
-        return True
-    if backend.name == "openvino" and artifact.target != "openvino":
-        return True
-    if artifact.source is None:
-        return False
-    if isinstance(error, NoKernelError):
-        return artifact.target != backend.device.partition(":")[0]
-    return isinstance(error, MissingError)
 
 
 def not_built(manifest: Manifest, name: str, backends: Sequence[Backend]) -> Iterator[Check]:
@@ -266,8 +256,9 @@ def not_built(manifest: Manifest, name: str, backends: Sequence[Backend]) -> Ite
         return
     command = f"lrn-deploy build-engine --precision {artifact.precision}"
     for backend in backends:
-        if backend.name == "tensorrt" and backend.probe().available:
-            subject = Subject(name, f"{backend.name}:{backend.device}", artifact.precision)
+        placement = place(name, backend)
+        if is_home(placement, "tensorrt") and backend.probe().available:
+            subject = Subject(placement, artifact.precision)
             yield no_metrics(subject, "skipped", f"no engine was built from it: run '{command}'")
 
 

@@ -1,4 +1,4 @@
-"""The reference of a bundle: the network that it was made of, in PyTorch or from Caffe's files."""
+"""The reference of a bundle: the network that it was made of, in PyTorch or from its own files."""
 
 from __future__ import annotations
 
@@ -9,7 +9,11 @@ from dataclasses import replace
 from typing import TYPE_CHECKING
 from weakref import WeakValueDictionary
 
-from lrn_deploy.backends.caffe import CaffeSession, reopen
+import numpy as np
+
+from lrn_deploy.backends import caffe, onnx_source
+from lrn_deploy.backends.caffe import CaffeSession
+from lrn_deploy.backends.onnx_source import OnnxSourceSession
 from lrn_deploy.backends.onnxruntime import OnnxRuntimeBackend
 from lrn_deploy.backends.protocol import Array, Session
 from lrn_deploy.backends.torch import TorchBackend, TorchSession
@@ -17,11 +21,12 @@ from lrn_deploy.bundle import Bundle, Manifest
 from lrn_deploy.errors import BadInputError
 from lrn_deploy.parity import graph
 from lrn_deploy.parity.activity import layer_activity, layer_labels
+from lrn_deploy.placement import MODEL
 
 if TYPE_CHECKING:
     from torch import nn
 
-ReferenceSession = TorchSession | CaffeSession
+ReferenceSession = TorchSession | CaffeSession | OnnxSourceSession
 
 _held: WeakValueDictionary[str, nn.Module] = WeakValueDictionary()
 """Modules that programs exported or gave, by the digest of the canonical graph."""
@@ -40,7 +45,9 @@ def open_reference(manifest: Manifest, backend: TorchBackend) -> ReferenceSessio
         BadInputError: If the network or its weights are gone or have changed.
     """
     if manifest.model.origin == "caffe":
-        return reopen(manifest)
+        return caffe.reopen(manifest)
+    if manifest.model.origin == "onnx":
+        return onnx_source.reopen(manifest)
     from lrn_deploy.network import reload_network
 
     held = _held.get(_exported(manifest))
@@ -53,6 +60,15 @@ def open_reference(manifest: Manifest, backend: TorchBackend) -> ReferenceSessio
     return backend.open(module, manifest.inputs, manifest.outputs)
 
 
+def reference_names(manifest: Manifest) -> tuple[str, str]:
+    """What the reference of a bundle is called, and what computes it."""
+    if manifest.model.origin == "caffe":
+        return "Caffe's files", "numpy"
+    if manifest.model.origin == "onnx":
+        return "The file that was imported", str(manifest.model.runtime)
+    return "PyTorch", "torch"
+
+
 def hold(manifest: Manifest, module: nn.Module) -> None:
     """Take ``module`` for the reference of a bundle, as long as the caller keeps it.
 
@@ -62,21 +78,21 @@ def hold(manifest: Manifest, module: nn.Module) -> None:
 
 
 def _exported(manifest: Manifest) -> str:
-    return manifest.artifact("model").sha256
+    return manifest.artifact(MODEL).sha256
 
 
 @contextmanager
 def open_raised(bundle: Bundle) -> Iterator[Session | None]:
     """The canonical graph, which also gives what enters the LRN layers that were raised.
 
-    PyTorch cannot tell: they are some operators among others there. None if there are none.
+    The reference cannot tell: they are some operators among others there. None if there are none.
     """
-    raised = [layer.input for layer in bundle.manifest.lrn_layers if layer.origin == "raised"]
+    raised = [layer.input for layer in bundle.manifest.lrn_layers if not layer.traced]
     names = set(raised) - {spec.name for spec in bundle.manifest.inputs}
     if not names:
         yield None
         return
-    whole = bundle.load("model")
+    whole = bundle.load(MODEL)
     data = graph.with_outputs(graph.parse(whole.data), sorted(names))
     with OnnxRuntimeBackend().load(replace(whole, data=data)) as session:
         yield session
@@ -100,7 +116,7 @@ def trace_activity(
         BadInputError: If the network no longer has the LRN layers that the manifest lists.
     """
     trace = session.trace(feeds, lrn_inputs=True)
-    called = [layer for layer in manifest.lrn_layers if layer.origin != "raised"]
+    called = [layer for layer in manifest.lrn_layers if layer.traced]
     if len(trace.lrn_inputs) != len(called):
         raise BadInputError(
             f"The manifest lists {len(called)} LRN layers that PyTorch was called for, "
@@ -108,16 +124,29 @@ def trace_activity(
             "The network's code has changed: export the bundle again.",
         )
     seen = iter(trace.lrn_inputs)
-    inside = {**feeds, **(raised.run(feeds) if raised is not None else {})}
+    inside = {**feeds, **(_inside(raised, feeds) if raised is not None else {})}
     activities = (
         layer_activity(
-            next(seen) if layer.origin != "raised" else inside[layer.input],
+            next(seen) if layer.traced else inside[layer.input],
             layer.spec,
             layer.convention,
         )
         for layer in manifest.lrn_layers
     )
     return trace.outputs, dict(zip(lrn_labels(manifest), activities, strict=True))
+
+
+def _inside(session: Session, feeds: Mapping[str, Array]) -> dict[str, Array]:
+    """What a session makes of any number of rows, whatever batch it takes."""
+    batch = session.inputs[0].shape[0]
+    if not isinstance(batch, int):
+        return session.run(feeds)
+    rows = len(next(iter(feeds.values())))
+    parts = [
+        session.run({name: values[at : at + batch] for name, values in feeds.items()})
+        for at in range(0, rows, batch)
+    ]
+    return {name: np.concatenate([part[name] for part in parts]) for name in parts[0]}
 
 
 def lrn_labels(manifest: Manifest) -> tuple[str, ...]:

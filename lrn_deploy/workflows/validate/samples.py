@@ -11,6 +11,7 @@ import json
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from safetensors import SafetensorError
 from safetensors.numpy import load as load_tensors
@@ -23,8 +24,9 @@ from lrn_deploy.extras import install
 from lrn_deploy.images.decode import DecodedImage
 from lrn_deploy.images.examples import photographs
 from lrn_deploy.parity import activity as lrn_activity
-from lrn_deploy.parity import samples as inputs
-from lrn_deploy.parity.samples import InputSet
+from lrn_deploy.parity import inputs
+from lrn_deploy.parity.inputs import InputSet
+from lrn_deploy.placement import MODEL
 from lrn_deploy.workflows.validate.reference import (
     ReferenceSession,
     lrn_labels,
@@ -78,11 +80,17 @@ class Samples:
 
 def samples_key(manifest: Manifest, rows: int, images: Sequence[DecodedImage]) -> str:
     """Digest of all that determines the samples of a bundle."""
-    absent = None if manifest.model.sha256 else {"sha256"}  # as before there was one
+    # As before there were these.
+    model = manifest.model
+    absent: dict[str, Any] = {
+        name: True for name in ("sha256", "runtime") if getattr(model, name) is None
+    }
+    if not model.weights.renamed:
+        absent["weights"] = {"renamed"}
     facts = {
         "version": VERSION,
-        "model": manifest.model.model_dump(mode="json", exclude=absent),
-        "graph": manifest.artifact("model").sha256,
+        "model": model.model_dump(mode="json", exclude=absent),
+        "graph": manifest.artifact(MODEL).sha256,
         "preprocessing": manifest.preprocessing
         and manifest.preprocessing.model_dump(mode="json", exclude={"assumed"}),
         "rows": rows,

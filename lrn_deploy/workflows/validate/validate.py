@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import replace
-from datetime import UTC, datetime
 
 import onnx_ir as ir
 
@@ -13,24 +11,28 @@ from lrn_deploy.backends.protocol import Array, Backend
 from lrn_deploy.backends.registry import (
     DEVICES,
     artifact_backends,
+    cannot_run_here,
+    is_emulated,
+    place,
     runs,
-    runs_on,
     torch_backends,
 )
 from lrn_deploy.backends.torch import TorchBackend
 from lrn_deploy.bundle import Artifact, ArtifactData, Bundle
 from lrn_deploy.bundle.staleness import stale_inputs
-from lrn_deploy.environment import machine, versions
+from lrn_deploy.circumstances import Circumstances
 from lrn_deploy.errors import BadInputError, DamagedError, LrnDeployError, MissingError
 from lrn_deploy.extras import install
 from lrn_deploy.parity import graph
 from lrn_deploy.parity.activity import ordinary_warning
-from lrn_deploy.parity.report import Check, Drift, ParityReport, caught_by
-from lrn_deploy.parity.samples import regime_of
+from lrn_deploy.parity.inputs import regime_of
+from lrn_deploy.parity.schema import Check, Drift, ParityReport, caught_by
 from lrn_deploy.passes.emulate_half import emulate_half
+from lrn_deploy.placement import Placement
+from lrn_deploy.progress import Progress, silent
+from lrn_deploy.workflows.outcome import Reported
 from lrn_deploy.workflows.validate.checks import (
     Subject,
-    cannot_run_here,
     check_layers,
     check_outputs,
     check_probes,
@@ -39,17 +41,20 @@ from lrn_deploy.workflows.validate.checks import (
     not_built,
 )
 from lrn_deploy.workflows.validate.options import ValidateOptions
-from lrn_deploy.workflows.validate.reference import ReferenceSession, open_reference, trace_layers
+from lrn_deploy.workflows.validate.reference import (
+    ReferenceSession,
+    open_reference,
+    reference_names,
+    trace_layers,
+)
 from lrn_deploy.workflows.validate.samples import Sample, Samples, ensure_samples
 
 REPORT = "reports/parity.json"
-Progress = Callable[[str, int, int], None]
-"""Called with what is being done, and how many of how many steps are done."""
 
 
 def validate(
-    bundle: Bundle, options: ValidateOptions | None = None, on_progress: Progress | None = None
-) -> ParityReport:
+    bundle: Bundle, options: ValidateOptions | None = None, progress: Progress = silent
+) -> Reported[ParityReport]:
     """Compare every artifact with the reference, and write ``reports/parity.json``.
 
     The reference is PyTorch in float32. Where it cannot run, its outputs that are stored with the
@@ -58,7 +63,7 @@ def validate(
     Args:
         bundle: The bundle. Its samples are made, or made again, if need be.
         options: How to validate.
-        on_progress: Told what goes on.
+        progress: Told what goes on.
 
     Returns:
         The report; its verdict is ``fail`` if one check failed.
@@ -68,24 +73,32 @@ def validate(
         DamagedError: If a file of the bundle is not what the manifest says.
         CannotWriteError: If the samples or the report cannot be written.
     """
-    options = options or ValidateOptions()
-    return _Validation(bundle, options, on_progress or _silent).run()
+    return _Validation(bundle, options or ValidateOptions(), progress).run()
 
 
 class _Validation:
     """One run of :func:`validate`."""
 
-    def __init__(self, bundle: Bundle, options: ValidateOptions, on_progress: Progress) -> None:
+    def __init__(self, bundle: Bundle, options: ValidateOptions, progress: Progress) -> None:
         self.bundle = bundle
         self.options = options
-        self.tell = on_progress
+        self.progress = progress
         self.warnings: list[str] = []
         self.drift: list[Drift] = []
 
-    def run(self) -> ParityReport:
-        started = time.monotonic()
+    def run(self) -> Reported[ParityReport]:
         steps = len(self._artifacts()) + 2
-        self.tell("computing the reference", 0, steps)
+        with Circumstances() as around:
+            checks = self._checks(steps)
+        self.progress("writing the report", steps - 1, steps)
+        report = self._report(checks, around)
+        self.bundle.add_file(REPORT, (report.model_dump_json(indent=2) + "\n").encode())
+        self.progress("done", steps, steps)
+        return Reported(self.bundle, report)
+
+    def _checks(self, steps: int) -> list[Check]:
+        """All checks; meanwhile the bundle gains its samples, and the report its warnings."""
+        self.progress("computing the reference", 0, steps)
         session, why_not = self._reference()
         samples = ensure_samples(
             self.bundle,
@@ -104,21 +117,17 @@ class _Validation:
             session.close()
         del session
         for done, name in enumerate(self._artifacts(), start=1):
-            self.tell(f"checking {name}", done, steps)
+            self.progress(f"checking {name}", done, steps)
             checks.extend(self._check_artifact(name, manifest.artifacts[name], samples, truths))
         self._require_some(checks)
-        self.tell("writing the report", steps - 1, steps)
-        report = self._report(checks, time.monotonic() - started)
-        self.bundle.add_file(REPORT, (report.model_dump_json(indent=2) + "\n").encode())
-        self.tell("done", steps, steps)
-        return report
+        return checks
 
     def _reference(self) -> tuple[ReferenceSession | None, str]:
         """PyTorch with the bundle's network, or why that cannot run here."""
         manifest = self.bundle.manifest
         backend = TorchBackend()
         probe = backend.probe()
-        if not probe.available and manifest.model.origin != "caffe":
+        if not probe.available and not manifest.model.imported:
             return None, probe.detail
         try:
             return open_reference(manifest, backend), ""
@@ -132,15 +141,15 @@ class _Validation:
     ) -> Iterator[Check]:
         """PyTorch against the stored samples: a stale reference must not go unnoticed."""
         if session is None:
-            caffe = self.bundle.manifest.model.origin == "caffe"
-            name, label = ("Caffe's files", "numpy:cpu") if caffe else ("PyTorch", "torch:cpu")
+            name, library = reference_names(self.bundle.manifest)
             self.warnings.append(f"{name} did not take part, stored outputs did: {why_not}")
-            yield no_metrics(Subject("", label, "fp32"), "skipped", why_not, "reference")
+            unseen = Subject(Placement("", library, "cpu"), "fp32")
+            yield no_metrics(unseen, "skipped", why_not, "reference")
             return
         # One batch size will do: this asks whether the samples are still this network's.
         batches = self.options.batches
         yield from check_outputs(
-            Subject("", session.label, "fp32"),
+            Subject(Placement.read("", session.label), "fp32"),
             session,
             samples.sets,
             batches[len(batches) // 2 :][:1],
@@ -148,11 +157,11 @@ class _Validation:
             kind="reference",
         )
         for backend in torch_backends(self._devices()):
-            if self.bundle.manifest.model.origin == "caffe":
-                break  # NumPy's reference has one device
+            if self.bundle.manifest.model.imported:
+                break  # the reference of files has one device
             if backend.device == "cpu" or not backend.probe().available:
                 continue
-            subject = Subject("", f"torch:{backend.device}", "fp32")
+            subject = Subject(place("", backend), "fp32")
             with open_reference(self.bundle.manifest, backend) as other:
                 yield from check_outputs(
                     subject, other, samples.sets, self.options.batches, self.options.budgets
@@ -186,10 +195,11 @@ class _Validation:
                 f"no backend on {' or '.join(self._devices())} runs the format {artifact.format} "
                 f"for the target {artifact.target}"
             )
-            yield no_metrics(Subject(name, "", artifact.precision), "skipped", reason)
+            nowhere = Subject(Placement(name, "", ""), artifact.precision)
+            yield no_metrics(nowhere, "skipped", reason)
             return
         for backend in backends:
-            subject = Subject(name, f"{backend.name}:{backend.device}", artifact.precision)
+            subject = Subject(place(name, backend), artifact.precision)
             probe = backend.probe()
             if probe.available:
                 yield from self._check_on(subject, backend, artifact, samples, truths)
@@ -212,9 +222,9 @@ class _Validation:
     ) -> Iterator[Check]:
         options, manifest = self.options, self.bundle.manifest
         data = self.bundle.load(subject.artifact)
-        if artifact.precision == "bf16" and subject.backend == "onnxruntime:cpu":
+        if is_emulated(backend, artifact):
             data = _emulated(data)
-            subject = replace(subject, backend=f"{subject.backend}, bf16 emulated")
+            subject = replace(subject, note=f"{artifact.precision} emulated")
         try:
             with backend.load(data) as session:
                 batches = fitting_batches(artifact, session, options.batches)
@@ -259,7 +269,7 @@ class _Validation:
         """Refuse a verdict on nothing, or on less than the devices that were asked for."""
         asked = self.options.devices or ("",)
         for device in asked:
-            here = [check for check in checks if check.artifact and runs_on(check.backend, device)]
+            here = [check for check in checks if check.artifact and check.placement.on(device)]
             if any(check.verdict != "skipped" for check in here):
                 continue
             reason = next((check.reason for check in here), "the bundle has none for it.")
@@ -269,14 +279,14 @@ class _Validation:
                 "'lrn-deploy doctor' lists the backends and how to enable them.",
             )
 
-    def _report(self, checks: Sequence[Check], seconds: float) -> ParityReport:
+    def _report(self, checks: Sequence[Check], around: Circumstances) -> ParityReport:
         manifest = self.bundle.manifest
         activity = {name: item.activity for name, item in manifest.samples.items()}
         ordinary = [name for name in activity if regime_of(name) in ("ordinary", "synthetic")]
         failed = caught_by(checks)
         warning = ordinary_warning(activity, ordinary)
         return ParityReport(
-            created=datetime.now(UTC).isoformat(timespec="seconds"),
+            **around.fields,
             model=manifest.model.name,
             weights=manifest.model.weights.note,
             reference=next(iter(manifest.samples.values())).reference,
@@ -287,14 +297,7 @@ class _Validation:
             drift=tuple(self.drift),
             activity=activity,
             warnings=(*self.warnings, *([warning] if warning else [])),
-            machine=machine(),
-            versions=versions(),
-            seconds=round(seconds, 3),
         )
-
-
-def _silent(_what: str, _done: int, _total: int) -> None:
-    """Tell nobody."""
 
 
 def _emulated(data: ArtifactData) -> ArtifactData:

@@ -1,179 +1,85 @@
-"""Import a network that was trained elsewhere into a new bundle: files of Caffe's."""
+"""A network of Caffe's: its two files made a graph, and what the manifest says of it."""
 
 from __future__ import annotations
 
-import hashlib
-from dataclasses import dataclass, field, replace
+from dataclasses import replace
 from pathlib import Path
 
 import onnx_ir as ir
 
 from lrn_deploy import __version__
 from lrn_deploy.bundle import (
-    MANIFEST,
-    Artifact,
-    Bundle,
-    FileRecord,
     LayerTensor,
     LrnLayer,
     LrnLike,
-    Manifest,
     ModelSource,
     Preprocessing,
     Said,
     TensorSpec,
     Weights,
-    check_target,
-    dump,
-    new_bundle,
-    sha256,
-    write_atomic,
 )
 from lrn_deploy.bundle.said import NAMES, complete
-from lrn_deploy.bundle.store import writing
 from lrn_deploy.caffe import CaffeNetwork, read, to_ir
 from lrn_deploy.caffe.axes import Shape
 from lrn_deploy.caffe.graph.ops import BATCH
-from lrn_deploy.caffe.graph.to_onnx import OPSET
 from lrn_deploy.caffe.parameters import Identity, Lrn
-from lrn_deploy.errors import BadInputError
-from lrn_deploy.export.bundle import MODEL_FILE, bundle_name
-from lrn_deploy.export.graph import MODEL_LIMIT, check_graph, take_large_weights
-from lrn_deploy.export.labels import check_count, read_labels_file
-from lrn_deploy.export.serialize import parts
 from lrn_deploy.passes.lrn.legalize_lrn import Legalized, choose_form, write_out_lrn
+from lrn_deploy.workflows.import_network.made import MadeNetwork
+from lrn_deploy.workflows.import_network.options import ImportRequest, file_digest
 
 USUAL_MEAN = (104.0, 117.0, 123.0)
 """ImageNet's mean in blue, green and red, in pixels: what is assumed where nothing tells."""
 
 
-@dataclass(frozen=True)
-class ImportRequest:
-    """What to import.
-
-    Attributes:
-        prototxt: The network's layers in text.
-        caffemodel: Its weights.
-        mean: The mean of its training images, a ``.binaryproto`` or ``.npy``.
-        input_shape: Shape of one input without the batch, if the text does not say it.
-        labels: File of class names, as ``read_labels_file`` takes it.
-        name: What the bundle is called, and served as; None: as its folder.
-        preprocessing: What the user says of it, which goes before what the files say.
-    """
-
-    prototxt: Path
-    caffemodel: Path
-    mean: Path | None = None
-    input_shape: Shape | None = None
-    labels: Path | None = None
-    name: str | None = None
-    preprocessing: Said = field(default_factory=Said)
-
-
-@dataclass(frozen=True)
-class Imported:
-    """A bundle that was made of files.
-
-    Attributes:
-        bundle: The bundle.
-        lrn: For each LRN its parameters and where each was read, a sentence each.
-        told: What was cut, chosen or is not known, a sentence each.
-    """
-
-    bundle: Bundle
-    lrn: tuple[str, ...]
-    told: tuple[str, ...]
-
-
-def import_network(request: ImportRequest, path: Path, *, force: bool = False) -> Imported:
-    """Import a network into a new bundle at ``path``.
+def made_of_caffe(
+    prototxt: Path, caffemodel: Path, request: ImportRequest, name: str
+) -> MadeNetwork:
+    """Read a network of Caffe's.
 
     Args:
-        request: What to import.
-        path: Folder of the bundle to be.
-        force: Replace a bundle that is there.
+        prototxt: Its layers in text.
+        caffemodel: Its weights.
+        request: What else is said of it.
+        name: What the bundle is called; empty: as the network.
 
     Raises:
-        BadInputError: If the files cannot be read or are of no network that can be imported, or
-            ``path`` is taken.
-        CannotWriteError: If the bundle cannot be written; nothing is left behind.
+        BadInputError: If the files cannot be read or are of no network that can be imported.
     """
-    check_target(path, force=force)
-    name = bundle_name(request.name, path)
-    labels = read_labels_file(request.labels) if request.labels else None
-    network = read(
-        request.prototxt, request.caffemodel, request.mean, input_shape=request.input_shape
-    )
+    network = read(prototxt, caffemodel, request.mean, input_shape=request.input_shape)
     preprocessing = _preprocessing(network, request.preprocessing)
-    source = _source(network, request, name)
+    source = _source(network, prototxt, caffemodel, name)
     model = _graph(network, source)
     forms = _legalized(model, network)
-    weights = take_large_weights(model.graph)
-    if sum(tensor.nbytes for tensor in weights.values()) > MODEL_LIMIT:
-        raise BadInputError("The network is larger than 2 GiB, more than one ONNX file can hold.")
-    skeleton = ir.to_proto(model)
-    check_graph(skeleton, weights)
-    outputs = tuple(_tensor(value, shape) for value, shape in network.outputs.items())
-    if labels:
-        check_count(labels, outputs[0])
-    with new_bundle(path, force=force) as folder:
-        digest, size = hashlib.sha256(), 0
-        file = folder / MODEL_FILE
-        with writing(file), file.open("wb") as stream:
-            for part in parts(skeleton, weights):  # in parts: the weights are not copied
-                stream.write(part)
-                digest.update(part)
-                size += len(part)
-        label_record = None
-        if labels:
-            text = ("\n".join(labels) + "\n").encode()
-            write_atomic(folder / "labels.txt", text)
-            label_record = FileRecord(file="labels.txt", sha256=sha256(text), size=len(text))
-        artifact = Artifact(
-            file=MODEL_FILE,
-            sha256=digest.hexdigest(),
-            size=size,
-            format="onnx",
-            built_by={"command": "import", "lrn-deploy": __version__},
-            options={"opset": OPSET},
-        )
-        manifest = Manifest(
-            model=source,
-            inputs=tuple(_tensor(item.name, item.shape) for item in network.inputs),
-            outputs=outputs,
-            preprocessing=preprocessing,
-            labels=label_record,
-            lrn_layers=_lrn_layers(network, forms),
-            lrn_like=_lrn_like(network),
-            layers=_layers(network),
-            artifacts={"model": artifact},
-        )
-        write_atomic(folder / MANIFEST, dump(manifest))
-    lrn = tuple(_sentence(layer.name, own) for layer, own in network.lrns)
-    return Imported(Bundle.open(path), lrn, network.told)
+    return MadeNetwork(
+        model=model,
+        source=source,
+        inputs=tuple(_tensor(item.name, item.shape) for item in network.inputs),
+        outputs=tuple(_tensor(value, shape) for value, shape in network.outputs.items()),
+        preprocessing=preprocessing,
+        lrn_layers=_lrn_layers(network, forms),
+        lrn_like=_lrn_like(network),
+        layers=_layers(network),
+        lrn=tuple(_sentence(layer.name, own) for layer, own in network.lrns),
+        told=network.told,
+    )
 
 
-def _source(network: CaffeNetwork, request: ImportRequest, name: str) -> ModelSource:
-    weights = request.caffemodel.resolve()
+def _source(network: CaffeNetwork, prototxt: Path, caffemodel: Path, name: str) -> ModelSource:
+    weights = caffemodel.resolve()
     count = sum(blob.size for layer in network.layers for blob in layer.blobs)
     return ModelSource(
-        name=name or network.name or request.prototxt.stem,
-        factory=str(request.prototxt.resolve()),
+        name=name or network.name or prototxt.stem,
+        factory=str(prototxt.resolve()),
         origin="caffe",
-        sha256=_file_digest(request.prototxt),
+        sha256=file_digest(prototxt),
         input_shape=network.inputs[0].shape,
         weights=Weights(
             kind="file",
             file=str(weights),
-            sha256=_file_digest(request.caffemodel),
+            sha256=file_digest(caffemodel),
             note=f"{count:,} parameters from {weights.name}",
         ),
     )
-
-
-def _file_digest(path: Path) -> str:
-    with path.open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()
 
 
 def _graph(network: CaffeNetwork, source: ModelSource) -> ir.Model:

@@ -1,0 +1,1 @@
+"""A network that was trained elsewhere made a bundle: files of Caffe's, or ONNX."""

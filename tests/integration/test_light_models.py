@@ -1,0 +1,74 @@
+"""The zoo's own files of opset 9, as the onnx package has them: imported, matched, validated."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from lrn_deploy.bundle import Bundle
+from lrn_deploy.errors import BadInputError
+from lrn_deploy.lrn import LrnSpec
+from lrn_deploy.workflows.build_engine.build_engine import build_bundle_engine
+from lrn_deploy.workflows.build_engine.options import EngineOptions
+from lrn_deploy.workflows.import_network.import_network import import_network
+from lrn_deploy.workflows.import_network.options import ImportRequest
+from lrn_deploy.workflows.validate.options import ValidateOptions
+from lrn_deploy.workflows.validate.validate import validate
+from tests.support.light_models import NAMES, WITH_LRN, light
+from tests.support.onnx_graphs import by_onnxruntime, save
+
+SPECS = dict.fromkeys(NAMES, LrnSpec(5, 1e-4, 0.75, 1.0)) | {
+    "light_zfnet512": LrnSpec(5, 5e-4, 0.75, 2.0)
+}
+
+
+def imported(name: str, folder: Path, *, scores: bool = False) -> Bundle:
+    file = save(folder, light(name, scores=scores))
+    return import_network(ImportRequest(file), folder / "bundle").bundle
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_a_light_model_computes_the_same_for_any_batch(name: str, tmp_path: Path) -> None:
+    bundle = imported(name, tmp_path)
+    layers = bundle.manifest.lrn_layers
+    assert [layer.spec for layer in layers] == [SPECS[name]] * 2 * (name in WITH_LRN)
+    assert {layer.form for layer in layers} <= {"kept"}
+    (spec,) = bundle.manifest.inputs
+    assert spec.shape == ("batch", 3, 224, 224)
+    x = np.random.default_rng(1).normal(0, 60, (2, 3, 224, 224)).astype(np.float32)
+    (got,) = by_onnxruntime(bundle.load("model").data, {spec.name: x})
+    source = (tmp_path / "net.onnx").read_bytes()
+    rows = [by_onnxruntime(source, {spec.name: x[at : at + 1]})[0] for at in range(2)]
+    np.testing.assert_allclose(got, np.concatenate(rows), rtol=1e-3, atol=1e-7)
+
+
+@pytest.mark.slow
+def test_a_light_model_validates(tmp_path: Path) -> None:
+    options = ValidateOptions(batches=(1,), devices=("cpu",))
+    bundle = imported("light_bvlc_alexnet", tmp_path, scores=True)
+    checked = validate(bundle, options).report
+    assert checked.verdict == "pass", checked.caught_by
+
+
+@pytest.mark.tensorrt
+def test_a_light_model_builds_an_engine_for_sm89(tmp_path: Path) -> None:
+    pytest.importorskip("tensorrt_rtx", reason="builds its engine with tensorrt-rtx")
+    built = build_bundle_engine(
+        imported("light_bvlc_alexnet", tmp_path), EngineOptions(targets=("sm89",))
+    )
+    engine = built.artifact.engine
+    assert engine is not None
+    assert engine.targets == ("sm89",)
+    assert len(engine.lrn) == 2
+
+
+def test_a_light_model_for_another_size_is_refused(tmp_path: Path) -> None:
+    made = light("light_bvlc_alexnet")
+    data = next(item for item in made.graph.input if item.name == "data_0")
+    for axis in data.type.tensor_type.shape.dim[2:]:
+        axis.dim_value = 288
+    request = ImportRequest(save(tmp_path, made))
+    with pytest.raises(BadInputError, match="not as many numbers"):
+        import_network(request, tmp_path / "b")

@@ -1,0 +1,147 @@
+"""Weights beside a model: read where they may be, and nowhere else."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import onnx
+import pytest
+from onnx import TensorProto
+
+from lrn_deploy.errors import BadInputError
+from lrn_deploy.onnx_files.reading import read_file
+from tests.support.onnx_graphs import model, node, save
+
+VALUES = np.arange(12, dtype=np.float32).reshape(3, 4)
+SECRET = b"\0" * 400
+
+
+def beside(**entries: str) -> onnx.ModelProto:
+    """A model whose only weight is said to lie in another file."""
+    made = model([node("Add", "x w", "y")], {"x": [3, 4]}, {"y": [3, 4]}, {"w": VALUES})
+    (tensor,) = made.graph.initializer
+    tensor.ClearField("raw_data")
+    tensor.data_location = TensorProto.EXTERNAL
+    for key, value in entries.items():
+        tensor.external_data.add(key=key, value=value)
+    return made
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Path:
+    """A model's folder, with weights in it and something else beside it."""
+    path = tmp_path / "model"
+    (path / "sub").mkdir(parents=True)
+    (path / "w.bin").write_bytes(b"\xff" * 8 + VALUES.tobytes())
+    (path / "sub" / "w.bin").write_bytes(VALUES.tobytes())
+    (tmp_path / "secret").write_bytes(SECRET)
+    return path
+
+
+@pytest.mark.parametrize(
+    "entries",
+    [
+        {"location": "w.bin", "offset": "8", "length": "48"},
+        {"location": "w.bin", "offset": "8"},
+        {"location": "sub/w.bin"},
+        {"location": "./sub/w.bin", "checksum": "whatever"},
+    ],
+)
+def test_weights_in_the_models_folder_are_read(folder: Path, entries: dict[str, str]) -> None:
+    file = read_file(save(folder, beside(**entries)))
+    (tensor,) = file.whole().graph.initializer
+    np.testing.assert_array_equal(onnx.numpy_helper.to_array(tensor), VALUES)
+
+
+def test_the_digest_is_also_of_the_weights_beside_the_file(folder: Path) -> None:
+    path = save(folder, beside(location="sub/w.bin"))
+    before = read_file(path)
+    (folder / "sub" / "w.bin").write_bytes(VALUES.tobytes()[::-1])
+    after = read_file(path)
+    assert before.sha256 == after.sha256 != before.weights_sha256 != after.weights_sha256
+
+
+@pytest.mark.parametrize(
+    ("entries", "said"),
+    [
+        ({"location": "../secret"}, "outside the model's folder"),
+        ({"location": "sub/../../secret"}, "outside the model's folder"),
+        ({"location": "/etc/passwd"}, "outside the model's folder"),
+        ({"location": "..\\secret"}, "outside the model's folder"),
+        ({"location": "w.bin\0"}, "outside the model's folder"),
+        ({"location": ""}, "outside the model's folder"),
+        ({}, "outside the model's folder"),
+        ({"location": "none.bin"}, "cannot be read: no such file"),
+        ({"location": "sub"}, "is no file"),
+        ({"location": "pipe"}, "is no file"),
+        ({"location": "empty"}, "is empty"),
+        ({"location": "w.bin", "offset": "9"}, "ends at byte 57 of a file of 56 bytes"),
+        ({"location": "w.bin", "offset": "-8"}, "has the offset '-8'"),
+        ({"location": "w.bin", "offset": "9" * 30}, "has the offset"),
+        ({"location": "w.bin", "length": "40"}, "takes 48 bytes and is said to have 40"),
+        ({"location": "w.bin", "length": "1_0"}, "has the length '1_0'"),
+        ({"location": "w.bin", "__class__": "x"}, "has an entry '__class__'"),
+        ({"location": "w.bin", "basepath": "/"}, "has an entry 'basepath'"),
+    ],
+)
+def test_what_is_not_there_or_not_allowed_is_refused(
+    folder: Path, entries: dict[str, str], said: str
+) -> None:
+    os.mkfifo(folder / "pipe")
+    (folder / "empty").touch()
+    with pytest.raises(BadInputError, match="weight 'w'") as caught:
+        read_file(save(folder, beside(**entries)))
+    assert said in caught.value.message
+    assert caught.value.hint
+
+
+@pytest.mark.parametrize(
+    "link",
+    [
+        lambda folder: (folder / "l").symlink_to(folder.parent / "secret"),
+        lambda folder: (folder / "l").symlink_to(folder / "w.bin"),
+        lambda folder: (folder / "l").hardlink_to(folder.parent / "secret"),
+    ],
+)
+def test_no_link_is_followed(folder: Path, link: Callable[[Path], None]) -> None:
+    link(folder)
+    with pytest.raises(BadInputError, match="'l', which is a link") as caught:
+        read_file(save(folder, beside(location="l")))
+    assert "cp -rL" in caught.value.hint
+
+
+def test_no_folder_that_is_a_link_is_followed(folder: Path) -> None:
+    (folder / "l").symlink_to(folder.parent)
+    with pytest.raises(BadInputError, match="which is a link"):
+        read_file(save(folder, beside(location="l/secret")))
+
+
+def test_many_weights_of_one_small_file_are_not_more_than_a_file_holds(folder: Path) -> None:
+    made = beside(location="sparse")
+    with (folder / "sparse").open("wb") as file:
+        file.truncate(2**30)
+    (tensor,) = made.graph.initializer
+    tensor.dims[:] = [2**28]
+    for at in range(3):
+        made.graph.initializer.add().CopyFrom(tensor)
+        made.graph.initializer[-1].name = f"w{at}"
+    with pytest.raises(BadInputError, match="larger than 2 GiB"):
+        read_file(save(folder, made))
+
+
+def test_a_tensor_in_a_node_may_lie_beside_the_file_too(folder: Path) -> None:
+    made = beside(location="sub/w.bin")
+    constant = onnx.helper.make_node("Constant", [], ["w"], value=made.graph.initializer[0])
+    del made.graph.initializer[:]
+    made.graph.node.insert(0, constant)
+    file = read_file(save(folder, made))
+    np.testing.assert_array_equal(
+        onnx.numpy_helper.to_array(file.model.graph.node[0].attribute[0].t), VALUES
+    )
+    constant.attribute[0].t.external_data[0].value = "../secret"
+    made.graph.node[0].CopyFrom(constant)
+    with pytest.raises(BadInputError, match="outside the model's folder"):
+        read_file(save(folder, made))
