@@ -38,7 +38,7 @@ def reopen(manifest: Manifest) -> CaffeSession:
                 f"'{path}' is no longer what '{source.name}' was imported from.",
                 "Restore it, or import the network again.",
             )
-    network = read(prototxt, weights, input_shape=source.input_shape)
+    network = read(prototxt, weights, input_shape=source.input_shape, stages=source.stages)
     return CaffeSession(network, manifest.inputs, manifest.outputs)
 
 

@@ -64,6 +64,7 @@ class ModelSource(Record):
             make again.
         sha256: Digest of the file that ``factory`` names, of an imported network.
         runtime: What runs an imported ONNX file as it is: the reference.
+        stages: Stages of Caffe's that were said to hold, besides those of the prototxt.
         input_shape: Shape of the input, the first one of several, without the batch axis.
         weights: Where the weights came from.
     """
@@ -73,6 +74,7 @@ class ModelSource(Record):
     origin: Literal["zoo", "factory", "caffe", "onnx", "module"]
     sha256: str | None = None
     runtime: Literal["onnxruntime", "openvino"] | None = None
+    stages: tuple[str, ...] = ()
     input_shape: tuple[int, ...]
     weights: Weights
 

@@ -8,7 +8,11 @@ from typing import TYPE_CHECKING, Any, get_args
 import click
 from click.core import ParameterSource
 
-from lrn_deploy.cli.common.import_options import import_request, mean_file_option
+from lrn_deploy.cli.common.import_options import (
+    import_request,
+    mean_file_option,
+    stage_option,
+)
 from lrn_deploy.cli.common.options import export_options, export_request
 from lrn_deploy.cli.common.output import bar, emit, json_option, people
 from lrn_deploy.errors import CHECK_FAILED, DONE, BadInputError
@@ -21,12 +25,15 @@ if TYPE_CHECKING:
 _FILES = (".onnx", ".prototxt", ".caffemodel")
 _FOR_EXPORT = {"weights": "weights", "seed": "seed", "opset": "opset", "input_kind": "input"}
 """Parameters that an imported network does not take, by the names of their options."""
+_FOR_CAFFE = {"mean_file": "mean-file", "stages": "stage"}
+"""Those that only a network of Caffe's takes."""
 
 
 @click.command("deploy")
 @export_options
 @click.argument("more", nargs=-1, metavar="[FILE]", type=click.Path(path_type=Path, dir_okay=False))
 @mean_file_option
+@stage_option
 @click.option(
     "--precision",
     type=click.Choice(get_args(EnginePrecision)),
@@ -43,6 +50,7 @@ def command(
     output: Path,
     force: bool,
     mean_file: Path | None,
+    stages: tuple[str, ...],
     precision: Any,
     targets: tuple[str, ...],
     no_engine: bool,
@@ -72,7 +80,8 @@ def command(
     from lrn_deploy.workflows.deploy import DeployOptions, deploy
 
     engine = None if no_engine else EngineOptions(precision=precision, targets=targets)
-    source = _source(click.get_current_context(), model, more, mean_file, network)
+    network |= {"mean_file": mean_file, "stages": stages}
+    source = _source(click.get_current_context(), model, more, network)
     options = DeployOptions(source, engine=engine, force=force)
     with bar() as shown:
         task = shown.add_task("reading", total=None)
@@ -119,7 +128,6 @@ def _source(
     context: click.Context,
     model: str,
     more: tuple[Path, ...],
-    mean_file: Path | None,
     options: dict[str, Any],
 ) -> ExportRequest | ImportRequest:
     """What is to be exported, or imported where files are given.
@@ -128,16 +136,16 @@ def _source(
         BadInputError: If options are given that belong to the other.
     """
     files = more or Path(model).suffix.lower() in _FILES
-    foreign = _FOR_EXPORT if files else ("mean_file",)
-    for name in foreign:
+    foreign = _FOR_EXPORT if files else _FOR_CAFFE
+    for name, flag in foreign.items():
         if context.get_parameter_source(name) is ParameterSource.COMMANDLINE:
             raise BadInputError(
-                f"--{_FOR_EXPORT.get(name, 'mean-file')} does not go with {model}.",
+                f"--{flag} does not go with {model}.",
                 "It is for a network that is exported."
                 if files
                 else "It is for a network of Caffe's.",
             )
+    kept = {name: value for name, value in options.items() if name not in foreign}
     if not files:
-        return export_request(model=model, **options)
-    kept = {name: value for name, value in options.items() if name not in _FOR_EXPORT}
-    return import_request((Path(model), *more), mean_file, **kept)
+        return export_request(model=model, **kept)
+    return import_request((Path(model), *more), **kept)

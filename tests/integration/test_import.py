@@ -226,6 +226,30 @@ def test_what_is_refused_leaves_nothing_behind(
     assert sorted(tmp_path.iterdir()) == before
 
 
+def test_layers_of_a_stage_are_there_if_it_holds_and_the_reference_has_them_too(
+    tmp_path: Path,
+) -> None:
+    text = TEXT + (
+        'layer { name: "twice" type: "Power" bottom: "prob" top: "twice" '
+        'power_param { scale: 2 } include { stage: "doubled" } }'
+    )
+    files = write(tmp_path, text, caffemodel(BLOBS))
+    x = RNG.normal(0, 30, (2, 3, 10, 10)).astype(np.float32)
+    sums = {}
+    for stages in ((), ("doubled",)):
+        words = [word for stage in stages for word in ("--stage", stage)]
+        folder = tmp_path / "-".join(("b", *stages))
+        assert cli.run(["import", *map(str, files), "-o", str(folder), *words]) == 0
+        bundle = Bundle.open(folder)
+        (output,) = bundle.manifest.outputs
+        graph = ort.InferenceSession(folder / "model.onnx").run([output.name], {"data": x})[0]
+        truth = reopen(bundle.manifest).run({"data": x})[output.name]
+        np.testing.assert_allclose(graph, truth, rtol=1e-5)
+        sums[stages] = graph.sum(1)
+    np.testing.assert_allclose(sums[()], 1, rtol=1e-6)
+    np.testing.assert_allclose(sums["doubled",], 2, rtol=1e-6)
+
+
 def test_a_bundle_that_is_there_stays_without_force(folder: Path) -> None:
     request = ImportRequest((folder / "deploy.prototxt", folder / "net.caffemodel"))
     with pytest.raises(BadInputError, match="already holds a bundle"):

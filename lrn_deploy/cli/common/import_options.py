@@ -31,12 +31,22 @@ mean_file_option = click.option(
 )
 """Adds ``--mean-file FILE``."""
 
+stage_option = click.option(
+    "--stage",
+    "stages",
+    multiple=True,
+    metavar="NAME",
+    help="Stage of a Caffe network that holds, for layers that ask for one; repeatable.",
+)
+"""Adds ``--stage NAME``."""
+
 
 def import_options(function: Function) -> Function:
     """Add what describes a network that is imported, as :func:`import_request` takes it."""
     for decorate in reversed(
         (
             mean_file_option,
+            stage_option,
             click.option(
                 "--shape",
                 multiple=True,
@@ -56,6 +66,7 @@ def import_options(function: Function) -> Function:
 def import_request(
     files: Sequence[Path],
     mean_file: Path | None,
+    stages: tuple[str, ...],
     shape: tuple[TensorSpec, ...],
     labels: Path | None,
     name: str | None,
@@ -74,6 +85,7 @@ def import_request(
     return ImportRequest(
         files=tuple(files),
         mean=mean_file,
+        stages=stages,
         input_shape=None if sizes is None else tuple(int(size) for size in sizes),
         labels=labels,
         name=name,

@@ -45,9 +45,17 @@ def made_of_caffe(
     Raises:
         BadInputError: If the files cannot be read or are of no network that can be imported.
     """
-    network = read(prototxt, caffemodel, request.mean, input_shape=request.input_shape)
+    network = read(
+        prototxt,
+        caffemodel,
+        request.mean,
+        input_shape=request.input_shape,
+        stages=request.stages,
+    )
     preprocessing = _preprocessing(network, request.preprocessing)
-    source = _source(network, prototxt, caffemodel, name)
+    source = _source(network, prototxt, caffemodel, name).model_copy(
+        update={"stages": request.stages}
+    )
     model = _graph(network, source)
     forms = _legalized(model, network)
     return MadeNetwork(

@@ -52,6 +52,10 @@ def made_of_onnx(path: Path, request: ImportRequest, name: str) -> MadeNetwork:
             "A mean file belongs to a network of Caffe's, not to an ONNX file.",
             "Give the numbers with --mean, and --std with them.",
         )
+    if request.stages:
+        raise BadInputError(
+            "A stage belongs to a network of Caffe's, not to an ONNX file.", "Leave it out."
+        )
     network = read(path, request.input_shape)
     model = network.model
     own = set(_values(model))

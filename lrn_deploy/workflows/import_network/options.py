@@ -23,6 +23,7 @@ class ImportRequest:
     Attributes:
         files: An ONNX file; or the prototxt and the caffemodel of a network of Caffe's.
         mean: The mean of a Caffe network's training images, a ``.binaryproto`` or ``.npy``.
+        stages: Stages of a Caffe network that hold: layers with other ones are left out.
         input_shape: Shape of one input without the batch, if the files do not say it.
         labels: File of class names, as ``read_labels_file`` takes it.
         name: What the bundle is called, and served as; None: as its folder.
@@ -31,6 +32,7 @@ class ImportRequest:
 
     files: Files
     mean: Path | None = None
+    stages: tuple[str, ...] = ()
     input_shape: tuple[int, ...] | None = None
     labels: Path | None = None
     name: str | None = None
@@ -51,6 +53,7 @@ class ImportRequest:
         facts = {
             "files": [file_digest(path) for path in self.paths],
             "mean": self.mean and file_digest(self.mean),
+            "stages": self.stages,
             "labels": self.labels and file_digest(self.labels),
             "shape": self.input_shape,
             "name": self.name,
