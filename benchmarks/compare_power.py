@@ -22,10 +22,11 @@ from typing import Any
 from benchmarks.harness import write_result
 from lrn_deploy.backends.onnxruntime import OnnxRuntimeBackend
 from lrn_deploy.export import ExportRequest, export_bundle
+from lrn_deploy.latency.effort import Effort
 from lrn_deploy.latency.machine import foreign_cores, usage
-from lrn_deploy.latency.sampling import Effort, interleave
+from lrn_deploy.latency.sampling import interleave
 from lrn_deploy.latency.statistics import judge, ratio_interval
-from lrn_deploy.parity.samples import random_set
+from lrn_deploy.parity.inputs import random_set
 
 REPETITIONS = 20
 SLOWDOWN = 0.10

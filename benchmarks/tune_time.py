@@ -30,9 +30,10 @@ from benchmarks.runtimes.draw import between
 from lrn_deploy.backends.registry import artifact_backends
 from lrn_deploy.bundle import Bundle
 from lrn_deploy.export import ExportRequest, export_bundle
-from lrn_deploy.latency.sampling import Effort, interleave
+from lrn_deploy.latency.effort import Effort
+from lrn_deploy.latency.sampling import interleave
 from lrn_deploy.latency.statistics import ratio_interval
-from lrn_deploy.tuning.report import TuneReport
+from lrn_deploy.tuning.schema import TuneReport
 from lrn_deploy.workflows.tune.evaluation import evaluation_inputs
 
 MODEL = "alexnet"

@@ -23,7 +23,7 @@ if TYPE_CHECKING:
         LrnDeployError,
         MissingError,
     )
-    from lrn_deploy.latency.sampling import Effort
+    from lrn_deploy.latency.effort import Effort
     from lrn_deploy.parity.budgets import Budgets
     from lrn_deploy.workflows.classify import ImageResult, Prediction
 
@@ -60,7 +60,7 @@ _HOMES = {
         "LrnDeployError",
         "MissingError",
     ),
-    "lrn_deploy.latency.sampling": ("Effort",),
+    "lrn_deploy.latency.effort": ("Effort",),
     "lrn_deploy.parity.budgets": ("Budgets",),
     "lrn_deploy.workflows.classify": ("ImageResult", "Prediction"),
 }

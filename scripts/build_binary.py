@@ -17,8 +17,8 @@ ROOT = Path(__file__).resolve().parent.parent
 HIDDEN = (
     "lrn_deploy.cli.serve",
     "lrn_deploy.serving.server",
-    "lrn_deploy.serving.http.front",
-    "lrn_deploy.serving.grpc.front",
+    "lrn_deploy.serving.http.server",
+    "lrn_deploy.serving.grpc.server",
     "grpc._cython.cygrpc",
     "httptools.parser.parser",
     "httptools.parser.url_parser",

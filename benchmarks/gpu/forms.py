@@ -26,7 +26,7 @@ from lrn_deploy.bundle import Bundle
 from lrn_deploy.errors import LrnDeployError
 from lrn_deploy.passes.lrn.lower_lrn import lower_lrn
 from lrn_deploy.workflows.build_engine.build_engine import build_bundle_engine
-from lrn_deploy.workflows.build_engine.options import EngineRequest
+from lrn_deploy.workflows.build_engine.options import EngineOptions
 
 SOURCE = "trt-fp16"
 
@@ -37,9 +37,9 @@ def stage(options: StageOptions) -> int:
     source = Bundle.open(options.work / networks(options)[0])
     data = source.load(SOURCE).data
     # TF32 concerns the few products that a form has in fp32.
-    request = EngineRequest(precision="tf32", targets=targets(options), batch=BATCHES)
+    request = EngineOptions(precision="tf32", targets=targets(options), batch=BATCHES)
     one = (1, 1, 1)
-    forms: dict[str, tuple[Callable[[ir.Model], None], EngineRequest]] = {
+    forms: dict[str, tuple[Callable[[ir.Model], None], EngineOptions]] = {
         "own LRN layer": (nothing, replace(request, lrn="layer")),
         "LRN by a band": (band, request),
         "products in fp32": (wide_products, request),

@@ -34,7 +34,7 @@ from lrn_deploy.parity.budgets import Budgets
 from lrn_deploy.parity.probe import Load, probe_layer
 from lrn_deploy.tensorrt.targets import CURRENT
 from lrn_deploy.workflows.build_engine.build_engine import build_bundle_engine
-from lrn_deploy.workflows.build_engine.options import EngineRequest
+from lrn_deploy.workflows.build_engine.options import EngineOptions
 
 ROWS = 64
 """Largest batch of a probe's engine; a probe feeds two rows for each amplitude."""
@@ -55,7 +55,7 @@ class LrnAlone:
     ) -> None:
         self._data, self._on_gpu = data, on_gpu
         # TF32 concerns products, of which an LRN has none.
-        self._request = EngineRequest(
+        self._request = EngineOptions(
             precision="tf32", targets=(CURRENT,), batch=(1, 8, ROWS), lrn=lrn
         )
 

@@ -20,21 +20,21 @@ from lrn_deploy.backends.torch import TorchBackend
 from lrn_deploy.bundle import Bundle
 from lrn_deploy.errors import LrnDeployError
 from lrn_deploy.export import ExportRequest, export_bundle
+from lrn_deploy.precision import TARGETS, EnginePrecision
 from lrn_deploy.tensorrt.targets import CURRENT
 from lrn_deploy.workflows.build_engine.build_engine import build_bundle_engine
-from lrn_deploy.workflows.build_engine.options import EngineRequest, Precision
+from lrn_deploy.workflows.build_engine.options import EngineOptions
 from lrn_deploy.workflows.optimize.optimize import optimize
 from lrn_deploy.workflows.optimize.options import OptimizeOptions
-from lrn_deploy.workflows.optimize.recipes import PRECISIONS
 from lrn_deploy.workflows.validate.reference import open_reference
 from lrn_deploy.workflows.validate.samples import ensure_samples
 
 NETWORKS = ("alexnet", "digits")
-ENGINE_PRECISIONS: tuple[Precision, ...] = ("fp32", "tf32", "fp16", "bf16")
+ENGINE_PRECISIONS: tuple[EnginePrecision, ...] = ("fp32", "tf32", "fp16", "bf16")
 BATCHES = (1, 8, 32)
 """Smallest, best and largest batch of the engines, and the batches that are timed."""
 DRY_TARGET = "sm86"
-DRY_PRECISIONS: tuple[Precision, ...] = ("fp32", "fp16")
+DRY_PRECISIONS: tuple[EnginePrecision, ...] = ("fp32", "fp16")
 
 
 def stage(options: StageOptions) -> int:
@@ -83,7 +83,7 @@ def make_network(
     name: str,
     path: Path,
     *,
-    precisions: Sequence[Precision],
+    precisions: Sequence[EnginePrecision],
     targets: tuple[str, ...],
     batch: tuple[int, int, int],
 ) -> tuple[dict[str, Any], list[str]]:
@@ -104,13 +104,13 @@ def make_network(
     """
     start = time.perf_counter()
     bundle = export_bundle(ExportRequest(name), path, force=True)
-    for precision in PRECISIONS["cuda"]:
-        bundle = optimize(bundle, OptimizeOptions(target="cuda", precision=precision))
+    for precision in TARGETS["cuda"]:
+        bundle = optimize(bundle, OptimizeOptions(target="cuda", precision=precision)).bundle
     row: dict[str, Any] = {"export_seconds": round(time.perf_counter() - start, 2)}
     not_made = []
     for precision in precisions:
         # An engine that computes in another precision than asked for is kept, and told.
-        request = EngineRequest(
+        request = EngineOptions(
             precision=precision, targets=targets, batch=batch, allow_other_types=True
         )
         try:

@@ -20,17 +20,13 @@ from benchmarks.gpu.files import write_json
 from benchmarks.gpu.made import networks
 from benchmarks.gpu.record import StageOptions, run_stage
 from lrn_deploy.backends.protocol import Array, SessionBase
+from lrn_deploy.backends.registry import cannot_run_here, place
 from lrn_deploy.bundle import Bundle
 from lrn_deploy.errors import DONE, BadInputError, LrnDeployError
 from lrn_deploy.parity.budgets import Budgets
-from lrn_deploy.parity.samples import regime_of
-from lrn_deploy.workflows.validate.checks import (
-    Subject,
-    cannot_run_here,
-    fitting_batches,
-    judge,
-    run_in_batches,
-)
+from lrn_deploy.parity.inputs import regime_of
+from lrn_deploy.placement import Placement
+from lrn_deploy.workflows.validate.checks import Subject, fitting_batches, judge, run_in_batches
 from lrn_deploy.workflows.validate.samples import Sample, read_samples
 
 BATCHES = (1, 3, 32)
@@ -90,7 +86,7 @@ def torch_part(options: StageOptions) -> int:
 
                     fuse_lrn(module)
                 session = ModuleSession(module, bundle, kind, device)
-                subject = Subject("", f"torch:{device}", label.split()[0])
+                subject = Subject(Placement("", "torch", device), label.split()[0])
                 compare_all(part, name, label, subject, session, samples, BATCHES[-1:])
             except Exception as error:  # one precision less; torch raises what it likes
                 part.add(name, what=label, reason=_reason(error))
@@ -145,7 +141,7 @@ def onnxruntime_part(options: StageOptions) -> int:
         for artifact, record in bundle.manifest.artifacts.items():
             if record.engine is not None:
                 continue
-            subject = Subject(artifact, f"onnxruntime:{backend.device}", record.precision)
+            subject = Subject(place(artifact, backend), record.precision)
             try:
                 with backend.load(bundle.load(artifact)) as session:
                     compare_all(part, name, artifact, subject, session, samples, BATCHES)
@@ -163,7 +159,7 @@ def tensorrt_part(options: StageOptions) -> int:
             record = bundle.manifest.artifact(artifact)
             assert record.engine is not None
             precision = record.engine.precision
-            subject = Subject(artifact, f"tensorrt:{record.engine.version}", precision)
+            subject = Subject(Placement(artifact, "tensorrt", record.engine.version), precision)
             try:
                 with open_engine(bundle, artifact, dry=options.dry) as session:
                     batches = fitting_batches(record, session, BATCHES)

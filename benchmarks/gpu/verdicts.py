@@ -25,7 +25,9 @@ def stage(options: StageOptions) -> int:
         shutil.rmtree(copy, ignore_errors=True)
         try:
             shutil.copytree(Bundle.open(options.work / name).path, copy)
-            report = validate(Bundle.open(copy), ValidateOptions(batches=BATCHES, devices=devices))
+            report = validate(
+                Bundle.open(copy), ValidateOptions(batches=BATCHES, devices=devices)
+            ).report
         except LrnDeployError as error:
             record.add("networks", {"network": name, "reason": str(error)})
             failed.append(f"{name} was not validated: {error}")

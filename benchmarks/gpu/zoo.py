@@ -19,12 +19,12 @@ from benchmarks.gpu.record import Record, StageOptions, run_stage
 from lrn_deploy.bundle import Bundle
 from lrn_deploy.errors import LrnDeployError
 from lrn_deploy.models import ZOO
+from lrn_deploy.precision import EnginePrecision
 from lrn_deploy.tensorrt.targets import CURRENT
-from lrn_deploy.workflows.build_engine.options import Precision
 from lrn_deploy.workflows.validate.options import ValidateOptions
 from lrn_deploy.workflows.validate.validate import validate
 
-ENGINE_PRECISIONS: tuple[Precision, ...] = ("fp32", "tf32", "fp16", "bf16", "int8")
+ENGINE_PRECISIONS: tuple[EnginePrecision, ...] = ("fp32", "tf32", "fp16", "bf16", "int8")
 BATCHES = (1, 3, 32)
 
 
@@ -63,7 +63,7 @@ def stage(options: StageOptions) -> int:
 def check_network(
     name: str,
     *,
-    precisions: tuple[Precision, ...] = ENGINE_PRECISIONS,
+    precisions: tuple[EnginePrecision, ...] = ENGINE_PRECISIONS,
     targets: tuple[str, ...] = (CURRENT,),
     devices: tuple[str, ...] | None = None,
     batches: tuple[int, ...] = BATCHES,
@@ -73,7 +73,9 @@ def check_network(
         path = Path(folder) / name
         batch = (1, min(8, max(batches)), max(batches))
         _, not_made = make_network(name, path, precisions=precisions, targets=targets, batch=batch)
-        report = validate(Bundle.open(path), ValidateOptions(batches=batches, devices=devices))
+        report = validate(
+            Bundle.open(path), ValidateOptions(batches=batches, devices=devices)
+        ).report
     return {
         "verdict": report.verdict,
         "not_made": not_made,

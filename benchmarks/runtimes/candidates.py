@@ -112,9 +112,10 @@ def ours(bundle: Bundle) -> Iterator[Candidate]:
     """Every artifact for this kind of machine on every backend that runs it here."""
     for plan in possible(("cpu",)):
         made = make(bundle, plan, calibration=None)
-        bundle = made.bundle
-        if made.reason:
-            yield Candidate(plan.name, "ours", "", plan.precision, None, made.reason)
+        if isinstance(made, str):
+            yield Candidate(plan.name, "ours", "", plan.precision, None, made)
+        else:
+            bundle = made.bundle
     for name, artifact in bundle.manifest.artifacts.items():
         for backend in artifact_backends(["cpu"], threads=THREADS):
             if runs(backend, artifact):

@@ -7,7 +7,7 @@ from collections.abc import Callable, Sequence
 from benchmarks.runtimes.candidates import THREADS, title
 from benchmarks.runtimes.verdicts import CLASSES, Class, allowed
 from lrn_deploy.bundle import Bundle
-from lrn_deploy.latency.sampling import Effort
+from lrn_deploy.latency.effort import Effort
 from lrn_deploy.workflows.tune.options import TuneOptions
 from lrn_deploy.workflows.tune.tune import tune
 
@@ -41,7 +41,7 @@ def tuned(
                 threads=(THREADS,),
                 effort=EFFORT,
             )
-            report = tune(Bundle.open(bundle.path), options)
+            report = tune(Bundle.open(bundle.path), options).report
             if not report.complete:
                 raise KeyboardInterrupt
             tell(f"{network}: tune for {class_} at batch {batch}: {report.explanation}")

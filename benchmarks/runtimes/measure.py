@@ -23,8 +23,9 @@ from benchmarks.runtimes.verdicts import CLASSES, Measured, judge_class
 from lrn_deploy.backends.protocol import Array
 from lrn_deploy.errors import LrnDeployError
 from lrn_deploy.export import ExportRequest, export_bundle
+from lrn_deploy.latency.effort import Effort
 from lrn_deploy.latency.machine import MAX_FOREIGN_CORES, Usage, foreign_cores, usage
-from lrn_deploy.latency.sampling import Effort, Samples, interleave
+from lrn_deploy.latency.sampling import Timings, interleave
 from lrn_deploy.latency.statistics import MIN_ROUNDS, summarize
 from lrn_deploy.network import load_network
 from lrn_deploy.parity.metrics import Metrics, compare
@@ -228,7 +229,7 @@ def _batch(
     }
 
 
-def _timing(measured: Measured, batch: int, samples: Samples) -> dict[str, Any]:
+def _timing(measured: Measured, batch: int, samples: Timings) -> dict[str, Any]:
     summary = summarize(measured.rounds)
     points = {"p25": summary.p25, "median": summary.p50, "p75": summary.p75}
     return {

@@ -21,10 +21,9 @@ from lrn_deploy.backends.protocol import Array, Probe, SessionBase, check_feeds
 from lrn_deploy.bundle import ArtifactData, TensorSpec
 from lrn_deploy.errors import DamagedError, MissingError
 from lrn_deploy.extras import install
+from lrn_deploy.precision import half
 
 _DEVICE = "CPU"
-_COMPUTES_BF16 = frozenset({"bf16", "int8-bf16"})
-"""Precisions of artifacts made for OpenVINO whose float layers compute in bf16."""
 
 
 class OpenVinoBackend:
@@ -69,7 +68,7 @@ class OpenVinoBackend:
         probe = self.probe()
         if not probe.available:
             raise MissingError(f"OpenVINO cannot run here: {probe.detail}", probe.hint)
-        bf16 = artifact.target == "openvino" and artifact.precision in _COMPUTES_BF16
+        bf16 = artifact.target == "openvino" and half(artifact.precision) == "bf16"
         if bf16 and "BF16" not in _capabilities():
             raise MissingError(
                 f"This processor has no bf16 units for '{artifact.name}', and emulating them is "

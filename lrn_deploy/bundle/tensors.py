@@ -52,6 +52,12 @@ class TensorSpec(Record):
         return tuple(axis if isinstance(axis, int) else batch for axis in self.shape)
 
     @property
+    def fixed_batch(self) -> int | None:
+        """The only batch that it takes; None if it takes any."""
+        batch = self.shape[0]
+        return batch if isinstance(batch, int) else None
+
+    @property
     def classes(self) -> int | None:
         """How many classes each row of the batch has a score for; None: it is no such vector.
 

@@ -13,8 +13,9 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from lrn_deploy.cli.common import output
 from lrn_deploy.cli.common.options import bundle_argument, gpu_memory_option
-from lrn_deploy.cli.common.output import emit, json_option, people, progress
+from lrn_deploy.cli.common.output import emit, json_option, people
 from lrn_deploy.errors import CHECK_FAILED, DONE
 from lrn_deploy.report.console.export import warn_assumed
 
@@ -101,7 +102,7 @@ def command(
 
     results = []
     stdout = sys.stdout  # before the bar puts its own in that place
-    bar = progress()
+    bar = output.bar()
     bar.disable |= jsonl and stdout.isatty()  # there the lines themselves show the progress
     with _pillow_quiet(), bar:
         task = bar.add_task("Classifying", total=len(sources))
@@ -113,7 +114,7 @@ def command(
             batch_size=batch_size,
             top=top,
             limits=limits,
-            on_progress=lambda count: bar.advance(task, count),
+            on_batch=lambda count: bar.advance(task, count),
         ):
             results.append(result)
             if jsonl:

@@ -6,49 +6,17 @@ from pathlib import Path
 
 import click
 
+from lrn_deploy.cli.common.fields import takes
 from lrn_deploy.cli.common.options import bundle_argument
 from lrn_deploy.cli.common.output import emit, json_option, people, progress
+from lrn_deploy.workflows.optimize.options import OptimizeOptions
 
 
 @click.command("optimize")
 @bundle_argument
-@click.option(
-    "--target",
-    type=click.Choice(["tensorrt", "cuda", "cpu", "openvino"]),
-    required=True,
-    help="What the graph is for.",
-)
-@click.option(
-    "--precision",
-    type=click.Choice(
-        ["fp32", "fp16", "bf16", "int8", "int8-bf16", "w8", "w4", "int8-w8", "int8-w4"]
-    ),
-    required=True,
-    help="What it computes in. Its inputs and outputs stay as they are.",
-)
-@click.option(
-    "--quantizer",
-    type=click.Choice(["own", "nncf"]),
-    default="own",
-    show_default=True,
-    help="What makes int8 for cpu and openvino. NNCF is the extra 'quantize'.",
-)
-@click.option(
-    "--calibration",
-    type=click.Path(path_type=Path, exists=True, file_okay=False),
-    help="Folder of images for int8. Default: images that fit the network.",
-)
-@click.option("--half-lrn", is_flag=True, help="Compute LRN in fp16 or bf16, too, not in fp32.")
+@takes(OptimizeOptions)
 @json_option
-def command(
-    bundle: Path,
-    target: str,
-    precision: str,
-    quantizer: str,
-    calibration: Path | None,
-    half_lrn: bool,
-    as_json: bool,
-) -> None:
+def command(bundle: Path, options: OptimizeOptions, as_json: bool) -> None:
     """Make a variant of a bundle's graph for one target in one precision.
 
     The variant is an ONNX graph like the canonical one, so 'validate' checks it before any GPU is
@@ -64,28 +32,20 @@ def command(
       lrn-deploy optimize alexnet --target tensorrt --precision int8 --calibration photos
     """
     from lrn_deploy.bundle import Bundle
+    from lrn_deploy.placement import MODEL
     from lrn_deploy.workflows.optimize.optimize import optimize
-    from lrn_deploy.workflows.optimize.options import OptimizeOptions
-    from lrn_deploy.workflows.optimize.recipes import SOURCE, variant_name
 
-    before = Bundle.open(bundle)
-    with progress() as bar:
-        task = bar.add_task("reading", total=None)
-
-        def on_progress(what: str, done: int, total: int) -> None:
-            bar.update(task, description=what, completed=done, total=total)
-
-        options = OptimizeOptions(target, precision, quantizer, calibration, not half_lrn)
-        after = optimize(before, options, on_progress)
-    name = variant_name(target, precision, quantizer)
-    artifact = after.manifest.artifact(name)
+    with progress("reading") as told:
+        outcome = optimize(Bundle.open(bundle), options, told)
+    name, artifact = outcome.name, outcome.artifact
+    target, precision = options.target, options.precision
     say = people(as_json)
-    if name == SOURCE:
+    if name == MODEL:
         say.print(f"For {target} in fp32 the graph '{name}' is used as it is.")
-    elif after is before:
+    elif outcome.reused:
         say.print(f"{name} is up to date: same graph, options and tools.")
-    elif artifact.file == after.manifest.artifact(SOURCE).file:
-        say.print(f"Made {name}: the graph '{SOURCE}', to be computed in {precision}; no new file.")
+    elif artifact.file == outcome.bundle.manifest.artifact(MODEL).file:
+        say.print(f"Made {name}: the graph '{MODEL}', to be computed in {precision}; no new file.")
     else:
         say.print(f"Made {name}: {artifact.file}, {artifact.size / 1e6:.1f} MB.", markup=False)
     if "calibration" in artifact.options:
@@ -99,7 +59,7 @@ def command(
             {
                 "bundle": str(bundle),
                 "name": name,
-                "reused": after is before,
+                "reused": outcome.reused,
                 "artifact": artifact.model_dump(mode="json"),
             }
         )

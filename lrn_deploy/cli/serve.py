@@ -3,53 +3,20 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable
-from dataclasses import Field, fields
+from dataclasses import fields
 from functools import partial
 from pathlib import Path
-from typing import Any, Literal, get_args, get_origin, get_type_hints
+from typing import Any
 
 import click
 
 from lrn_deploy import __version__
+from lrn_deploy.cli.common.fields import field_options, made_of
 from lrn_deploy.cli.common.output import emit, json_option
 from lrn_deploy.serving.settings import ModelSettings, ServerSettings
 
-Function = Callable[..., Any]
-
-
-def settings_options(function: Function) -> Function:
-    """Add an option for every setting, which the environment and the TOML file can set too."""
-    for group in (ModelSettings, ServerSettings):
-        hints = get_type_hints(group)
-        for field in reversed(fields(group)):
-            function = _option(field, hints[field.name])(function)
-    return function
-
-
-def _option(field: Field[Any], hint: Any) -> Callable[[Function], Function]:
-    name = field.name.replace("_", "-")
-    limits = {"min": field.metadata["least"], "max": field.metadata["most"]}
-    kind: Any = str
-    flag = f"--{name}"
-    if hint is bool:
-        kind, flag = bool, f"--{name}/--no-{name}"
-    elif hint in (int, tuple[int, ...]):
-        kind = click.IntRange(**limits)
-    elif hint is float:
-        kind = click.FloatRange(**limits)
-    elif get_origin(hint) is Literal:
-        kind = click.Choice(get_args(hint))
-    return click.option(
-        flag,
-        field.name,
-        type=kind,
-        default=field.default,
-        multiple=get_origin(hint) is tuple,
-        show_default=get_origin(hint) is not tuple,
-        envvar=f"LRN_SERVER_{field.name.upper()}",
-        help=field.metadata["help"],
-    )
+_VARIABLES = "LRN_SERVER"
+"""What the names of the environment's variables begin with."""
 
 
 def _read_config(ctx: click.Context, param: click.Parameter, path: Path | None) -> None:
@@ -75,15 +42,16 @@ def _read_config(ctx: click.Context, param: click.Parameter, path: Path | None) 
 
 
 @click.command("serve")
-@click.argument("bundles", nargs=-1, metavar="BUNDLE...", envvar="LRN_SERVER_BUNDLES")
-@settings_options
+@click.argument("bundles", nargs=-1, metavar="BUNDLE...", envvar=f"{_VARIABLES}_BUNDLES")
+@field_options(ModelSettings, _VARIABLES)
+@field_options(ServerSettings, _VARIABLES)
 @click.option(
     "--config",
     type=click.Path(path_type=Path, dir_okay=False, exists=True),
     is_eager=True,
     expose_value=False,
     callback=_read_config,
-    envvar="LRN_SERVER_CONFIG",
+    envvar=f"{_VARIABLES}_CONFIG",
     help="TOML file with settings; options and the environment win over it.",
 )
 @click.option(
@@ -114,8 +82,7 @@ def command(
       curl --data-binary @photo.jpg http://127.0.0.1:8000/v1/classify
       lrn-server alexnet faces=old/faces --host 0.0.0.0 --pre-drain-seconds 5
     """
-    model = ModelSettings(**{field.name: options[field.name] for field in fields(ModelSettings)})
-    server = ServerSettings(**{field.name: options[field.name] for field in fields(ServerSettings)})
+    model, server = made_of(ModelSettings, options), made_of(ServerSettings, options)
     if print_config:
         click.echo(_toml({"bundles": list(bundles), **options}))
         return 0

@@ -30,6 +30,7 @@ from lrn_deploy.export.labels import check_count, read_labels_file
 from lrn_deploy.models import ZOO
 from lrn_deploy.network import Network, load_network, require_torch
 from lrn_deploy.network.files import WeightsFile
+from lrn_deploy.placement import MODEL
 
 if TYPE_CHECKING:
     from torch import nn
@@ -100,7 +101,7 @@ def current_bundle(request: ExportRequest, path: Path) -> Bundle | None:
         bundle = Bundle.open(path)
     except LrnDeployError:
         return None
-    return bundle if bundle.holds("model", key) else None
+    return bundle if bundle.holds(MODEL, key) else None
 
 
 def export_bundle(request: ExportRequest, path: Path, *, force: bool = False) -> Bundle:
@@ -167,7 +168,7 @@ def export_bundle(request: ExportRequest, path: Path, *, force: bool = False) ->
             lrn_layers=exported.lrn_layers,
             lrn_like=exported.lrn_like,
             layers=exported.layers,
-            artifacts={"model": artifact},
+            artifacts={MODEL: artifact},
         )
         write_atomic(folder / MANIFEST, dump(manifest))
     return Bundle.open(path)

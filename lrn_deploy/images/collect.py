@@ -67,6 +67,12 @@ def collect(
     return [source for word in arguments for source in _expand(word, stdin, limits)]
 
 
+def evenly(sources: Sequence[ImageSource], most: int) -> list[ImageSource]:
+    """At most so many of some images, spread evenly over all of them."""
+    count = min(len(sources), most)
+    return [sources[at * len(sources) // count] for at in range(count)]
+
+
 def _expand(word: str, stdin: BinaryIO | None, limits: ImageLimits) -> Iterator[ImageSource]:
     if word == STDIN:
         if stdin is None:

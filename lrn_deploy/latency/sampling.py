@@ -22,6 +22,8 @@ from statistics import median
 
 import numpy as np
 
+from lrn_deploy.latency.effort import Effort
+
 LONG_RUN = 0.05
 """Seconds from which a run is so long that what its neighbour left behind no longer shows."""
 REST = 0.03
@@ -37,24 +39,8 @@ WARMUP_MAX_RUNS = 200
 WARMUP_MAX_SECONDS = 3.0
 
 
-@dataclass(frozen=True)
-class Effort:
-    """How long to measure.
-
-    Attributes:
-        rounds: Number of rounds.
-        seconds: Seconds after which no further round begins, whatever ``rounds`` says, but not
-            before ``min_rounds``; warm-up comes on top.
-        min_rounds: Rounds that are measured at any rate.
-    """
-
-    rounds: int = 30
-    seconds: float = 20.0
-    min_rounds: int = 5
-
-
 @dataclass
-class Samples:
+class Timings:
     """Raw samples of one candidate.
 
     Attributes:
@@ -79,7 +65,7 @@ class Run:
         complete: False if it was interrupted; what had been measured is there.
     """
 
-    samples: dict[str, Samples]
+    samples: dict[str, Timings]
     complete: bool = True
 
 
@@ -112,7 +98,7 @@ def interleave(
         clock: Seconds that only ever grow.
     """
     effort = effort or Effort()
-    run = Run({name: Samples() for name in candidates})
+    run = Run({name: Timings() for name in candidates})
     collecting = gc.isenabled()
     gc.disable()
     try:

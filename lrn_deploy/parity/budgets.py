@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
-from typing import Literal
-
-from pydantic import BaseModel, ConfigDict
+from typing import TYPE_CHECKING, Literal
 
 from lrn_deploy.errors import BadInputError
-from lrn_deploy.parity.metrics import Metrics
+from lrn_deploy.options import explained, option
+
+if TYPE_CHECKING:
+    from lrn_deploy.parity.budget import Budget
 
 Regime = Literal["ordinary", "synthetic", "active", "extreme", "probe"]
 """What kind of inputs a check ran on.
@@ -93,50 +94,30 @@ TABLE: dict[str, dict[Regime, float | None]] = {
 """Largest relative L2 error, by precision and regime; None where a precision is not judged."""
 
 
-class Budget(BaseModel):
-    """The largest errors of a check.
-
-    Attributes:
-        relative_l2: Bound on the relative L2 error.
-        error_over_signal: Bound on the error over signal; None where it is not judged.
-        each_input: Whether relative_l2 binds each input alone instead of all together.
-    """
-
-    model_config = ConfigDict(frozen=True)
-
-    relative_l2: float
-    error_over_signal: float | None = None
-    each_input: bool = False
-
-    def holds(self, metrics: Metrics) -> bool:
-        """Whether ``metrics`` stay within the budget; NaN never does."""
-        return self.used(metrics) <= 1.0
-
-    def used(self, metrics: Metrics) -> float:
-        """The larger of the two errors over its bound: above 1 the budget is exceeded."""
-        error = metrics.worst_relative_l2 if self.each_input else metrics.relative_l2
-        shares = [_share(error, self.relative_l2)]
-        if self.error_over_signal is not None and metrics.error_over_signal is not None:
-            shares.append(_share(metrics.error_over_signal, self.error_over_signal))
-        return math.nan if any(math.isnan(share) for share in shares) else max(shares)
-
-
+@explained
 @dataclass(frozen=True)
 class Budgets:
     """The table with what the user asked for instead.
-
-    Attributes:
-        max_error: Relative L2 on ordinary and extreme inputs; None takes the table's.
-        max_active_error: Relative L2 on active inputs; None takes the table's.
-        max_probe_error: Relative L2 of an LRN layer alone; None takes the table's.
 
     Raises:
         BadInputError: If one of them is not a positive number.
     """
 
-    max_error: float | None = None
-    max_active_error: float | None = None
-    max_probe_error: float | None = None
+    max_error: float | None = option(
+        None,
+        "Relative L2 on ordinary and extreme inputs; None takes the table's.",
+        line="Budget of the relative L2 error.",
+    )
+    max_active_error: float | None = option(
+        None,
+        "Relative L2 on active inputs; None takes the table's.",
+        line="The same on inputs that make LRN act.",
+    )
+    max_probe_error: float | None = option(
+        None,
+        "Relative L2 of an LRN layer alone; None takes the table's.",
+        line="The same of one LRN layer alone.",
+    )
 
     def __post_init__(self) -> None:
         for name in ("max_error", "max_active_error", "max_probe_error"):
@@ -153,6 +134,8 @@ class Budgets:
         Raises:
             BadInputError: If the table has no such precision and the user gave no budget.
         """
+        from lrn_deploy.parity.budget import Budget  # pydantic would make ``--help`` wait
+
         given = {
             "ordinary": self.max_error,
             "synthetic": self.max_error,
@@ -175,7 +158,3 @@ class Budgets:
         # Inputs as far apart as the extreme ones have no common signal to speak of.
         signal = None if regime == "extreme" else SIGNAL_FACTOR * given
         return Budget(relative_l2=given, error_over_signal=signal, each_input=regime == "extreme")
-
-
-def _share(error: float, bound: float) -> float:
-    return error / bound

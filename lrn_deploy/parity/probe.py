@@ -24,7 +24,7 @@ from lrn_deploy import lrn
 from lrn_deploy.bundle import LrnLayer
 from lrn_deploy.errors import DamagedError
 from lrn_deploy.parity import graph
-from lrn_deploy.parity.budgets import Budget
+from lrn_deploy.parity.budget import Budget
 from lrn_deploy.parity.metrics import Metrics, compare
 
 Array = NDArray[Any]

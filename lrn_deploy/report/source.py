@@ -11,9 +11,9 @@ from pydantic import BaseModel, ValidationError
 from lrn_deploy.bundle import Bundle, Manifest
 from lrn_deploy.bundle.staleness import stale_notes
 from lrn_deploy.errors import BadInputError, DamagedError
-from lrn_deploy.latency.report import Comparison, LatencyReport, Layers, Row, Start
-from lrn_deploy.parity.report import ParityReport
-from lrn_deploy.tuning.report import TuneReport
+from lrn_deploy.latency.schema import Comparison, LatencyReport, Layers, Row, Start
+from lrn_deploy.parity.schema import ParityReport
+from lrn_deploy.tuning.schema import TuneReport
 
 PARITY = "reports/parity.json"
 LATENCY = "reports/latency.json"

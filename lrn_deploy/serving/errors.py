@@ -1,6 +1,6 @@
 """Why a request is refused, in terms that every transport can tell its client.
 
-The status is HTTP's; the gRPC front translates it. Triton 2.51 answers 500 to requests that the
+The status is HTTP's; the gRPC server translates it. Triton 2.51 answers 500 to requests that the
 client got wrong; here those are 400.
 """
 

@@ -22,8 +22,8 @@ from lrn_deploy.serving.settings import ModelSettings, ServerSettings
 from lrn_deploy.serving.telemetry import spans, stderr
 
 if TYPE_CHECKING:
-    from lrn_deploy.serving.grpc.front import GrpcFront
-    from lrn_deploy.serving.http.front import HttpFront
+    from lrn_deploy.serving.grpc.server import GrpcServer
+    from lrn_deploy.serving.http.server import HttpServer
     from lrn_deploy.serving.telemetry.spans import Spans
 
 _HANG_CHECK_SECONDS = 0.5
@@ -75,9 +75,9 @@ def serve(
 
 @dataclass(frozen=True)
 class _Fronts:
-    http: HttpFront
-    grpc: GrpcFront | None
-    metrics: HttpFront | None
+    http: HttpServer
+    grpc: GrpcServer | None
+    metrics: HttpServer | None
 
     @property
     def ports(self) -> dict[str, int | None]:
@@ -93,8 +93,8 @@ def _fronts(
 ) -> tuple[Service, _Fronts]:
     """What answers, imported here, since that takes as long as reading 200 MB of weights."""
     try:
-        from lrn_deploy.serving.grpc.front import GrpcFront
-        from lrn_deploy.serving.http.front import HttpFront
+        from lrn_deploy.serving.grpc.server import GrpcServer
+        from lrn_deploy.serving.http.server import HttpServer
         from lrn_deploy.serving.rest.app import App
     except ImportError as error:
         raise MissingError(
@@ -103,13 +103,13 @@ def _fronts(
         ) from error
     service = Service(repository, settings, spans=exported)
     host = settings.host
-    http = HttpFront(App(service), host, settings.http_port)
-    grpc = GrpcFront(service, host, settings.grpc_port) if settings.grpc_port >= 0 else None
+    http = HttpServer(App(service), host, settings.http_port)
+    grpc = GrpcServer(service, host, settings.grpc_port) if settings.grpc_port >= 0 else None
     if settings.metrics_port < 0:
         return service, _Fronts(http, grpc, None)
     watched = Service(repository, settings)  # which answers to the end, and takes part in nothing
     watched.limiter = service.limiter  # whose refusals are among the metrics
-    metrics = HttpFront(App(watched, metrics_only=True), host, settings.metrics_port)
+    metrics = HttpServer(App(watched, metrics_only=True), host, settings.metrics_port)
     return service, _Fronts(http, grpc, metrics)
 
 
@@ -173,7 +173,7 @@ async def _run(
     return 0 if finished else 1
 
 
-async def _drain(service: Service, settings: ServerSettings, listening: list[HttpFront]) -> bool:
+async def _drain(service: Service, settings: ServerSettings, listening: list[HttpServer]) -> bool:
     """``ready`` turns 503; requests are still taken, then refused, then all are finished."""
     service.stopping = True
     await asyncio.sleep(settings.pre_drain_seconds)

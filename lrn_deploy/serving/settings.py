@@ -6,8 +6,10 @@ made of these fields.
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Any, Literal
+
+from lrn_deploy.options import option
 
 PRIORITY_LEVELS = 3
 """Priorities of requests: 1 is the highest, 3 the lowest."""
@@ -16,7 +18,7 @@ DEFAULT_PRIORITY = 2
 
 def _setting(default: Any, text: str, least: float = 0, most: float | None = None) -> Any:
     """A field with its meaning and, for a number, its range."""
-    return field(default=default, metadata={"help": text, "least": least, "most": most})
+    return option(default, text, least=least, most=most)
 
 
 @dataclass(frozen=True)

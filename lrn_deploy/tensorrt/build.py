@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from lrn_deploy.errors import BadInputError, DamagedError
+from lrn_deploy.progress import Progress
 from lrn_deploy.tensorrt.flavor import Flavor
 from lrn_deploy.tensorrt.graph import Records, fit_graph
 from lrn_deploy.tensorrt.layers import NetworkLayer, read_layers
@@ -23,7 +23,6 @@ from lrn_deploy.tensorrt.targets import TURING
 
 Batch = tuple[int, int, int]
 Shapes = tuple[tuple[int, ...], tuple[int, ...], tuple[int, ...]]
-OnProgress = Callable[[str, int, int], None]
 """Called with the builder's phase, and how many of how many of its steps are done."""
 
 
@@ -90,7 +89,7 @@ def check_batch(batch: Batch) -> None:
 
 
 def build_engine(
-    flavor: Flavor, graph: bytes, request: BuildRequest, on_progress: OnProgress | None = None
+    flavor: Flavor, graph: bytes, request: BuildRequest, progress: Progress | None = None
 ) -> BuiltEngine:
     """Build an engine in this process.
 
@@ -101,13 +100,13 @@ def build_engine(
         flavor: The TensorRT to build with.
         graph: A serialised ONNX model.
         request: What to build.
-        on_progress: Called after every step of the builder; what it raises cancels the build.
+        progress: Called after every step of the builder; what it raises cancels the build.
 
     Raises:
         BadInputError: If TensorRT cannot take the graph, the batch or the targets.
         MissingError: If TensorRT or the GPU it needs is not there.
     """
-    return build_fitted(flavor, *fit(flavor, graph, request), request, on_progress)
+    return build_fitted(flavor, *fit(flavor, graph, request), request, progress)
 
 
 def fit(flavor: Flavor, graph: bytes, request: BuildRequest) -> tuple[bytes, Records]:
@@ -128,7 +127,7 @@ def build_fitted(
     graph: bytes,
     lrn: Records,
     request: BuildRequest,
-    on_progress: OnProgress | None = None,
+    progress: Progress | None = None,
 ) -> BuiltEngine:
     """Second half of :func:`build_engine`, which leaves no work of Python's before TensorRT's."""
     builder = flavor.start_builder()
@@ -150,7 +149,7 @@ def build_fitted(
     timings = None
     if request.timing_cache is not None:
         timings = flavor.set_timing_cache(config, request.timing_cache)
-    data = _run_builder(flavor, builder, network, config, on_progress)
+    data = _run_builder(flavor, builder, network, config, progress)
     return BuiltEngine(
         data=data,
         layers=layers,
@@ -213,14 +212,14 @@ def _set_profile(builder: Any, config: Any, profile: dict[str, Shapes]) -> None:
 
 
 def _run_builder(
-    flavor: Flavor, builder: Any, network: Any, config: Any, on_progress: OnProgress | None
+    flavor: Flavor, builder: Any, network: Any, config: Any, progress: Progress | None
 ) -> bytes:
     raised: list[BaseException] = []
 
     def on_step(phase: str, done: int, total: int) -> bool:
-        if on_progress is not None and not raised:
+        if progress is not None and not raised:
             try:
-                on_progress(phase, done, total)
+                progress(phase, done, total)
             except BaseException as error:  # it cannot cross the builder's C++ frames
                 raised.append(error)
         return not raised

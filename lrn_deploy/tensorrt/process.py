@@ -17,7 +17,8 @@ import lrn_deploy
 from lrn_deploy import errors
 from lrn_deploy.bundle import EngineLrn
 from lrn_deploy.errors import BadInputError, LrnDeployError, MissingError
-from lrn_deploy.tensorrt.build import BuildRequest, BuiltEngine, OnProgress
+from lrn_deploy.progress import Progress
+from lrn_deploy.tensorrt.build import BuildRequest, BuiltEngine
 from lrn_deploy.tensorrt.callbacks import LOG_VARIABLE
 from lrn_deploy.tensorrt.flavor import FlavorName
 from lrn_deploy.tensorrt.layers import NetworkLayer
@@ -29,7 +30,7 @@ where its memory lies, and with that the engine's bytes."""
 
 
 def build_in_process(
-    flavor: FlavorName, graph: bytes, request: BuildRequest, on_progress: OnProgress | None = None
+    flavor: FlavorName, graph: bytes, request: BuildRequest, progress: Progress | None = None
 ) -> BuiltEngine:
     """Build an engine in a new process, which makes the result reproducible; see the worker.
 
@@ -39,7 +40,7 @@ def build_in_process(
         flavor: The TensorRT to build with.
         graph: A serialised ONNX model.
         request: What to build.
-        on_progress: Called after every step of the builder.
+        progress: Called after every step of the builder.
 
     Raises:
         BadInputError: If TensorRT cannot take the graph, the batch or the targets, or crashes.
@@ -86,7 +87,7 @@ def build_in_process(
                 process.stdin.close()
             except BrokenPipeError:
                 pass  # it has ended already; why is found out below
-            built = _read(process.stdout, on_progress)
+            built = _read(process.stdout, progress)
         except BaseException:
             process.kill()
             raise
@@ -95,12 +96,12 @@ def build_in_process(
         return built
 
 
-def _read(channel: IO[bytes], on_progress: OnProgress | None) -> BuiltEngine | None:
+def _read(channel: IO[bytes], progress: Progress | None) -> BuiltEngine | None:
     """What the worker tells; None if it ended without an answer."""
     for line in iter(channel.readline, b""):
         told = json.loads(line)
-        if "step" in told and on_progress is not None:
-            on_progress(*told["step"])
+        if "step" in told and progress is not None:
+            progress(*told["step"])
         elif "log" in told:
             _log.log(told["log"][0], "%s", told["log"][1])
         elif "error" in told:

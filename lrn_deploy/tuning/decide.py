@@ -7,7 +7,9 @@ from dataclasses import dataclass
 
 from lrn_deploy.latency.statistics import MIN_ROUNDS, ratio_interval
 from lrn_deploy.parity.metrics import Metrics
-from lrn_deploy.tuning.report import Candidate, Demand, Point
+from lrn_deploy.placement import as_most_run
+from lrn_deploy.tuning.demand import Demand
+from lrn_deploy.tuning.schema import Candidate, Point
 
 TIE = 1.02
 """Candidates this close to the fastest, and not surely slower, are as fast: accuracy decides."""
@@ -77,7 +79,7 @@ def best_point(candidate: Candidate, demand: Demand) -> Point | None:
     return min(fitting, key=lambda item: item.seconds / item.batch, default=None)
 
 
-def front(candidates: Sequence[Candidate], demand: Demand) -> set[int]:
+def pareto(candidates: Sequence[Candidate], demand: Demand) -> set[int]:
     """Indices of the Pareto front: none other is at least as fast and as accurate, and better once.
 
     Candidates beyond the demand's errors can be on it, too: it shows what accuracy costs. Times
@@ -108,7 +110,7 @@ def explain(candidates: Sequence[Candidate], decision: Decision | None, demand: 
     point = best_point(chosen, demand)
     assert point is not None
     said = f"{chosen.name} takes {_ms(point)} at batch {point.batch}"
-    plain = next((item for item in candidates if _is_plain(item)), None)
+    plain = next((item for item in candidates if as_most_run(item.placement)), None)
     before = plain.at(point.batch) if plain is not None and plain is not chosen else None
     if before is not None and plain is not None:
         times = before.seconds / point.seconds
@@ -144,11 +146,6 @@ def _as_fast(point: Point, fastest: Point) -> bool:
 
 def _error(candidate: Candidate) -> float:
     return candidate.metrics.relative_l2 if candidate.metrics is not None else float("inf")
-
-
-def _is_plain(candidate: Candidate) -> bool:
-    """The canonical graph as most would run it."""
-    return candidate.artifact == "model" and candidate.backend.startswith("onnxruntime")
 
 
 def _wanted(demand: Demand) -> str:

@@ -16,8 +16,9 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 
 from lrn_deploy.parity.metrics import Metrics
+from lrn_deploy.precision import PRECISIONS, QUANTIZERS
 from lrn_deploy.tuning.decide import refusal
-from lrn_deploy.tuning.report import Demand
+from lrn_deploy.tuning.demand import Demand
 
 BEYOND = 1.25
 """Errors this many times the demand's are out of reach for whoever rounds as much."""
@@ -29,7 +30,7 @@ MOST_GAIN = 8.0
 
 _PARTS = {"int8-bf16": ("int8", "bf16"), "int8-w8": ("w8",), "int8-w4": ("w4",)}
 """The precisions that each rounds all of, and more."""
-_OWN = "own"
+_OWN = QUANTIZERS[0]
 
 
 @dataclass(frozen=True)
@@ -103,7 +104,7 @@ def _too_coarse(plan: Plan, seen: Mapping[Plan, Seen], demand: Demand) -> str:
     for other, found in seen.items():
         part = other.precision in _PARTS.get(plan.precision, ())
         same = other.precision == plan.precision and other.target != plan.target
-        quantizer = plan.quantizer if "int8" in other.precision else _OWN
+        quantizer = plan.quantizer if PRECISIONS[other.precision].int8 else _OWN
         if other.quantizer != quantizer or other.device != plan.device or not (part or same):
             continue
         if part and found.metrics is None and other.target == plan.target:

@@ -6,11 +6,12 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 from lrn_deploy.backends.protocol import Backend
-from lrn_deploy.backends.registry import artifact_backends, runs
+from lrn_deploy.backends.registry import artifact_backends, is_home, place, runs
 from lrn_deploy.bundle import Artifact, Bundle
 from lrn_deploy.errors import MissingError
+from lrn_deploy.placement import MODEL, Placement
+from lrn_deploy.precision import is_plain
 
-MODEL = "model"
 _LOWERED = "cpu-fp32"
 """The same function as the canonical graph, written for ONNX Runtime's CPU kernels."""
 
@@ -31,6 +32,11 @@ class Pick:
     artifact: str
     backend: Backend
     reason: str
+
+    @property
+    def placement(self) -> Placement:
+        """Where it runs."""
+        return place(self.artifact, self.backend)
 
 
 def pick(
@@ -57,17 +63,18 @@ def pick(
     """
     make = backends or (lambda count: artifact_backends(devices, threads=count))
     manifest = bundle.manifest
-    for place, choice in enumerate(manifest.choices):
+    for rank, choice in enumerate(manifest.choices):
         artifact = manifest.artifacts.get(choice.artifact)
         if artifact is None or artifact.sha256 != choice.sha256:
             continue
-        for backend in make(threads or choice.threads):
-            named = f"{backend.name}:{backend.device}" == choice.backend
+        wanted = choice.placement
+        for backend in make(threads or wanted.threads):
+            named = place(choice.artifact, backend, wanted.threads) == wanted
             if named and runs(backend, artifact) and backend.probe().available:
-                why = "tune chose it" if place == 0 else "the best of tune's that runs here"
+                why = "tune chose it" if rank == 0 else "the best of tune's that runs here"
                 return Pick(choice.artifact, backend, why)
     refused = []
-    order = {device: place for place, device in enumerate(devices)}
+    order = {device: rank for rank, device in enumerate(devices)}
     # An engine was built to be run: the backends for it come first on their device.
     for backend in sorted(
         make(threads), key=lambda item: (order.get(item.device, len(order)), "onnx" in item.formats)
@@ -120,10 +127,10 @@ def pick_named(
 def _exact(artifacts: dict[str, Artifact], default: str, backend: Backend) -> list[str]:
     """Artifacts for ``backend`` that compute what was exported, the fastest first."""
     engines = [name for name, item in artifacts.items() if item.engine is not None]
-    lowered = backend.name == "onnxruntime" and backend.device == "cpu" and _LOWERED in artifacts
+    lowered = _LOWERED in artifacts and is_home(place(_LOWERED, backend), "cpu")
     wanted = [
         *([default] if default != MODEL else []),
-        *(name for name in engines if artifacts[name].precision in ("fp32", "tf32")),
+        *(name for name in engines if is_plain(artifacts[name].precision)),
         *([_LOWERED] if lowered else []),
         MODEL,
     ]

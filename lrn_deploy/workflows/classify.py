@@ -65,7 +65,7 @@ def classify(
     batch_size: int = 8,
     top: int = 5,
     limits: ImageLimits = DEFAULT_LIMITS,
-    on_progress: Callable[[int], None] | None = None,
+    on_batch: Callable[[int], None] | None = None,
 ) -> Iterator[ImageResult]:
     """Classify images, batch by batch: one decoded image and one batch are in memory, no more.
 
@@ -79,7 +79,7 @@ def classify(
         batch_size: Images to a batch. A network of a fixed batch is given that instead.
         top: Number of classes to report.
         limits: What is decoded at most.
-        on_progress: Called with the number of images that a batch has finished.
+        on_batch: Called with the number of images that a batch has finished.
 
     Yields:
         One result for each source, in their order. They do not depend on the batch size, but for
@@ -113,7 +113,7 @@ def classify(
                 batch_size=batch_size,
                 top=top,
                 limits=limits,
-                on_progress=on_progress,
+                on_batch=on_batch,
             )
 
     return results()
@@ -128,7 +128,7 @@ def classify_on(
     batch_size: int = 8,
     top: int = 5,
     limits: ImageLimits = DEFAULT_LIMITS,
-    on_progress: Callable[[int], None] | None = None,
+    on_batch: Callable[[int], None] | None = None,
 ) -> Iterator[ImageResult]:
     """Classify images with a network that is loaded; as :func:`classify` does it.
 
@@ -140,19 +140,19 @@ def classify_on(
         batch_size: Images to a batch. A network of a fixed batch is given that instead.
         top: Number of classes to report.
         limits: What is decoded at most.
-        on_progress: Called with the number of images that a batch has finished.
+        on_batch: Called with the number of images that a batch has finished.
 
     Raises:
         BadInputError: If a number is out of range.
     """
     _check_counts(batch_size, top)
-    rows = _fixed_batch(session) or batch_size
+    rows = session.inputs[0].fixed_batch or batch_size
     remaining = iter(sources)
     while chunk := list(islice(remaining, rows)):
         prepared = [_prepare(source, recipe, limits) for source in chunk]
         yield from _predict(session, prepared, labels, top)
-        if on_progress is not None:
-            on_progress(len(chunk))
+        if on_batch is not None:
+            on_batch(len(chunk))
 
 
 def _check_counts(batch_size: int, top: int) -> None:
@@ -271,7 +271,7 @@ def _scores(session: Session, inputs: list[Array]) -> Array:
     batch = np.stack(inputs)
     if spec.dtype.startswith("float"):  # a graph of half precision may take half precision
         batch = batch.astype(spec.dtype, copy=False)
-    missing = (_fixed_batch(session) or len(inputs)) - len(inputs)
+    missing = (spec.fixed_batch or len(inputs)) - len(inputs)
     if missing:
         batch = np.concatenate([batch, np.zeros((missing, *batch.shape[1:]), batch.dtype)])
     output = session.run({spec.name: batch})[session.outputs[0].name]
@@ -298,9 +298,3 @@ def _with_predictions(
             for i in likeliest
         ),
     )
-
-
-def _fixed_batch(session: Session) -> int | None:
-    """The batch that the network was made for, or None if it takes any."""
-    batch = session.inputs[0].shape[0]
-    return batch if isinstance(batch, int) else None

@@ -10,6 +10,7 @@ from pydantic import BaseModel, ConfigDict
 from lrn_deploy.bundle import Bundle, FileRecord, Manifest
 from lrn_deploy.bundle.staleness import stale_notes
 from lrn_deploy.errors import DamagedError
+from lrn_deploy.placement import MODEL
 
 
 class FileStatus(BaseModel):
@@ -72,7 +73,7 @@ def inspect(bundle: Bundle) -> Inspection:
         problem = ""
         try:
             data = bundle.read(record)
-            if name == "model":
+            if name == MODEL:
                 model = onnx.load_from_string(data)
         except DamagedError as error:
             problem = error.message

@@ -8,7 +8,7 @@ from lrn_deploy.bundle import Artifact, Bundle, Preprocessing, Said
 from lrn_deploy.bundle.said import complete
 from lrn_deploy.bundle.staleness import CALIBRATED_WITH, REPORTS, digest_of, is_calibrated
 from lrn_deploy.errors import BadInputError
-from lrn_deploy.workflows.choice import MODEL
+from lrn_deploy.placement import MODEL
 from lrn_deploy.workflows.classify import image_recipe
 
 

@@ -29,7 +29,7 @@ from lrn_deploy.tensorrt.flavor import FlavorName, find_flavor
 from lrn_deploy.tensorrt.process import build_in_process
 from lrn_deploy.workflows.build_engine import build_engine as workflow
 from lrn_deploy.workflows.build_engine import realised as engine_realised
-from lrn_deploy.workflows.build_engine.build_engine import EngineRequest, build_bundle_engine
+from lrn_deploy.workflows.build_engine.build_engine import EngineOptions, build_bundle_engine
 from tests.support.engine_graphs import make_bundle, network
 from tests.support.fake_gpu import DEVICE, FakeGpu, no_device, untold_types
 
@@ -348,7 +348,7 @@ def test_an_engine_that_does_not_load_on_the_gpu_that_it_is_for_is_an_error(
     refuse(monkeypatch)
     before = state(bundle)
     with pytest.raises(DamagedError, match="just built for this GPU: The engine cannot") as caught:
-        build_bundle_engine(Bundle.open(bundle), EngineRequest("rtx", targets=("sm86", "sm89")))
+        build_bundle_engine(Bundle.open(bundle), EngineOptions("rtx", targets=("sm86", "sm89")))
     assert "lrn-deploy doctor" in caught.value.hint
     assert state(bundle) == before
 
@@ -375,7 +375,7 @@ def test_nothing_is_built_for_a_gpu_of_this_machine_that_rtx_refuses(
     monkeypatch.setattr(workflow, "find_device", lambda: HOPPER)
     monkeypatch.setattr(workflow, "build_in_process", lambda *_: pytest.fail("it was built"))
     for targets in ((), ("current",)):
-        request = EngineRequest("rtx", targets=targets)
+        request = EngineOptions("rtx", targets=targets)
         with pytest.raises(MissingError, match=r"does not run on this machine's NVIDIA H100") as it:
             build_bundle_engine(Bundle.open(bundle), request)
         assert "tensorrt-rtx==1.6.1.120. For another machine" in it.value.hint
@@ -415,7 +415,7 @@ def test_other_types_than_requested_are_an_error_unless_allowed(
     realise(monkeypatch, "fp16")
     before = state(bundle)
     with pytest.raises(CheckFailedError, match="'r': fp16 instead of fp32"):
-        build_bundle_engine(Bundle.open(bundle), EngineRequest("rtx", targets=("sm89",)))
+        build_bundle_engine(Bundle.open(bundle), EngineOptions("rtx", targets=("sm89",)))
     assert state(bundle) == before
     assert build(bundle, "--target", "sm89", "--allow-other-types") == 0
     record = Bundle.open(bundle).manifest.artifact("rtx-fp32-sm89").engine
@@ -431,7 +431,7 @@ def test_fp32_that_the_gpu_rounds_to_tf32_is_an_error_unless_allowed(
     answer(monkeypatch, untold_types("r", text="fp32"), tf32=True)
     before = state(bundle)
     with pytest.raises(CheckFailedError, match="products of fp32 are computed in TF32") as caught:
-        build_bundle_engine(Bundle.open(bundle), EngineRequest("rtx", targets=("sm89",)))
+        build_bundle_engine(Bundle.open(bundle), EngineOptions("rtx", targets=("sm89",)))
     assert "--allow-other-types" in caught.value.hint
     assert state(bundle) == before
     assert build(bundle, "--target", "sm89", "--allow-other-types") == 0

@@ -7,7 +7,7 @@ from pathlib import Path
 
 from benchmarks import compare_power
 from benchmarks.compare_power import Case, compare, repeat, sessions, slowed
-from lrn_deploy.latency.sampling import Effort
+from lrn_deploy.latency.effort import Effort
 
 LENGTH = 1e-3
 

@@ -16,7 +16,7 @@ from lrn_deploy.errors import MissingError
 from lrn_deploy.lrn import LrnSpec, reference
 from lrn_deploy.parity import graph
 from lrn_deploy.tensorrt.device.cuda import find_device
-from lrn_deploy.workflows.build_engine.build_engine import EngineRequest, build_bundle_engine
+from lrn_deploy.workflows.build_engine.build_engine import EngineOptions, build_bundle_engine
 
 pytestmark = pytest.mark.tensorrt
 pytest.importorskip("tensorrt_rtx", reason="builds its engines with tensorrt-rtx")
@@ -41,7 +41,7 @@ def test_a_probe_becomes_a_bundle_whose_engine_can_be_built(tmp_path: Path) -> N
     x = np.random.default_rng(0).normal(size=(2, *SHAPE)).astype(np.float32)
     with OnnxRuntimeBackend().load(bundle.load("model")) as session:
         np.testing.assert_allclose(session.run({"x": x})["y"], reference(x, SPEC), rtol=1e-5)
-    built = build_bundle_engine(bundle, EngineRequest(targets=("sm86",), batch=(1, 8, 64)))
+    built = build_bundle_engine(bundle, EngineOptions(targets=("sm86",), batch=(1, 8, 64)))
     assert built.name in built.bundle.manifest.artifacts
 
 

@@ -24,7 +24,7 @@ from lrn_deploy.extras import install
 from lrn_deploy.models.digits_data import load_split
 from lrn_deploy.parity.budgets import Budgets
 from lrn_deploy.parity.metrics import compare
-from lrn_deploy.parity.report import Check, ParityReport
+from lrn_deploy.parity.schema import Check, ParityReport
 from lrn_deploy.workflows.optimize.optimize import optimize
 from lrn_deploy.workflows.optimize.options import OptimizeOptions
 from lrn_deploy.workflows.validate.options import ValidateOptions
@@ -51,7 +51,7 @@ def make(bundle: Bundle, name: str, **more: Any) -> Bundle:
     target, precision, quantizer = VARIANTS[name]
     return optimize(
         bundle, OptimizeOptions(target=target, precision=precision, quantizer=quantizer, **more)
-    )
+    ).bundle
 
 
 @pytest.fixture(scope="module")
@@ -206,7 +206,7 @@ def test_a_wrong_alpha_in_the_artifact_is_caught(digits: Bundle, name: str) -> N
     faults.scale_attribute(faults.node(model, "LRN"), "alpha", 2)
     record = digits.add_file(artifact.file, model.SerializeToString())
     changed = digits.add_artifact(name, artifact.model_copy(update=record.model_dump()))
-    report = validate(changed, QUICK)
+    report = validate(changed, QUICK).report
     assert report.verdict == "fail"
     failed = [check for check in report.checks if check.verdict == "fail"]
     assert {check.artifact for check in failed} == {name}

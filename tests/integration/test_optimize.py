@@ -48,7 +48,7 @@ def optimized(tmp_path_factory: pytest.TempPathFactory) -> Bundle:
     """The digits with every variant."""
     bundle = exported(tmp_path_factory.mktemp("optimized") / "digits", "digits")
     for target, precision in VARIANTS:
-        bundle = optimize(bundle, OptimizeOptions(target=target, precision=precision))
+        bundle = optimize(bundle, OptimizeOptions(target=target, precision=precision)).bundle
     return bundle
 
 
@@ -116,13 +116,15 @@ def test_tensorrt_parses_every_variant(optimized: Bundle, precision: str) -> Non
 
 @variants
 def test_the_second_time_it_is_there(optimized: Bundle, target: str, precision: str) -> None:
-    assert optimize(optimized, OptimizeOptions(target=target, precision=precision)) is optimized
+    assert (
+        optimize(optimized, OptimizeOptions(target=target, precision=precision)).bundle is optimized
+    )
 
 
 def test_int8_comes_out_the_same_again(digits: Bundle) -> None:
     before = digits.manifest.artifact("trt-int8").sha256
     (digits.path / "variants/trt-int8.onnx").unlink()
-    again = optimize(digits, OptimizeOptions(target="tensorrt", precision="int8"))
+    again = optimize(digits, OptimizeOptions(target="tensorrt", precision="int8")).bundle
     assert again is not digits
     assert again.manifest.artifact("trt-int8").sha256 == before
 
@@ -138,7 +140,7 @@ def test_a_damaged_variant_is_made_again(digits: Bundle) -> None:
 def test_other_options_and_images_make_another(digits: Bundle, tmp_path: Path) -> None:
     half = optimize(
         digits, OptimizeOptions(target="tensorrt", precision="fp16", keep_lrn_fp32=False)
-    )
+    ).bundle
     assert half.manifest.artifact("trt-fp16").options["keep_lrn_fp32"] is False
     model = onnx.load_model_from_string(half.load("trt-fp16").data)
     types = {item.name: item.type.tensor_type.elem_type for item in model.graph.value_info}
@@ -147,7 +149,9 @@ def test_other_options_and_images_make_another(digits: Bundle, tmp_path: Path) -
     photos.mkdir()
     for index in range(8):
         Image.fromarray(load_split()[0].images[index]).save(photos / f"{index}.png")
-    mine = optimize(half, OptimizeOptions(target="tensorrt", precision="int8", calibration=photos))
+    mine = optimize(
+        half, OptimizeOptions(target="tensorrt", precision="int8", calibration=photos)
+    ).bundle
     options = mine.manifest.artifact("trt-int8").options
     assert options["calibration"] == "8 of 8 images of the user's"
     assert options["calibration_sha256"] == calibration_inputs(mine.manifest, photos).digest
@@ -158,7 +162,7 @@ def test_pixels_as_input(tmp_path: Path) -> None:
     x = load_split()[1].images[:64, ..., None]
     truth = outputs(bundle, "model", x)
     for precision in ("fp16", "bf16", "int8"):
-        bundle = optimize(bundle, OptimizeOptions(target="tensorrt", precision=precision))
+        bundle = optimize(bundle, OptimizeOptions(target="tensorrt", precision=precision)).bundle
         y = outputs(bundle, f"trt-{precision}", x)
         assert Budgets().budget(precision, "ordinary").holds(compare(y, truth)), precision
 
@@ -166,7 +170,7 @@ def test_pixels_as_input(tmp_path: Path) -> None:
 def test_a_network_without_lrn(tmp_path: Path) -> None:
     bundle = exported(tmp_path / "twin", "digits_no_lrn")
     for precision in ("fp16", "int8"):
-        bundle = optimize(bundle, OptimizeOptions(target="tensorrt", precision=precision))
+        bundle = optimize(bundle, OptimizeOptions(target="tensorrt", precision=precision)).bundle
     x = load_split()[1].inputs[:64]
     truth = outputs(bundle, "model", x)
     for precision in ("fp16", "int8"):
@@ -188,7 +192,7 @@ def test_lrn_is_lowered_for_the_cpu(optimized: Bundle, precision: str) -> None:
 
 def test_fp32_is_the_canonical_graph(digits: Bundle) -> None:
     assert variant_name("tensorrt", "fp32") == "model"
-    assert optimize(digits, OptimizeOptions(target="tensorrt", precision="fp32")) is digits
+    assert optimize(digits, OptimizeOptions(target="tensorrt", precision="fp32")).bundle is digits
 
 
 @pytest.mark.parametrize(
@@ -268,7 +272,7 @@ def alexnet(tmp_path_factory: pytest.TempPathFactory) -> Bundle:
 @pytest.mark.slow
 @pytest.mark.parametrize("precision", ["fp16", "bf16", "int8"])
 def test_errors_on_alexnet(alexnet: Bundle, precision: str) -> None:
-    bundle = optimize(alexnet, OptimizeOptions(target="tensorrt", precision=precision))
+    bundle = optimize(alexnet, OptimizeOptions(target="tensorrt", precision=precision)).bundle
     recipe = bundle.manifest.preprocessing
     assert recipe is not None
     crops = [

@@ -16,7 +16,7 @@ from lrn_deploy.tensorrt.flavor import find_flavor
 from lrn_deploy.tensorrt.graph import merge
 from lrn_deploy.tensorrt.plugins import fuse, use_plugins
 from lrn_deploy.workflows.build_engine import build_engine as workflow
-from lrn_deploy.workflows.build_engine.build_engine import EngineRequest, build_bundle_engine
+from lrn_deploy.workflows.build_engine.build_engine import EngineOptions, build_bundle_engine
 from tests.support.engine_graphs import lrn_node, make_bundle, model, network
 from tests.support.fake_gpu import no_device
 
@@ -26,11 +26,11 @@ def test_tensorrt_for_rtx_gets_none(tmp_path: Path, monkeypatch: pytest.MonkeyPa
     monkeypatch.setattr(workflow, "find_device", no_device)
     bundle = make_bundle(tmp_path / "tiny")
     request = {"flavor": "rtx", "targets": ("sm86",), "batch": (1, 2, 4)}
-    first = build_bundle_engine(bundle, EngineRequest(**request, plugins="auto"))  # type: ignore[arg-type]
+    first = build_bundle_engine(bundle, EngineOptions(**request, plugins="auto"))  # type: ignore[arg-type]
     engine = first.bundle.manifest.artifact(first.name).engine
     assert engine is not None
     assert [item.form for item in engine.lrn] == ["written out"]
-    again = build_bundle_engine(first.bundle, EngineRequest(**request, plugins="off"))  # type: ignore[arg-type]
+    again = build_bundle_engine(first.bundle, EngineOptions(**request, plugins="off"))  # type: ignore[arg-type]
     assert again.reused
 
 

@@ -20,10 +20,10 @@ from lrn_deploy.cli import run
 from lrn_deploy.errors import BadInputError, DamagedError
 from lrn_deploy.export import ExportRequest, export_bundle
 from lrn_deploy.latency import sampling
+from lrn_deploy.latency.effort import Effort
 from lrn_deploy.latency.floor import Hardware
 from lrn_deploy.latency.machine import MAX_FOREIGN_CORES
-from lrn_deploy.latency.report import LatencyReport, Row
-from lrn_deploy.latency.sampling import Effort
+from lrn_deploy.latency.schema import LatencyReport, Row
 from lrn_deploy.latency.statistics import summarize
 from lrn_deploy.workflows.profile import first_run
 from lrn_deploy.workflows.profile import subjects as profile_subjects
@@ -50,7 +50,7 @@ def bundle(digits: Path, tmp_path: Path) -> Path:
 @pytest.fixture(scope="module")
 def report(digits: Path, tmp_path_factory: pytest.TempPathFactory) -> LatencyReport:
     copy = shutil.copytree(digits, tmp_path_factory.mktemp("measured") / "digits")
-    return profile(Bundle.open(Path(copy)), QUICK)
+    return profile(Bundle.open(Path(copy)), QUICK).report
 
 
 @pytest.fixture(autouse=True, scope="module")
@@ -173,7 +173,7 @@ def test_what_cannot_be_loaded_is_a_row_with_its_reason(bundle: Path) -> None:
     options = ProfileOptions(batches=(1,), effort=Effort(5, 1.0), devices=("cpu",), first_run=False)
     rows = {
         row.artifact: row
-        for row in profile(opened, options).rows
+        for row in profile(opened, options).report.rows
         if not row.backend.startswith("openvino")
     }
     assert "NoSuchOperator" in rows["broken"].reason
@@ -261,7 +261,7 @@ def test_twice_the_same_within_the_spread_it_reports(bundle: Path) -> None:
         first_run=False,
         layers=False,
     )
-    first, again = (profile(Bundle.open(bundle), options) for _ in range(2))
+    first, again = (profile(Bundle.open(bundle), options).report for _ in range(2))
     (row,), (other,) = ([row for row in each.rows if row.samples] for each in (first, again))
     assert agree(row, other)
     assert row.summary is not None
@@ -294,12 +294,16 @@ def test_a_slowdown_is_caught_in_turns_and_none_is_not(
     bundle: Path, digits: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     options = ProfileOptions(
-        batches=(32,), effort=Effort(25, 6.0), devices=("cpu",), threads=1, first_run=False
+        batches=(32,),
+        effort=Effort(25, 6.0),
+        devices=("cpu",),
+        threads=1,
+        first_run=False,
+        against=digits,
     )
-    other = Bundle.open(digits)
-    (same,) = (unchanged := profile(Bundle.open(bundle), options, other)).comparisons
+    (same,) = (unchanged := profile(Bundle.open(bundle), options).report).comparisons
     monkeypatch.setattr(profile_subjects.Subject, "candidate", slowed(1.10))
-    (slower,) = (changed := profile(Bundle.open(bundle), options, other)).comparisons
+    (slower,) = (changed := profile(Bundle.open(bundle), options).report).comparisons
     assert same.ratio is not None
     assert slower.ratio is not None
     assert same.answer != "regression"

@@ -11,7 +11,7 @@ import benchmarks.runtimes.__main__ as program
 from benchmarks.runtimes.candidates import COMPILED, EAGER, NNCF, NNCF_BF16, OPENVINO_BF16
 from benchmarks.runtimes.draw import redraw
 from benchmarks.runtimes.measure import QUICK, Plan
-from lrn_deploy.latency.sampling import Effort
+from lrn_deploy.latency.effort import Effort
 
 pytestmark = pytest.mark.slow
 

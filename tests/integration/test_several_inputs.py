@@ -16,6 +16,7 @@ from safetensors.numpy import load_file
 
 from lrn_deploy.bundle import Bundle
 from lrn_deploy.cli import run
+from lrn_deploy.progress import silent
 from lrn_deploy.workflows.optimize.optimize import optimize
 from lrn_deploy.workflows.optimize.options import OptimizeOptions
 from lrn_deploy.workflows.profile.first_run import run_task
@@ -74,8 +75,10 @@ def test_what_cannot_be_exported_is_refused_and_nothing_is_left(
 def test_every_variant_is_validated_on_indices_of_the_table(path: Path) -> None:
     bundle = Bundle.open(path)
     for target, precision in (("cpu", "fp32"), ("cuda", "fp16")):
-        bundle = optimize(bundle, OptimizeOptions(target=target, precision=precision))
-    report = validate(bundle, ValidateOptions(batches=(1, 3), devices=("cpu",), layerwise=True))
+        bundle = optimize(bundle, OptimizeOptions(target=target, precision=precision)).bundle
+    report = validate(
+        bundle, ValidateOptions(batches=(1, 3), devices=("cpu",), layerwise=True)
+    ).report
     assert report.verdict == "pass"
     ran = {check.artifact for check in report.checks if check.verdict == "pass"}
     assert ran == {"", "model", "cpu-fp32", "cuda-fp16"}
@@ -87,7 +90,7 @@ def test_every_variant_is_validated_on_indices_of_the_table(path: Path) -> None:
 
 def test_the_profile_runs_it_on_every_backend(path: Path) -> None:
     options = ProfileOptions(batches=(1, 4), devices=("cpu",), first_run=False)
-    found = load_subjects(Bundle.open(path), ("model",), options, "this", lambda _text: None)
+    found = load_subjects(Bundle.open(path), ("model",), options, "this", silent)
     assert {item.where for item in found} >= {"onnxruntime:cpu"}
     for item in found:
         if not item.reason:

@@ -14,10 +14,11 @@ from lrn_deploy.bundle import Artifact, Bundle
 from lrn_deploy.cli import cli
 from lrn_deploy.errors import BadInputError
 from lrn_deploy.export import ExportRequest, export_bundle
-from lrn_deploy.latency.sampling import Effort, interleave
+from lrn_deploy.latency.effort import Effort
+from lrn_deploy.latency.sampling import interleave
 from lrn_deploy.parity.budgets import Budgets
-from lrn_deploy.parity.report import ParityReport
-from lrn_deploy.tuning.report import TuneReport
+from lrn_deploy.parity.schema import ParityReport
+from lrn_deploy.tuning.schema import TuneReport
 from lrn_deploy.workflows.choice import pick
 from lrn_deploy.workflows.tune import contenders as tune_contenders
 from lrn_deploy.workflows.tune import race as tune_race
@@ -61,7 +62,7 @@ def faulty(bundle: Bundle) -> Bundle:
 
 @pytest.mark.slow
 def test_reduced_precision_is_tried_judged_and_the_choice_recorded(digits: Bundle) -> None:
-    report = tune(digits, options(min_agreement=0.99, thorough=True))
+    report = tune(digits, options(min_agreement=0.99, thorough=True)).report
     choice = report.choice
     assert choice is not None
     assert choice.within
@@ -95,7 +96,7 @@ def test_what_cannot_win_is_not_made_and_the_report_says_why(digits: Bundle) -> 
     told: list[str] = []
     report = tune(
         digits, options(min_agreement=0.9, max_batch=1), lambda what, *_: told.append(what)
-    )
+    ).report
     assert report.choice is not None
     made = Bundle.open(digits.path).manifest
     reasons = {item.artifact: item.reason for item in report.candidates if not item.metrics}
@@ -117,7 +118,7 @@ def test_what_cannot_win_is_not_made_and_the_report_says_why(digits: Bundle) -> 
 def test_without_a_demand_the_numbers_stay_and_what_rounds_is_not_even_made(
     digits: Bundle,
 ) -> None:
-    report = tune(digits, options())
+    report = tune(digits, options()).report
     assert report.choice is not None
     assert report.choice.precision == "fp32"
     assert report.choice.metrics is not None
@@ -130,7 +131,7 @@ def test_without_a_demand_the_numbers_stay_and_what_rounds_is_not_even_made(
 def test_a_faulty_variant_is_not_chosen_however_loose_the_demand(digits: Bundle) -> None:
     """Its error of 1e-4 is within the demand; validate fails it, since fp32 has no such errors."""
     bundle = faulty(digits)
-    report = tune(bundle, options(max_error=9e-5, batch=1, max_batch=1, thorough=True))
+    report = tune(bundle, options(max_error=9e-5, batch=1, max_batch=1, thorough=True)).report
     wrong = [item for item in report.candidates if item.artifact == "wrong"]
     assert wrong
     assert all(not item.within for item in wrong)
@@ -179,7 +180,7 @@ def test_an_interrupt_keeps_what_was_measured_and_chooses_nothing(
 
     for module in (tune_contenders, tune_race):
         monkeypatch.setattr(module, "interleave", interrupted)
-    report = tune(digits, options(max_batch=1))
+    report = tune(digits, options(max_batch=1)).report
     assert not report.complete
     assert report.choice is None
     assert any(item.points for item in report.candidates)

@@ -24,7 +24,7 @@ from lrn_deploy.cli import run
 from lrn_deploy.errors import BadInputError
 from lrn_deploy.export import ExportRequest, export_bundle
 from lrn_deploy.extras import install
-from lrn_deploy.parity.report import ParityReport
+from lrn_deploy.parity.schema import ParityReport
 from lrn_deploy.workflows.validate.options import ValidateOptions, batches_up_to
 from lrn_deploy.workflows.validate.validate import validate
 from tests.support import faults
@@ -145,7 +145,7 @@ def test_a_second_validation_takes_the_same_samples(bundle: Path) -> None:
 
 def test_damaged_samples_are_made_again(bundle: Path) -> None:
     (bundle / "samples" / "random.safetensors").write_bytes(b"damaged")
-    report = validate(Bundle.open(bundle), ValidateOptions(batches=(1, 3, 4)))
+    report = validate(Bundle.open(bundle), ValidateOptions(batches=(1, 3, 4))).report
     assert report.verdict == "pass"
     assert any("were made again" in text for text in report.warnings)
     Bundle.open(bundle).read(Bundle.open(bundle).manifest.samples["random"])
@@ -161,7 +161,7 @@ def test_a_stale_reference_is_caught(bundle: Path) -> None:
     tensors["output.output"] = tensors["output.output"] * np.float32(1.001)
     changed = record.model_copy(update=opened.add_file(record.file, save(tensors)).model_dump())
     opened.update(samples={**opened.manifest.samples, "random": changed})
-    report = validate(Bundle.open(bundle), ValidateOptions(batches=(1, 3, 4)))
+    report = validate(Bundle.open(bundle), ValidateOptions(batches=(1, 3, 4))).report
     assert report.verdict == "fail"
     assert "PyTorch against the stored samples on random" in report.caught_by
 
@@ -174,7 +174,7 @@ def test_images_of_the_user(bundle: Path, tmp_path: Path) -> None:
         Image.fromarray(pixels).save(folder / f"{at}.png")
     report = validate(
         Bundle.open(bundle), ValidateOptions(images=folder, batches=(2,), devices=("cpu",))
-    )
+    ).report
     rows = [check.metrics for check in report.checks if check.inputs == "images"]
     assert rows
     assert all(row is not None and row.inputs == 3 for row in rows)
@@ -222,7 +222,7 @@ def test_layers_that_a_graph_no_longer_has_are_listed(bundle: Path) -> None:
         old.output[0] = new.input[0] = "renamed"
 
     spoil(bundle, rename)
-    report = validate(Bundle.open(bundle), ValidateOptions(batches=(2,), layerwise=True))
+    report = validate(Bundle.open(bundle), ValidateOptions(batches=(2,), layerwise=True)).report
     assert report.verdict == "pass"
     assert report.drift[0].missing == ("net.4",)
 
@@ -241,7 +241,7 @@ def test_a_graph_that_the_runtime_refuses_fails(bundle: Path) -> None:
         faults.node(model, "Relu").op_type = "NoSuchOperator"
 
     spoil(bundle, break_it)
-    report = validate(Bundle.open(bundle), ValidateOptions(batches=(1,)))
+    report = validate(Bundle.open(bundle), ValidateOptions(batches=(1,))).report
     assert report.verdict == "fail"
     assert any("refuses the graph" in check.reason for check in report.checks)
 
@@ -317,7 +317,7 @@ def test_a_network_whose_code_is_gone_is_held_to_what_is_stored(bundle: Path) ->
     opened = Bundle.open(bundle)
     gone = opened.manifest.model.model_copy(update={"factory": "/nowhere/net.py:build"})
     opened.update(model=gone)
-    report = validate(Bundle.open(bundle), ValidateOptions(batches=(1,)))
+    report = validate(Bundle.open(bundle), ValidateOptions(batches=(1,))).report
     assert report.verdict == "pass"
     assert any("/nowhere/net.py" in text for text in report.warnings)
 
@@ -325,7 +325,7 @@ def test_a_network_whose_code_is_gone_is_held_to_what_is_stored(bundle: Path) ->
 def test_uint8_images_go_through_the_preprocessing_in_the_graph(tmp_path: Path) -> None:
     request = ExportRequest(f"{NETWORKS}:small_alexnet", uint8_input=True)
     made = export_bundle(request, tmp_path / "bundle")
-    report = validate(made, ValidateOptions(batches=(1, 3), layerwise=True))
+    report = validate(made, ValidateOptions(batches=(1, 3), layerwise=True)).report
     assert report.verdict == "pass"
     assert report.drift[0].first is None
     assert any("cannot be scaled" in text for text in report.warnings)
@@ -334,7 +334,7 @@ def test_uint8_images_go_through_the_preprocessing_in_the_graph(tmp_path: Path) 
 def test_a_network_without_lrn(tmp_path: Path) -> None:
     networks = Path(__file__).parents[1] / "support/networks.py"
     made = export_bundle(ExportRequest(f"{networks}:no_lrn_with_shape"), tmp_path / "bundle")
-    report = validate(made, ValidateOptions(batches=(1, 3)))
+    report = validate(made, ValidateOptions(batches=(1, 3))).report
     assert report.verdict == "pass"
     assert not any(check.kind == "probe" for check in report.checks)
     assert not report.warnings
@@ -345,7 +345,7 @@ def test_without_photographs_the_rest_is_checked_and_it_says_so(
 ) -> None:
     monkeypatch.setitem(sys.modules, "sklearn", None)
     path = shutil.copytree(fresh, tmp_path / "bundle")
-    report = validate(Bundle.open(path), ValidateOptions(batches=(2,)))
+    report = validate(Bundle.open(path), ValidateOptions(batches=(2,))).report
     assert report.verdict == "pass"
     assert not any(check.inputs == "photographs" for check in report.checks)
     assert any(install("samples") in text for text in report.warnings)
@@ -355,7 +355,7 @@ def test_pictures_are_no_input_of_a_network_that_takes_none(tmp_path: Path) -> N
     networks = Path(__file__).parents[1] / "support/networks.py"
     made = export_bundle(ExportRequest(f"{networks}:functional"), tmp_path / "bundle")
     Image.new("RGB", (40, 40)).save(tmp_path / "one.png")
-    report = validate(made, ValidateOptions(images=tmp_path, batches=(2,)))
+    report = validate(made, ValidateOptions(images=tmp_path, batches=(2,))).report
     assert report.verdict == "pass"
     assert any("which are no images" in text for text in report.warnings)
     # Two functions of the network itself, and one module that runs twice.

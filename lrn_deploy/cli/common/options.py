@@ -13,12 +13,11 @@ from lrn_deploy.cli.common.preprocessing_options import (
     preprocessing_options,
     said_by_options,
 )
+from lrn_deploy.options import binary_size
 
 if TYPE_CHECKING:
     from lrn_deploy.bundle import TensorSpec
     from lrn_deploy.export import ExportRequest
-
-_UNITS = {"": 1, "K": 2**10, "M": 2**20, "G": 2**30}
 
 Function = TypeVar("Function", bound=Callable[..., Any])
 
@@ -47,19 +46,16 @@ def gpu_memory_option(function: Function) -> Function:
     return click.option(
         "--gpu-memory",
         metavar="SIZE",
-        callback=parse_bytes,
+        callback=_bytes,
         help="Most GPU memory that the bundle may take, 2G for instance; checked at load.",
     )(function)
 
 
-def parse_bytes(_ctx: click.Context, _param: click.Parameter, value: str | None) -> int | None:
-    """Callback of options that take a SIZE: bytes, or with K, M or G."""
-    if value is None:
-        return None
-    found = re.fullmatch(r"(\d+)([KMG]?)(?:i?B)?", value.strip(), re.IGNORECASE)
-    if found is None or int(found[1]) == 0:
-        raise click.BadParameter(f"'{value}' is no size; write 512M or 4G for instance.")
-    return int(found[1]) * _UNITS[found[2].upper()]
+def _bytes(_ctx: click.Context, _param: click.Parameter, value: str | None) -> int | None:
+    try:
+        return None if value is None else binary_size(value)
+    except ValueError as error:
+        raise click.BadParameter(str(error)) from error
 
 
 def parse_shapes(

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
@@ -12,6 +13,8 @@ from pydantic import BaseModel
 if TYPE_CHECKING:
     from rich.console import Console
     from rich.progress import Progress
+
+    from lrn_deploy.progress import Progress as Told
 
 Function = TypeVar("Function", bound=Callable[..., Any])
 
@@ -41,8 +44,27 @@ def emit(value: BaseModel | dict[str, Any] | list[Any]) -> None:
         click.echo(json.dumps(value, indent=2, default=str))
 
 
-def progress() -> Progress:
-    """A progress bar on stderr that shows only when stderr is a terminal."""
+@contextmanager
+def progress(first: str) -> Iterator[Told]:
+    """A bar on stderr for as long as something goes on; it shows where stderr is a terminal.
+
+    Args:
+        first: What is being done at first.
+
+    Yields:
+        What is to be told how far it has come.
+    """
+    with bar() as shown:
+        task = shown.add_task(first, total=None)
+
+        def tell(what: str, done: int, total: int) -> None:
+            shown.update(task, description=what, completed=done, total=total)
+
+        yield tell
+
+
+def bar() -> Progress:
+    """A bar on stderr to which tasks can be added; it shows where stderr is a terminal."""
     from rich.console import Console
     from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 

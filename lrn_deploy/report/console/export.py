@@ -5,6 +5,8 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from lrn_deploy.placement import MODEL
+
 if TYPE_CHECKING:
     from rich.console import Console
 
@@ -16,7 +18,7 @@ def describe_export(say: Console, manifest: Manifest, output: Path, *, reused: b
     if reused:
         say.print(f"{output} is up to date: same network, weights, options and tools.")
     else:
-        size = manifest.artifact("model").size / 1e6
+        size = manifest.artifact(MODEL).size / 1e6
         model = manifest.model
         what = model.factory.rpartition("/")[2]
         say.print(f"Exported {what} to {output} (model.onnx, {size:.1f} MB).")

@@ -8,7 +8,7 @@ if TYPE_CHECKING:
     from rich.console import Console
     from rich.table import Table
 
-    from lrn_deploy.latency.report import Comparison, LatencyReport, Row
+    from lrn_deploy.latency.schema import Comparison, LatencyReport, Row
 
 
 TOP_LAYERS = 5

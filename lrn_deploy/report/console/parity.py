@@ -10,7 +10,7 @@ if TYPE_CHECKING:
     from rich.console import Console
     from rich.table import Table
 
-    from lrn_deploy.parity.report import Check, ParityReport
+    from lrn_deploy.parity.schema import Check, ParityReport
 
 
 def print_parity(say: Console, report: ParityReport) -> None:
@@ -37,7 +37,7 @@ def _table(report: ParityReport) -> Table:
     """The worst check of each artifact, backend and kind of inputs."""
     from rich.table import Table
 
-    from lrn_deploy.parity.report import grouped, worst
+    from lrn_deploy.parity.schema import grouped, worst
 
     table = Table(box=None, pad_edge=False)
     for title in ("artifact", "backend", "check"):
@@ -87,7 +87,7 @@ def _drift_lines(report: ParityReport) -> list[str]:
 
 def _reasons(checks: Sequence[Check]) -> list[str]:
     """A line for each row of the table that is no plain pass."""
-    from lrn_deploy.parity.report import grouped, worst
+    from lrn_deploy.parity.schema import grouped, worst
 
     lines = []
     ran = {check.artifact for check in checks if check.metrics is not None}

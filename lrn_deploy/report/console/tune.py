@@ -8,7 +8,7 @@ if TYPE_CHECKING:
     from rich.console import Console
     from rich.table import Table
 
-    from lrn_deploy.tuning.report import Candidate, TuneReport
+    from lrn_deploy.tuning.schema import Candidate, TuneReport
 
 
 def print_tune(say: Console, report: TuneReport) -> None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from lrn_deploy.latency.report import LatencyReport, Row
+from lrn_deploy.latency.schema import LatencyReport, Row
 from lrn_deploy.report.charts.frame import Box, Line, box_chart, line_chart
 from lrn_deploy.report.markup import (
     Child,

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from lrn_deploy.latency.report import LatencyReport, Layers
+from lrn_deploy.latency.schema import LatencyReport, Layers
 from lrn_deploy.report.charts.bars import Bar, bar_chart
 from lrn_deploy.report.markup import Child, Markup, el, milliseconds, number, section, table
 

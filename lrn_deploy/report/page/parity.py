@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 
-from lrn_deploy.parity.report import Check, ParityReport, grouped, worst
+from lrn_deploy.parity.schema import Check, ParityReport, grouped, worst
+from lrn_deploy.placement import MODEL
 from lrn_deploy.report.charts.frame import Line, budget_bar, line_chart
 from lrn_deploy.report.markup import (
     Child,
@@ -18,7 +19,6 @@ from lrn_deploy.report.markup import (
     table,
 )
 
-MODEL = "model"
 MISSING = "Nothing was checked yet: run 'lrn-deploy validate BUNDLE' and draw this page again."
 
 

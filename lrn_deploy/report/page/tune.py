@@ -15,7 +15,8 @@ from lrn_deploy.report.markup import (
     table,
 )
 from lrn_deploy.tuning.decide import best_point
-from lrn_deploy.tuning.report import Candidate, Demand, TuneReport
+from lrn_deploy.tuning.demand import Demand
+from lrn_deploy.tuning.schema import Candidate, TuneReport
 
 NOTE = (
     "Each point is a candidate of the table below, by its number; further left is more accurate, "

@@ -1,1 +1,1 @@
-"""The service over gRPC: methods (:mod:`.front`), messages (:mod:`.codec`), health."""
+"""The service over gRPC: methods (:mod:`.server`), messages (:mod:`.codec`), health."""

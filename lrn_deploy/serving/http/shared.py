@@ -26,7 +26,7 @@ class Watched(Protocol):
 
 
 class Shared:
-    """Made by the front, given to each connection.
+    """Made by the server, given to each connection.
 
     Args:
         handler: What answers.

@@ -17,7 +17,7 @@ from lrn_deploy.serving.batching.queue import PendingQueue
 from lrn_deploy.serving.batching.statistics import Statistics
 from lrn_deploy.serving.errors import NotFoundError
 from lrn_deploy.serving.repository.embedding import Embedding, expose
-from lrn_deploy.serving.repository.model import ServedModel, Source, fixed_batch
+from lrn_deploy.serving.repository.model import ServedModel, Source
 from lrn_deploy.serving.settings import ModelSettings
 from lrn_deploy.workflows.choice import Pick, pick
 
@@ -53,8 +53,9 @@ def load_model(
     smallest, largest = (
         (engine.batch[0], engine.batch[2]) if engine else (1, settings.max_batch_size)
     )
-    max_batch = fixed_batch(first.inputs) or min(settings.max_batch_size, largest)
-    sizes = {fixed_batch(first.inputs) or smallest, max_batch}
+    fixed = first.inputs[0].fixed_batch
+    max_batch = fixed or min(settings.max_batch_size, largest)
+    sizes = {fixed or smallest, max_batch}
     if engine:  # each has a CUDA graph of its own, which the second run captures
         sizes = set(range(min(sizes), max_batch + 1))
     runs = 2 if engine else 1

@@ -90,7 +90,7 @@ class ServedModel:
         self.settings = settings
         self.labels = bundle.labels()
         self.doubts = doubts(bundle, source.artifact)
-        self.fixed_batch = fixed_batch(inputs)
+        self.fixed_batch = inputs[0].fixed_batch
 
     @property
     def ready(self) -> bool:
@@ -189,12 +189,6 @@ class ServedModel:
                 f"got {rows}."
             )
         return rows
-
-
-def fixed_batch(inputs: tuple[TensorSpec, ...]) -> int | None:
-    """The batch that a network was made for, or None if it takes any."""
-    batch = inputs[0].shape[0]
-    return batch if isinstance(batch, int) else None
 
 
 def _fits(have: tuple[int, ...], wanted: tuple[int | str, ...]) -> bool:

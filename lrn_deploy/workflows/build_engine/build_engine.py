@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import platform
-from dataclasses import dataclass
 from pathlib import Path
 
 from lrn_deploy import __version__
@@ -14,48 +13,42 @@ from lrn_deploy.errors import (
     CheckFailedError,
     MissingError,
 )
+from lrn_deploy.placement import MODEL
+from lrn_deploy.precision import is_plain
+from lrn_deploy.progress import Progress, silent
 from lrn_deploy.tensorrt.build import (
     BuildRequest,
-    OnProgress,
     check_batch,
 )
 from lrn_deploy.tensorrt.device.cuda import Device, find_device
 from lrn_deploy.tensorrt.flavor import Flavor, find_flavor
 from lrn_deploy.tensorrt.process import build_in_process
 from lrn_deploy.tensorrt.targets import CURRENT, rtx_hint, rtx_refusal, rtx_refuses
-from lrn_deploy.workflows.build_engine.options import EngineRequest
+from lrn_deploy.workflows.build_engine.options import EngineOptions
 from lrn_deploy.workflows.build_engine.realised import realised
 from lrn_deploy.workflows.build_engine.store import report_lrn, store_engine
+from lrn_deploy.workflows.outcome import Added
 
 DEFAULT_TARGETS = ("sm86", "sm89", "sm120")
 """What tensorrt-rtx builds for on a machine without a GPU: the GeForce RTX 30, 40 and 50."""
 
 
-@dataclass(frozen=True)
-class EngineResult:
-    """The bundle with the engine, the engine's name there, and whether it was there before."""
-
-    bundle: Bundle
-    name: str
-    reused: bool
-
-
 def build_bundle_engine(
-    bundle: Bundle, request: EngineRequest, on_progress: OnProgress | None = None
-) -> EngineResult:
+    bundle: Bundle, options: EngineOptions, progress: Progress = silent
+) -> Added:
     """Build an engine, or find that the bundle has it already.
 
     Args:
         bundle: The bundle; it gains an artifact, and for the precisions fp16, bf16 and int8 also
             the variant that the engine is built from.
-        request: What to build.
-        on_progress: Called after every step of the builder.
+        options: What to build.
+        progress: Called after every step of the builder.
 
     Returns:
-        What :class:`EngineResult` says. The engine has been built, hashed and parsed, not run.
+        The engine, which has been built, hashed and parsed, not run.
 
     Raises:
-        BadInputError: If the request or the graph cannot be built.
+        BadInputError: If the options or the graph cannot be built.
         MissingError: If no TensorRT, or no GPU for ``current`` that it runs on, is there.
         DamagedError: If TensorRT refuses the engine on the GPU that it was built for.
         CheckFailedError: If the engine computes in other types than its graph, which only a GPU
@@ -63,39 +56,39 @@ def build_bundle_engine(
         CannotWriteError: If the bundle cannot be written. It then is as it was.
         KeyboardInterrupt: If Ctrl-C was pressed; likewise.
     """
-    check_batch(request.batch)
-    named = bool(request.targets) and CURRENT not in request.targets
-    flavor = find_flavor(request.flavor, named=named)
-    device = _device(required=CURRENT in request.targets)
-    targets = request.targets or _default_targets(flavor, device)
+    check_batch(options.batch)
+    named = bool(options.targets) and CURRENT not in options.targets
+    flavor = find_flavor(options.flavor, named=named)
+    device = _device(required=CURRENT in options.targets)
+    targets = options.targets or _default_targets(flavor, device)
     flavor.check_targets(targets)
     _check_current(flavor, targets, device)
-    timings = _read_timing_cache(flavor, request.timing_cache)
+    timings = _read_timing_cache(flavor, options.timing_cache)
 
-    bundle, source = _source(bundle, request, on_progress)
+    bundle, source = _source(bundle, options, progress)
     record = bundle.manifest.artifact(source)
     resolved = (device.sm,) if device is not None and targets == (CURRENT,) else targets
-    name = "-".join((flavor.name, request.precision, *resolved))
-    key = _key(flavor, request, targets, device, record.sha256)
+    name = "-".join((flavor.name, options.precision, *resolved))
+    key = _key(flavor, options, targets, device, record.sha256)
     if bundle.holds(name, key):
-        return EngineResult(bundle, name, reused=True)
+        return Added(bundle, name, reused=True)
 
     built = build_in_process(
         flavor.name,
         bundle.read(record),
         BuildRequest(
             targets=targets,
-            batch=request.batch,
-            tf32=request.precision == "tf32",
-            workspace=request.workspace,
+            batch=options.batch,
+            tf32=options.precision == "tf32",
+            workspace=options.workspace,
             timing_cache=timings,
-            plugins=_with_plugins(flavor, request),
-            lrn_layer=_with_lrn_layer(flavor, request),
+            plugins=_with_plugins(flavor, options),
+            lrn_layer=_with_lrn_layer(flavor, options),
         ),
-        on_progress,
+        progress,
     )
-    found = realised(flavor, built, device, resolved, name, request.precision)
-    if found.difference and not request.allow_other_types:
+    found = realised(flavor, built, device, resolved, name, options.precision)
+    if found.difference and not options.allow_other_types:
         raise CheckFailedError(
             f"On this machine's GPU the engine does not compute what was asked for: "
             f"{found.difference}.",
@@ -109,10 +102,10 @@ def build_bundle_engine(
         targets=resolved,
         gpu=device.name if device else None,
         driver=device.driver if device else None,
-        precision=request.precision,
-        batch=request.batch,
+        precision=options.precision,
+        batch=options.batch,
         profile=built.profile,
-        workspace=request.workspace,
+        workspace=options.workspace,
         timing_cache=sha256(timings) if timings else None,
         source_sha256=record.sha256,
         lrn=report_lrn(bundle.manifest.lrn_layers, built.lrn),
@@ -123,9 +116,9 @@ def build_bundle_engine(
         difference=found.difference,
     )
     bundle = store_engine(bundle, name, key, source, flavor, engine, built, found.record)
-    if request.timing_cache is not None and built.timing_cache is not None:
-        write_atomic(request.timing_cache, built.timing_cache)
-    return EngineResult(bundle, name, reused=False)
+    if options.timing_cache is not None and built.timing_cache is not None:
+        write_atomic(options.timing_cache, built.timing_cache)
+    return Added(bundle, name, reused=False)
 
 
 def _device(*, required: bool) -> Device | None:
@@ -174,31 +167,28 @@ def _read_timing_cache(flavor: Flavor, file: Path | None) -> bytes | None:
         raise BadInputError(f"Cannot read the timing cache '{file}': {error.strerror}.") from error
 
 
-def _source(
-    bundle: Bundle, request: EngineRequest, on_progress: OnProgress | None
-) -> tuple[Bundle, str]:
+def _source(bundle: Bundle, options: EngineOptions, progress: Progress) -> tuple[Bundle, str]:
     """The bundle with the graph to build from, and the graph's name."""
-    if request.precision in ("fp32", "tf32"):
-        if request.calibration is not None:
+    if is_plain(options.precision):
+        if options.calibration is not None:
             raise BadInputError(
-                f"{request.precision} is not calibrated.",
+                f"{options.precision} is not calibrated.",
                 "Leave --calibration out, or use --precision int8.",
             )
-        return bundle, "model"
+        return bundle, MODEL
     from lrn_deploy.workflows.optimize.optimize import optimize
     from lrn_deploy.workflows.optimize.options import OptimizeOptions
-    from lrn_deploy.workflows.optimize.recipes import variant_name
 
-    options = OptimizeOptions(
-        target="tensorrt", precision=request.precision, calibration=request.calibration
+    variant = OptimizeOptions(
+        target="tensorrt", precision=options.precision, calibration=options.calibration
     )
-    bundle = optimize(bundle, options, on_progress)
-    return bundle, variant_name("tensorrt", request.precision)
+    made = optimize(bundle, variant, progress)
+    return made.bundle, made.name
 
 
 def _key(
     flavor: Flavor,
-    request: EngineRequest,
+    options: EngineOptions,
     targets: tuple[str, ...],
     device: Device | None,
     source_sha256: str,
@@ -211,20 +201,20 @@ def _key(
         "platform": [platform.system(), platform.machine()],
         "targets": targets,
         "device": [device.name, device.driver] if device and targets == (CURRENT,) else None,
-        "tf32": request.precision == "tf32",
-        "batch": request.batch,
-        "workspace": request.workspace,
+        "tf32": options.precision == "tf32",
+        "batch": options.batch,
+        "workspace": options.workspace,
     }
-    if _with_plugins(flavor, request):
+    if _with_plugins(flavor, options):
         facts["plugins"] = True
-    if not _with_lrn_layer(flavor, request):
+    if not _with_lrn_layer(flavor, options):
         facts["lrn"] = "written out"
     return sha256(json.dumps(facts, sort_keys=True).encode())
 
 
-def _with_plugins(flavor: Flavor, request: EngineRequest) -> bool:
-    return request.plugins == "auto" and flavor.name == "tensorrt"
+def _with_plugins(flavor: Flavor, options: EngineOptions) -> bool:
+    return options.plugins == "auto" and flavor.name == "tensorrt"
 
 
-def _with_lrn_layer(flavor: Flavor, request: EngineRequest) -> bool:
-    return request.lrn == "layer" or flavor.name == "tensorrt"
+def _with_lrn_layer(flavor: Flavor, options: EngineOptions) -> bool:
+    return options.lrn == "layer" or flavor.name == "tensorrt"

@@ -6,38 +6,78 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
-Precision = Literal["fp32", "tf32", "fp16", "bf16", "int8"]
+from lrn_deploy.options import Written, binary_size, explained, option
+from lrn_deploy.precision import EnginePrecision
 
 DEFAULT_BATCH = (1, 8, 32)
 
 
-@dataclass(frozen=True)
-class EngineRequest:
-    """What engine to build of a bundle; the fields are the options of ``build-engine``.
+def three_batches(text: str) -> tuple[int, int, int]:
+    """``MIN,OPT,MAX`` as three numbers, whose order is checked when an engine is built.
 
-    Attributes:
-        flavor: Which TensorRT.
-        precision: What the graph computes in; ``tf32`` is fp32 with rounded matrix products.
-        targets: Compute capabilities, ``current`` or ``portable``; empty chooses by the machine.
-        batch: Smallest, best and largest batch.
-        workspace: Limit of scratch GPU memory while building, in bytes.
-        timing_cache: File to start from and to write back.
-        calibration: Folder of images for int8; None for crops of scikit-learn's two photographs, or
-            for the zoo's digit networks their training images.
-        allow_other_types: Keep an engine whose layers compute in other types than the graph's.
-        plugins: ``auto`` computes LRN with our plugins where TensorRT takes them: full TensorRT
-            does, TensorRT for RTX never gets one.
-        lrn: ``layer`` leaves LRN to TensorRT's own layer; ``auto`` does so in full TensorRT, and
-            for TensorRT for RTX, whose layer is slow, writes it out.
+    Raises:
+        ValueError: If it is not that.
     """
+    parts = text.split(",")
+    if len(parts) != 3 or not all(part.strip().isdecimal() for part in parts):
+        raise ValueError(f"'{text}' is no profile; write 1,8,32 for instance.")
+    low, best, high = (int(part) for part in parts)
+    return low, best, high
 
-    flavor: Literal["auto", "tensorrt", "rtx"] = "auto"
-    precision: Precision = "fp32"
-    targets: tuple[str, ...] = ()
-    batch: tuple[int, int, int] = DEFAULT_BATCH
-    workspace: int | None = None
-    timing_cache: Path | None = None
-    calibration: Path | None = None
-    allow_other_types: bool = False
-    plugins: Literal["auto", "off"] = "off"
-    lrn: Literal["auto", "layer"] = "auto"
+
+@explained
+@dataclass(frozen=True)
+class EngineOptions:
+    """What engine to build of a bundle."""
+
+    flavor: Literal["auto", "tensorrt", "rtx"] = option(
+        "auto", "Which TensorRT; ``rtx`` builds without a GPU."
+    )
+    precision: EnginePrecision = option(
+        "fp32",
+        "What the graph computes in; ``tf32`` is fp32 with rounded matrix products.",
+        line="fp16, bf16 and int8 build the variant of 'optimize --target tensorrt'.",
+    )
+    targets: tuple[str, ...] = option(
+        (),
+        "Compute capabilities, ``current`` or ``portable``; empty chooses by the machine.",
+        flag="target",
+        line="GPU to build for, sm89 for instance; may be repeated for one engine for several. "
+        "portable: leave the choice to tensorrt-rtx. "
+        "Default: this machine's GPU; without one, sm86, sm89 and sm120.",
+        metavar="SM|current|portable",
+    )
+    batch: tuple[int, int, int] = option(
+        DEFAULT_BATCH,
+        "Smallest, best and largest batch of the engine.",
+        metavar="MIN,OPT,MAX",
+        written=Written(str, three_batches, lambda batch: ",".join(map(str, batch))),
+    )
+    workspace: int | None = option(
+        None,
+        "Limit of scratch GPU memory while building, in bytes.",
+        line="Limit of scratch GPU memory, 4G for instance. Default: the builder's own.",
+        metavar="SIZE",
+        written=Written(str, binary_size),
+    )
+    timing_cache: Path | None = option(
+        None, "File of measurements to start from and to write back (tensorrt only)."
+    )
+    calibration: Path | None = option(
+        None,
+        "Folder of images for int8. Default: two photographs that scikit-learn brings, or the "
+        "digits that the zoo's digit networks were trained on.",
+        path="existing folder",
+    )
+    allow_other_types: bool = option(
+        False,
+        "Keep an engine whose layers compute in other types than its graph's (known on a GPU).",
+    )
+    plugins: Literal["auto", "off"] = option(
+        "off",
+        "``auto``: LRN with ReLU and pool in one kernel of ours (tensorrt only; not run yet).",
+    )
+    lrn: Literal["auto", "layer"] = option(
+        "auto",
+        "``layer``: leave LRN to TensorRT's own layer, which in rtx is slow; ``auto``: not there.",
+    )

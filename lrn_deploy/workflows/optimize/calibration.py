@@ -12,7 +12,7 @@ from PIL import Image
 from lrn_deploy.backends.protocol import Array
 from lrn_deploy.bundle import Manifest, Preprocessing, sha256
 from lrn_deploy.errors import BadInputError, MissingError
-from lrn_deploy.images.collect import collect
+from lrn_deploy.images.collect import collect, evenly
 from lrn_deploy.images.decode import decode
 from lrn_deploy.images.examples import photographs
 from lrn_deploy.images.preprocess import preprocess
@@ -93,11 +93,10 @@ def _from_folder(folder: Path, recipe: Preprocessing) -> Calibration:
             f"There is no folder '{folder}' to take calibration images from.", _HINT
         )
     sources = collect([str(folder)])
-    count = min(len(sources), MAX_IMAGES)
-    chosen = [sources[at * len(sources) // count] for at in range(count)]
+    chosen = evenly(sources, MAX_IMAGES)
     images = [decode(source.content, name=source.name).image for source in chosen]
     return Calibration(
-        prepare_images(images, recipe), f"{count} of {len(sources)} images of the user's"
+        prepare_images(images, recipe), f"{len(chosen)} of {len(sources)} images of the user's"
     )
 
 

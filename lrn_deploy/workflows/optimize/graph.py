@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -20,10 +20,8 @@ from lrn_deploy.passes.quantization.observe import Evaluate
 from lrn_deploy.passes.quantization.quantize import quantize
 from lrn_deploy.passes.quantization.quantize_nncf import quantize_nncf
 from lrn_deploy.passes.quantization.quantize_weights import Bits, quantize_weights
+from lrn_deploy.progress import Progress
 from lrn_deploy.workflows.optimize.recipes import Recipe
-
-Progress = Callable[[str, int, int], None]
-"""Called with what is being done, and how many of how many steps are done."""
 
 _BATCH = 8
 """Calibration images that run at a time."""
@@ -61,7 +59,7 @@ def make_graph(
     lrn_layers: Sequence[Bounds],
     calibration: CalibrationFeeds | None,
     keep_lrn_fp32: bool,
-    tell: Progress,
+    progress: Progress,
 ) -> tuple[ir.Model, dict[str, Any]]:
     """Turn the canonical graph into a variant.
 
@@ -71,7 +69,7 @@ def make_graph(
         lrn_layers: The bounds of each LRN layer.
         calibration: Inputs to calibrate on; needed if the recipe is calibrated.
         keep_lrn_fp32: False computes LRN in fp16 or bf16 like the rest.
-        tell: Told what goes on.
+        progress: Told what goes on.
 
     Returns:
         The variant, and what is worth telling: weights that lost much, layers left alone.
@@ -87,16 +85,16 @@ def make_graph(
                 told["preprocessing_left_alone"] = way.reason
     if recipe.calibrated:
         assert calibration is not None
-        model = _quantized(model, recipe, lrn_layers, calibration, tell, told)
+        model = _quantized(model, recipe, lrn_layers, calibration, progress, told)
     if recipe.half is not None:
-        tell(f"casting to {recipe.half}", 0, 1)
+        progress(f"casting to {recipe.half}", 0, 1)
         done = half_precision(
             model, recipe.half, lrn_layers=lrn_layers, keep_lrn_fp32=keep_lrn_fp32
         )
         if done.lossy:
             told["lossy_weights"] = done.lossy
     if recipe.lowers_lrn:
-        tell("lowering LRN", 0, 1)
+        progress("lowering LRN", 0, 1)
         left = {item.output: item.reason for item in lower_lrn(model) if item.reason}
         if left:
             told["lrn_left_alone"] = left
@@ -108,10 +106,10 @@ def _quantized(
     recipe: Recipe,
     lrn_layers: Sequence[Bounds],
     calibration: CalibrationFeeds,
-    tell: Progress,
+    progress: Progress,
     told: dict[str, Any],
 ) -> ir.Model:
-    evaluate = _evaluator(calibration, tell)
+    evaluate = _evaluator(calibration, progress)
     if recipe.bits is not None:
         done = quantize_weights(model, evaluate, bits=recipe.bits, block=_BLOCKS[recipe.bits])
         left = {item.node: item.reason for item in done if item.reason}
@@ -126,7 +124,7 @@ def _quantized(
     if not recipe.int8:
         return model
     if recipe.quantizer == "nncf":
-        tell("quantizing with NNCF", 0, 1)
+        progress("quantizing with NNCF", 0, 1)
         # It averages over what it takes for one input, so it gets one at a time.
         return quantize_nncf(model, calibration.at(1), lrn_layers=lrn_layers)
     quantize(
@@ -139,7 +137,7 @@ def _quantized(
     return model
 
 
-def _evaluator(calibration: CalibrationFeeds, tell: Progress) -> Evaluate:
+def _evaluator(calibration: CalibrationFeeds, progress: Progress) -> Evaluate:
     """Runs graphs on the calibration images in ONNX Runtime on the CPU."""
     backend = OnnxRuntimeBackend("cpu")
     probe = backend.probe()
@@ -152,7 +150,7 @@ def _evaluator(calibration: CalibrationFeeds, tell: Progress) -> Evaluate:
     def evaluate(data: bytes) -> Iterator[dict[str, Array]]:
         with backend.load(ArtifactData("calibration", "onnx", data)) as session:
             for done, feed in enumerate(feeds):
-                tell("calibrating", done, len(feeds))
+                progress("calibrating", done, len(feeds))
                 yield session.run(feed)
 
     return evaluate

@@ -14,24 +14,25 @@ from lrn_deploy.bundle.staleness import CALIBRATED_WITH
 from lrn_deploy.environment import versions
 from lrn_deploy.errors import BadInputError
 from lrn_deploy.passes.quantization.quantize_nncf import check_installed
+from lrn_deploy.placement import MODEL
+from lrn_deploy.progress import Progress, silent
 from lrn_deploy.workflows.optimize.calibration import Calibration, calibration_inputs
-from lrn_deploy.workflows.optimize.graph import CalibrationFeeds, Progress, make_graph
+from lrn_deploy.workflows.optimize.graph import CalibrationFeeds, make_graph
 from lrn_deploy.workflows.optimize.options import OptimizeOptions
-from lrn_deploy.workflows.optimize.recipes import SOURCE, Recipe, recipe
+from lrn_deploy.workflows.optimize.recipes import Recipe, recipe
+from lrn_deploy.workflows.outcome import Added
 
 
-def optimize(
-    bundle: Bundle, options: OptimizeOptions, on_progress: Progress | None = None
-) -> Bundle:
+def optimize(bundle: Bundle, options: OptimizeOptions, progress: Progress = silent) -> Added:
     """Make a variant of the canonical graph and record it in the bundle.
 
     Args:
         bundle: The bundle; it gains the artifact :func:`variant_name`.
         options: What variant to make.
-        on_progress: Told what goes on.
+        progress: Told what goes on.
 
     Returns:
-        The bundle with the variant; ``bundle`` itself if that was there, undamaged.
+        The variant; fp32 may be the canonical graph itself.
 
     Raises:
         BadInputError: If the target, the precision or the calibration images cannot be used, or
@@ -46,19 +47,18 @@ def optimize(
         raise BadInputError(
             f"{precision} is not calibrated.", "Leave --calibration out, or use --precision int8."
         )
-    if made.name == SOURCE:
-        return bundle
+    if made.name == MODEL:
+        return Added(bundle, MODEL, reused=True)
     if not options.keep_lrn_fp32:
         _check_half_lrn(made)
     if quantizer == "nncf":
         check_installed()
-    tell = on_progress or _silent
-    tell("reading", 0, 1)
+    progress("reading", 0, 1)
     images = calibration_inputs(bundle.manifest, options.calibration) if made.calibrated else None
     facts = _facts(made, images, keep_lrn_fp32=options.keep_lrn_fp32)
     if images is not None and bundle.manifest.preprocessing is not None:
         facts[CALIBRATED_WITH] = bundle.manifest.preprocessing.digest
-    source = bundle.manifest.artifact(SOURCE)
+    source = bundle.manifest.artifact(MODEL)
     tools = _tools(made)
 
     def key_of(wanted: str) -> str:
@@ -67,20 +67,20 @@ def optimize(
 
     key = key_of(precision)
     if bundle.holds(made.name, key):
-        return bundle
+        return Added(bundle, made.name, reused=True)
 
-    def add(record: FileRecord) -> Bundle:
+    def add(record: FileRecord) -> Added:
         artifact = Artifact(
             **record.model_dump(),
             format="onnx",
             precision=precision,
             target=target,
             built_by={"command": "optimize", **tools},
-            source=SOURCE,
+            source=MODEL,
             key=key,
             options=facts,
         )
-        return bundle.add_artifact(made.name, artifact)
+        return Added(bundle.add_artifact(made.name, artifact), made.name, reused=False)
 
     data = bundle.read(source)
     if precision == "bf16" and made.half is None:  # the same graph, which OpenVINO computes in bf16
@@ -95,13 +95,13 @@ def optimize(
             lrn_layers=[(layer.input, layer.output) for layer in bundle.manifest.lrn_layers],
             calibration=_feeds(bundle, images) if images is not None else None,
             keep_lrn_fp32=options.keep_lrn_fp32,
-            tell=tell,
+            progress=progress,
         )
         facts |= told
     model.metadata_props["precision"] = precision
     data = ir.to_proto(model).SerializeToString(deterministic=True)
     onnx.checker.check_model(data, full_check=True)
-    tell("writing", 0, 1)
+    progress("writing", 0, 1)
     return add(bundle.add_file(f"variants/{made.name}.onnx", data))
 
 
@@ -123,8 +123,7 @@ def _facts(made: Recipe, images: Calibration | None, *, keep_lrn_fp32: bool) -> 
 
 def _feeds(bundle: Bundle, images: Calibration) -> CalibrationFeeds:
     (spec,) = bundle.manifest.inputs
-    fixed = spec.shape[0]
-    return CalibrationFeeds(spec.name, images.inputs, fixed if isinstance(fixed, int) else None)
+    return CalibrationFeeds(spec.name, images.inputs, spec.fixed_batch)
 
 
 def _check_half_lrn(made: Recipe) -> None:
@@ -151,7 +150,3 @@ def _tools(made: Recipe) -> dict[str, str]:
         names |= {"onnxruntime", "onnxruntime-gpu", made.quantizer}
     found = {name: version for name, version in versions().items() if name in names}
     return {"lrn-deploy": __version__, **found}
-
-
-def _silent(_what: str, _done: int, _total: int) -> None:
-    """No progress is told."""

@@ -1,31 +1,14 @@
-"""The variants that there can be: targets, precisions, and what their names mean."""
+"""The variants that there can be: what each is made of, and what it is called."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Literal
 
 from lrn_deploy.errors import BadInputError
 from lrn_deploy.passes.quantization.qdq import Activations
 from lrn_deploy.passes.quantization.quantize_weights import Bits
-
-SOURCE = "model"
-"""The canonical graph, from which all variants are made."""
-
-_WEIGHT_ONLY = ("w8", "w4", "int8-w8", "int8-w4")
-PRECISIONS: dict[str, tuple[str, ...]] = {
-    "tensorrt": ("fp32", "fp16", "bf16", "int8"),
-    "cuda": ("fp32", "fp16"),
-    "cpu": ("fp32", "int8", *_WEIGHT_ONLY),
-    "openvino": ("fp32", "bf16", "int8", "int8-bf16", *_WEIGHT_ONLY),
-}
-"""What can be made for each target. ONNX Runtime has no bf16 convolution, on CUDA no int8 one, and
-on the CPU it computes fp16 in fp32. In OpenVINO int8-bf16 computes in bf16 what int8 leaves in
-fp32. w8 and w4 have 8- and 4-bit weights, in blocks, in large fully connected layers, and fp32
-elsewhere; with int8 before it the convolutions are int8."""
-
-QUANTIZERS: tuple[str, ...] = ("own", "nncf")
-"""What can make int8."""
+from lrn_deploy.placement import MODEL
+from lrn_deploy.precision import PRECISIONS, QUANTIZERS, TARGETS, Half
 
 LOWERS_LRN = frozenset({"cpu"})
 """ONNX Runtime's CPU kernel for LRN is slow; its CUDA kernel, TensorRT's layer and OpenVINO's are
@@ -41,19 +24,25 @@ class Recipe:
 
     Attributes:
         target: What it is for.
-        precision: Its name, one of :data:`PRECISIONS`.
-        quantizer: What makes int8, one of :data:`QUANTIZERS`.
+        precision: Its name, one of those that ``TARGETS`` has for the target.
+        quantizer: What makes int8, one of ``QUANTIZERS``.
         half: The type of a half precision graph; None for one in fp32, int8 aside.
-        int8: Whether convolutions, and what else fits, are int8.
-        bits: Bits of the weights of large fully connected layers; None leaves them as they are.
     """
 
     target: str
     precision: str
     quantizer: str
-    half: Literal["fp16", "bf16"] | None
-    int8: bool
-    bits: Bits | None
+    half: Half | None
+
+    @property
+    def int8(self) -> bool:
+        """Whether convolutions, and what else fits, are int8."""
+        return PRECISIONS[self.precision].int8
+
+    @property
+    def bits(self) -> Bits | None:
+        """Bits of the weights of large fully connected layers; None leaves them as they are."""
+        return PRECISIONS[self.precision].bits
 
     @property
     def calibrated(self) -> bool:
@@ -69,7 +58,7 @@ class Recipe:
     def name(self) -> str:
         """Name of the artifact; fp32 is the canonical graph, but for ONNX Runtime on the CPU."""
         if self.precision == "fp32" and not self.lowers_lrn:
-            return SOURCE
+            return MODEL
         name = f"{_SHORT.get(self.target, self.target)}-{self.precision}"
         return name if self.quantizer == QUANTIZERS[0] else f"{name}-{self.quantizer}"
 
@@ -79,32 +68,29 @@ class Recipe:
         return "int8" if self.target == "tensorrt" else "uint8"
 
 
-def recipe(target: str, precision: str, quantizer: str = "own") -> Recipe:
+def recipe(target: str, precision: str, quantizer: str = QUANTIZERS[0]) -> Recipe:
     """What the variant for a target in a precision is made of.
 
     Raises:
         BadInputError: If there is no such variant.
     """
-    if target not in PRECISIONS:
+    if target not in TARGETS:
         raise BadInputError(
-            f"There is no target '{target}'.", f"Choose one of {', '.join(PRECISIONS)}."
+            f"There is no target '{target}'.", f"Choose one of {', '.join(TARGETS)}."
         )
-    if precision not in PRECISIONS[target]:
+    if precision not in TARGETS[target]:
         raise BadInputError(
             f"The target {target} has no precision '{precision}'.",
-            f"Choose one of {', '.join(PRECISIONS[target])}.",
+            f"Choose one of {', '.join(TARGETS[target])}.",
         )
-    parts = precision.split("-")
-    bits: Bits | None = 8 if "w8" in parts else 4 if "w4" in parts else None
-    half: Literal["fp16", "bf16"] | None = None
-    if target != "openvino":  # OpenVINO itself computes an fp32 graph in bf16
-        half = "fp16" if "fp16" in parts else "bf16" if "bf16" in parts else None
-    if quantizer != "own":
+    if quantizer != QUANTIZERS[0]:
         _check_quantizer(target, precision, quantizer)
-    return Recipe(target, precision, quantizer, half, "int8" in parts, bits)
+    # OpenVINO itself computes an fp32 graph in bf16.
+    half = None if target == "openvino" else PRECISIONS[precision].half
+    return Recipe(target, precision, quantizer, half)
 
 
-def variant_name(target: str, precision: str, quantizer: str = "own") -> str:
+def variant_name(target: str, precision: str, quantizer: str = QUANTIZERS[0]) -> str:
     """Name of the artifact; see :attr:`Recipe.name`.
 
     Raises:
@@ -118,7 +104,7 @@ def _check_quantizer(target: str, precision: str, quantizer: str) -> None:
         raise BadInputError(
             f"There is no quantizer '{quantizer}'.", f"Choose one of {', '.join(QUANTIZERS)}."
         )
-    if "int8" not in precision:
+    if not PRECISIONS[precision].int8:
         raise BadInputError(
             f"{precision} is not quantized.", "Leave --quantizer out, or use --precision int8."
         )
@@ -126,7 +112,7 @@ def _check_quantizer(target: str, precision: str, quantizer: str) -> None:
         raise BadInputError(
             f"NNCF makes uint8 activations, which {target} does not take.", "Use --quantizer own."
         )
-    if precision in _WEIGHT_ONLY:
+    if PRECISIONS[precision].bits is not None:
         raise BadInputError(
             f"The quantizer {quantizer} does not make {precision}.", "Use --quantizer own."
         )

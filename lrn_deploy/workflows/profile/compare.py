@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Protocol
 
 from pydantic import ValidationError
 
 from lrn_deploy.bundle import Bundle
 from lrn_deploy.errors import BadInputError
-from lrn_deploy.latency.report import Calibration, Comparison, LatencyReport, Row
+from lrn_deploy.latency.schema import Calibration, Comparison, LatencyReport, Row
 from lrn_deploy.latency.statistics import (
     MIN_ROUNDS,
     Rounds,
@@ -19,11 +21,44 @@ from lrn_deploy.latency.statistics import (
     ratio_interval,
     summarize,
 )
+from lrn_deploy.placement import Placement
 
 Baseline = Bundle | LatencyReport | str
 """Another bundle, an earlier profile, or the name of an artifact of the same bundle."""
+Place = tuple[Placement, int | None]
+"""Where something was measured, and at which batch size."""
 MAX_CALIBRATION_CHANGE = 0.25
 """A machine whose own speed changed by more is no longer the same machine."""
+
+
+class Profiled(Protocol):
+    """What is compared of a profile; a report is one, too."""
+
+    @property
+    def rows(self) -> tuple[Row, ...]:
+        """The measurements."""
+
+    @property
+    def calibration(self) -> Calibration:
+        """The calibration workload."""
+
+    @property
+    def machine(self) -> dict[str, str]:
+        """Processor, number of cores, operating system."""
+
+    @property
+    def threads(self) -> int:
+        """Threads of one run; 0 where the runtime chose."""
+
+
+@dataclass(frozen=True)
+class Measured:
+    """A profile before it is a report; see :class:`Profiled`."""
+
+    rows: tuple[Row, ...]
+    calibration: Calibration
+    machine: dict[str, str]
+    threads: int
 
 
 def read_baseline(bundle: Bundle, text: str) -> Baseline:
@@ -68,10 +103,10 @@ def compare_bundles(
     """This bundle's artifacts against the other's, measured in the same rounds."""
     others = _by_place(row for row in rows if row.bundle == "other")
     return tuple(
-        _interleaved(row, others[place], f"{place[0]} of {against}", max_regression)
+        _interleaved(row, others[place], f"{place[0].artifact} of {against}", max_regression)
         for row in rows
         if row.bundle == "this" and row.artifact in paired
-        if (place := (paired[row.artifact], row.backend, row.batch)) in others
+        if (place := _place(row, paired[row.artifact])) in others
     )
 
 
@@ -83,24 +118,29 @@ def compare_artifacts(
     return tuple(
         _interleaved(row, places[place], base, max_regression)
         for row in rows
-        if row.artifact != base and (place := (base, row.backend, row.batch)) in places
+        if row.artifact != base and (place := _place(row, base)) in places
     )
 
 
 def compare_reports(
-    now: LatencyReport, before: LatencyReport, max_regression: float
+    now: Profiled, before: LatencyReport, max_regression: float
 ) -> tuple[Comparison, ...]:
     """This profile against an earlier one, each normalised by its calibration workload."""
     earlier = _by_place(row for row in before.rows if row.bundle == "this")
     return tuple(
         _normalised(row, earlier[place], now, before, max_regression)
         for row in now.rows
-        if row.bundle == "this" and (place := (row.artifact, row.backend, row.batch)) in earlier
+        if row.bundle == "this" and (place := _place(row, row.artifact)) in earlier
     )
 
 
-def _by_place(rows: Sequence[Row] | Iterator[Row]) -> dict[tuple[str, str, int | None], Row]:
-    return {(row.artifact, row.backend, row.batch): row for row in rows if row.samples}
+def _by_place(rows: Sequence[Row] | Iterator[Row]) -> dict[Place, Row]:
+    return {_place(row, row.artifact): row for row in rows if row.samples}
+
+
+def _place(row: Row, artifact: str) -> Place:
+    """Where ``artifact`` would have been measured beside a row."""
+    return replace(row.placement, artifact=artifact), row.batch
 
 
 def _interleaved(row: Row, other: Row, against: str, max_regression: float) -> Comparison:
@@ -120,7 +160,7 @@ def _interleaved(row: Row, other: Row, against: str, max_regression: float) -> C
 
 
 def _normalised(
-    row: Row, old: Row, now: LatencyReport, before: LatencyReport, max_regression: float
+    row: Row, old: Row, now: Profiled, before: LatencyReport, max_regression: float
 ) -> Comparison:
     assert row.batch is not None
     against = f"the profile of {before.created}"
@@ -144,7 +184,7 @@ def _normalised(
     )
 
 
-def _doubt(row: Row, old: Row, now: LatencyReport, before: LatencyReport) -> str:
+def _doubt(row: Row, old: Row, now: Profiled, before: Profiled) -> str:
     """Why two runs at different times cannot be compared; empty if they can."""
     for what in ("processor", "cores", "system"):
         if now.machine.get(what) != before.machine.get(what):

@@ -18,7 +18,7 @@ from lrn_deploy.backends.protocol import Backend
 from lrn_deploy.bundle import Bundle
 from lrn_deploy.errors import LrnDeployError
 from lrn_deploy.latency.machine import peak_memory
-from lrn_deploy.latency.report import FirstRun
+from lrn_deploy.latency.schema import FirstRun
 
 TIMEOUT = 600.0
 """Seconds after which a first run is given up."""
@@ -64,7 +64,7 @@ def measure_first_run(
 def run_task(task: dict[str, Any]) -> FirstRun:
     """What the child does: load, run a batch of 1, run the largest batch, and tell the cost."""
     from lrn_deploy.backends.registry import artifact_backends
-    from lrn_deploy.parity.samples import random_set
+    from lrn_deploy.parity.inputs import random_set
     from lrn_deploy.workflows.validate.checks import fitting_batches
 
     bundle = Bundle.open(Path(task["bundle"]))

@@ -6,13 +6,14 @@ only the quicker half of the runs counts.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from statistics import median
 
 from lrn_deploy.backends.layer_times import LayerTrace, TimesLayers
 from lrn_deploy.bundle import Bundle
 from lrn_deploy.errors import LrnDeployError
-from lrn_deploy.latency.report import Layers, LayerTime
+from lrn_deploy.latency.schema import Layers, LayerTime
+from lrn_deploy.progress import Progress
 from lrn_deploy.workflows.profile.layer_names import Layer, LayerNames
 from lrn_deploy.workflows.profile.subjects import Subject
 
@@ -25,7 +26,7 @@ def measure_layers(
     bundle: Bundle,
     subjects: Sequence[Subject],
     typical: Mapping[str, float],
-    on_subject: Callable[[str], None],
+    progress: Progress,
 ) -> tuple[list[Layers], list[str]]:
     """Time the layers of each subject of this bundle, at its smallest batch size.
 
@@ -34,7 +35,7 @@ def measure_layers(
         subjects: What was measured.
         typical: Median seconds of a run at that batch size, by a subject's key; others are left
             out.
-        on_subject: Told which one comes next.
+        progress: Told which one comes next.
 
     Returns:
         The layers, and a sentence for each subject whose layers could not be timed.
@@ -45,7 +46,7 @@ def measure_layers(
         backend: object = subject.backend
         if subject.key not in typical or not isinstance(backend, TimesLayers):
             continue
-        on_subject(f"timing the layers of {subject.name} on {subject.where}")
+        progress(f"timing the layers of {subject.name} on {subject.where}", 0, 1)
         runs = min(max(round(SECONDS / typical[subject.key]), MIN_RUNS), MAX_RUNS)
         batch = min(subject.batches)
         data = bundle.load(subject.name)

@@ -10,8 +10,9 @@ from PIL import Image
 from lrn_deploy.bundle import Preprocessing
 from lrn_deploy.images.decode import decode
 from lrn_deploy.images.preprocess import preprocess
-from lrn_deploy.latency.report import Preparation
-from lrn_deploy.latency.sampling import Effort, interleave
+from lrn_deploy.latency.effort import Effort
+from lrn_deploy.latency.sampling import interleave
+from lrn_deploy.latency.schema import Preparation
 from lrn_deploy.latency.statistics import summarize
 
 

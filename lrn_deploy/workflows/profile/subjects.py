@@ -7,16 +7,18 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from typing import Literal
+from typing import Any, Literal
 
 from lrn_deploy.backends.protocol import Array, Backend, Session
-from lrn_deploy.backends.registry import DEVICES, artifact_backends, runs
+from lrn_deploy.backends.registry import DEVICES, artifact_backends, place, runs
 from lrn_deploy.bundle import Artifact, ArtifactData, Bundle
 from lrn_deploy.errors import LrnDeployError
 from lrn_deploy.latency import floor
-from lrn_deploy.latency.report import Row, Start
+from lrn_deploy.latency.schema import Row, Start
 from lrn_deploy.latency.work import NodeWork, graph_work
-from lrn_deploy.parity.samples import random_set
+from lrn_deploy.parity.inputs import random_set
+from lrn_deploy.placement import Placement
+from lrn_deploy.progress import Progress
 from lrn_deploy.workflows.profile.first_run import measure_first_run
 from lrn_deploy.workflows.profile.options import ProfileOptions
 from lrn_deploy.workflows.validate.checks import fitting_batches
@@ -53,9 +55,14 @@ class Subject:
     start: Start | None = None
 
     @property
+    def placement(self) -> Placement:
+        """The artifact, and what runs it; without a backend if none takes the format."""
+        return place(self.name, self.backend) if self.backend else Placement(self.name, "", "")
+
+    @property
     def where(self) -> str:
         """Backend and device, ``onnxruntime:cpu``; empty if no backend takes the format."""
-        return f"{self.backend.name}:{self.backend.device}" if self.backend else ""
+        return self.placement.where
 
     @property
     def key(self) -> str:
@@ -73,8 +80,8 @@ class Subject:
         assert session is not None
         return lambda: session.run(rows)
 
-    def row(self, batch: int | None = None, reason: str = "") -> Row:
-        """A row without samples."""
+    def row(self, batch: int | None = None, reason: str = "", **measured: Any) -> Row:
+        """A row with what was measured, or with the reason why nothing was."""
         return Row(
             bundle=self.label,
             artifact=self.name,
@@ -83,6 +90,7 @@ class Subject:
             precision=self.artifact.precision,
             batch=batch,
             reason=reason or self.reason,
+            **measured,
         )
 
 
@@ -91,7 +99,7 @@ def load_subjects(
     names: tuple[str, ...],
     options: ProfileOptions,
     label: Label,
-    on_load: Callable[[str], None],
+    progress: Progress,
 ) -> list[Subject]:
     """Load artifacts of a bundle on every backend that runs them here.
 
@@ -115,7 +123,7 @@ def load_subjects(
                 reason += f", made for {artifact.target}"
             subjects.append(Subject(label, name, artifact, None, reason=reason))
         for backend in backends:
-            on_load(f"loading {name} on {backend.name}:{backend.device}")
+            progress(f"loading {name} on {place(name, backend).where}", 0, 1)
             subjects.append(_load(bundle, name, data, backend, options, label))
     return subjects
 
@@ -137,7 +145,7 @@ def _load(
         cost = measure_first_run(
             bundle.path, name, backend, threads=options.threads, largest=max(options.batches)
         )
-        where = f"{backend.name}:{backend.device}"
+        where = place(name, backend).where
         start = Start(bundle=label, artifact=name, backend=where, cost=cost)
         if cost.error:  # a runtime that died on it would take this process along
             return Subject(label, name, artifact, backend, reason=cost.error, start=start)

@@ -8,11 +8,12 @@ from dataclasses import dataclass
 import numpy as np
 
 from lrn_deploy.backends.protocol import Array, Backend, Session
-from lrn_deploy.backends.registry import DEVICES, artifact_backends, runs
+from lrn_deploy.backends.registry import DEVICES, artifact_backends, is_worth_trying, place, runs
 from lrn_deploy.bundle import Bundle
 from lrn_deploy.errors import LrnDeployError, MissingError
 from lrn_deploy.extras import install
-from lrn_deploy.latency.sampling import Effort, Samples, interleave
+from lrn_deploy.latency.effort import Effort
+from lrn_deploy.latency.sampling import Timings, interleave
 from lrn_deploy.latency.statistics import (
     MIN_ROUNDS,
     median_interval,
@@ -21,12 +22,13 @@ from lrn_deploy.latency.statistics import (
     throughput,
 )
 from lrn_deploy.parity.metrics import compare
+from lrn_deploy.placement import MODEL
 from lrn_deploy.tuning.decide import refusal
-from lrn_deploy.tuning.report import Candidate, Demand, Point
+from lrn_deploy.tuning.demand import Demand
+from lrn_deploy.tuning.schema import Candidate, Point
 from lrn_deploy.workflows.tune.evaluation import Evaluation
 from lrn_deploy.workflows.validate.checks import fitting_batches, run_in_batches
 
-MODEL = "model"
 JUDGING_BATCH = 8
 SCREENING = Effort(rounds=5, seconds=1.0)
 """How long a candidate is measured alone, to tell whether it deserves more."""
@@ -84,13 +86,14 @@ def contenders(
                 on_cpu = backend.device == "cpu"
                 if not runs(backend, artifact) or (not on_cpu and count != threads[0]):
                     continue
-                if artifact.target == "cpu" and backend.name != "onnxruntime":
-                    continue  # made for ONNX Runtime, as OpenVINO has variants of its own
+                if not is_worth_trying(backend, artifact):
+                    continue
+                placement = place(name, backend, count if on_cpu else 0)
                 candidate = Candidate(
                     artifact=name,
                     sha256=artifact.sha256,
-                    backend=f"{backend.name}:{backend.device}",
-                    threads=count if on_cpu else 0,
+                    backend=placement.where,
+                    threads=placement.threads,
                     precision=artifact.precision,
                 )
                 probe = backend.probe()
@@ -180,11 +183,10 @@ def rows(inputs: Evaluation, batch: int) -> dict[str, Array]:
 
 
 def _judging_batch(session: Session) -> int:
-    fixed = session.inputs[0].shape[0]
-    return fixed if isinstance(fixed, int) else JUDGING_BATCH
+    return session.inputs[0].fixed_batch or JUDGING_BATCH
 
 
-def point(batch: int, samples: Samples) -> Point:
+def point(batch: int, samples: Timings) -> Point:
     """What the samples of one candidate say."""
     rounds = tuple(tuple(round(value, 9) for value in taken) for taken in samples.rounds)
     return Point(

@@ -10,10 +10,10 @@ from PIL import Image, ImageOps
 from lrn_deploy.backends.protocol import Array
 from lrn_deploy.bundle import Manifest
 from lrn_deploy.errors import BadInputError
-from lrn_deploy.images.collect import collect
+from lrn_deploy.images.collect import collect, evenly
 from lrn_deploy.images.decode import decode
 from lrn_deploy.images.examples import photographs
-from lrn_deploy.parity.samples import random_set
+from lrn_deploy.parity.inputs import random_set
 from lrn_deploy.workflows.optimize.calibration import DIGITS, crops, prepare_images
 
 MAX_IMAGES = 512
@@ -90,7 +90,6 @@ def _from_folder(folder: Path) -> tuple[list[Image.Image], str]:
         raise BadInputError(
             f"The folder '{folder}' holds {len(sources)} images, too few to judge by.", hint
         )
-    count = min(len(sources), MAX_IMAGES)
-    chosen = [sources[at * len(sources) // count] for at in range(count)]
+    chosen = evenly(sources, MAX_IMAGES)
     images = [decode(source.content, name=source.name).image for source in chosen]
-    return images, f"{count} of {len(sources)} images of the user's"
+    return images, f"{len(chosen)} of {len(sources)} images of the user's"

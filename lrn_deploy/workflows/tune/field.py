@@ -9,18 +9,17 @@ from lrn_deploy.backends.protocol import Array
 from lrn_deploy.bundle import Bundle
 from lrn_deploy.errors import MissingError
 from lrn_deploy.latency.machine import MAX_FOREIGN_CORES, Usage, foreign_cores, usage
+from lrn_deploy.placement import Placement, as_most_run
+from lrn_deploy.progress import Progress
+from lrn_deploy.tuning.demand import Demand
 from lrn_deploy.tuning.ledger import Ledger, Phase, about
-from lrn_deploy.tuning.report import Candidate, Demand
+from lrn_deploy.tuning.schema import Candidate
 from lrn_deploy.workflows.tune.contenders import Contender, contenders, screen
 from lrn_deploy.workflows.tune.evaluation import Evaluation
 from lrn_deploy.workflows.tune.options import TuneOptions
-from lrn_deploy.workflows.tune.validation import Where, failures
+from lrn_deploy.workflows.tune.validation import failures
 from lrn_deploy.workflows.tune.variants import too_coarse
 from lrn_deploy.workflows.validate.options import ValidateOptions
-
-MODEL = "model"
-Progress = Callable[[str, int, int], None]
-"""Called with what is being done, and how many of how many steps are done."""
 
 
 @dataclass
@@ -54,7 +53,7 @@ class Field:
     judged: list[Contender] = field(default_factory=list)
     left_out: list[Candidate] = field(default_factory=list)
     warnings: list[str] = field(default_factory=list)
-    _passed: set[Where] = field(default_factory=set)
+    _passed: set[Placement] = field(default_factory=set)
 
     @property
     def demand(self) -> Demand:
@@ -85,8 +84,8 @@ class Field:
     @property
     def baseline(self) -> Contender | None:
         """The canonical graph as most would run it, which the choice is compared with."""
-        plain = [item for item in self.within if item.candidate.artifact == MODEL]
-        return next((item for item in plain if "onnxruntime" in item.candidate.backend), None)
+        plain = (item for item in self.within if as_most_run(item.candidate.placement))
+        return next(plain, None)
 
     def tell(self, what: str, todo: dict[Phase, int]) -> None:
         """Say what is being done, and roughly how long the rest takes.
@@ -139,7 +138,7 @@ class Field:
     def validate(
         self,
         items: Sequence[Contender],
-        options: Callable[[set[Where]], ValidateOptions],
+        options: Callable[[set[Placement]], ValidateOptions],
         progress: Progress,
     ) -> bool:
         """Take out of the demand what ``validate`` fails; ordinary inputs are the demand's matter.
@@ -155,15 +154,15 @@ class Field:
         wanted = {_where(item) for item in items if item.candidate.within}
         if wanted <= self._passed:
             return True
-        with self.ledger.step("validating", len({artifact for artifact, _ in wanted})):
+        with self.ledger.step("validating", len({item.artifact for item in wanted})):
             try:
                 wanted |= self._passed  # so that the report has all of them
-                failed = failures(self.bundle, wanted, options(wanted), progress)
+                found = failures(self.bundle, wanted, options(wanted), progress)
             except MissingError as error:
                 self.warnings.append(f"Nothing was validated: {error.message}")
                 self._passed |= wanted
                 return True
-        self.bundle = Bundle.open(self.bundle.path)  # validate added its samples
+        self.bundle, failed = found.bundle, found.report
         self._passed |= wanted - set(failed)
         self.judged = [
             item.changed(within=False, reason=f"validate fails: {failed[_where(item)]}")
@@ -174,5 +173,6 @@ class Field:
         return not wanted & set(failed)
 
 
-def _where(item: Contender) -> Where:
-    return item.candidate.artifact, item.candidate.backend
+def _where(item: Contender) -> Placement:
+    """Where a contender runs, with whatever number of threads."""
+    return replace(item.candidate.placement, threads=0)

@@ -3,57 +3,85 @@
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from lrn_deploy.errors import BadInputError
-from lrn_deploy.latency.sampling import Effort
+from lrn_deploy.latency.effort import Effort
+from lrn_deploy.options import Written, explained, option
 from lrn_deploy.parity.budgets import TABLE
-from lrn_deploy.tuning.report import Demand, Objective
+from lrn_deploy.tuning.objective import Objective
+
+if TYPE_CHECKING:
+    from lrn_deploy.tuning.demand import Demand
 
 UNCHANGED = TABLE["fp32"]["ordinary"]
 """The error that is asked for where none is given: the numbers stay what they are in fp32."""
 
-SECONDS = 10.0
-"""How long the best candidates are measured at each batch size."""
 
-
+@explained
 @dataclass(frozen=True)
 class TuneOptions:
     """How to tune.
-
-    Attributes:
-        max_error: Largest relative L2 error against the fp32 graph; None does not bind, unless
-            min_agreement is None, too: then it is :data:`UNCHANGED`.
-        min_agreement: Smallest share of inputs whose best class stays; None does not bind.
-        objective: ``latency`` at ``batch``, or ``throughput`` at any batch up to ``max_batch``.
-        batch: Items in a run for ``latency``.
-        max_batch: Largest of the batches 1, 2, 4, … that are measured beside ``batch``.
-        max_latency: Longest median of a run in seconds, for ``throughput``.
-        threads: Numbers of threads to try on the CPU; empty for 1 and every core.
-        devices: Where to run; None takes every device that is there.
-        images: Folder of images to judge on; None for real ones that fit the network.
-        calibration: Folder of images for int8, likewise.
-        effort: How long to measure the best candidates at each batch size.
-        thorough: Make, judge and validate everything, and race to the end, instead of stopping
-            where the answer is clear.
 
     Raises:
         BadInputError: If a number is out of range.
     """
 
-    max_error: float | None = None
-    min_agreement: float | None = None
-    objective: Objective = "latency"
-    batch: int = 1
-    max_batch: int = 8
-    max_latency: float | None = None
-    threads: tuple[int, ...] = ()
-    devices: tuple[str, ...] | None = None
-    images: Path | None = None
-    calibration: Path | None = None
-    effort: Effort = field(default_factory=lambda: Effort(rounds=60, seconds=SECONDS))
-    thorough: bool = False
+    max_error: float | None = option(
+        None,
+        "Largest relative L2 error against the fp32 graph. Default: that of fp32 itself, or any "
+        "where only an agreement is asked for.",
+        metavar="E",
+    )
+    min_agreement: float | None = option(
+        None,
+        "Smallest share of inputs that keep their best class, 0.99 for instance.",
+        metavar="SHARE",
+    )
+    objective: Objective = option(
+        "latency",
+        "The shortest run at ``batch``, or the most items in a second at any batch.",
+        line="The shortest run at --batch, or the most items in a second at any batch.",
+    )
+    batch: int = option(1, "Items in a run, for latency.")
+    max_batch: int = option(8, "Measure batches of 1, 2, 4, ...")
+    max_latency: float | None = option(
+        None,
+        "Longest median of a run in seconds, for the objective ``throughput``.",
+        line="Longest run, for --objective throughput.",
+        metavar="MS",
+        written=Written(float, lambda milliseconds: milliseconds / 1e3, lambda value: value * 1e3),
+    )
+    threads: tuple[int, ...] = option(
+        (),
+        "Numbers of threads to try on the CPU; empty for 1 and every core.",
+        line="Number of threads to try on the CPU; may be repeated. Default: 1 and every core.",
+    )
+    devices: tuple[str, ...] | None = option(
+        None,
+        "Run on these only, ``cpu``, ``cuda`` or ``cuda:N``; None takes every device that is "
+        "there.",
+        flag="device",
+        line="Run on cpu, cuda or cuda:N only; may be repeated.",
+    )
+    images: Path | None = option(
+        None,
+        "Folder of images to judge on. Default: real ones that fit the network.",
+        path="existing folder",
+    )
+    calibration: Path | None = option(
+        None, "Folder of images for int8, others than those to judge on.", path="existing folder"
+    )
+    effort: Effort = option(
+        Effort(rounds=60, seconds=10.0),
+        "How long to race the best candidates at each batch size.",
+        parts={"seconds": "How long to race the best candidates at each batch size."},
+    )
+    thorough: bool = option(
+        False, "Make, validate and race everything, however clear the answer is."
+    )
 
     def __post_init__(self) -> None:
         for name, value in (("error", self.max_error), ("latency", self.max_latency)):
@@ -76,6 +104,8 @@ class TuneOptions:
     @property
     def demand(self) -> Demand:
         """What is asked of a candidate."""
+        from lrn_deploy.tuning.demand import Demand  # pydantic would make ``--help`` wait
+
         nothing = self.max_error is None and self.min_agreement is None
         return Demand(
             max_error=UNCHANGED if nothing else self.max_error,

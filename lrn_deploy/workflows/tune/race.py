@@ -9,9 +9,10 @@ from dataclasses import dataclass
 from lrn_deploy.backends.protocol import Array, Session
 from lrn_deploy.bundle import Bundle
 from lrn_deploy.errors import LrnDeployError
-from lrn_deploy.latency.sampling import Effort, Run, interleave
+from lrn_deploy.latency.effort import Effort
+from lrn_deploy.latency.sampling import Run, interleave
 from lrn_deploy.tuning.elimination import farewell, remaining
-from lrn_deploy.tuning.report import Candidate, Point
+from lrn_deploy.tuning.schema import Candidate, Point
 from lrn_deploy.workflows.tune.contenders import Contender, point, rows
 from lrn_deploy.workflows.tune.evaluation import Evaluation
 from lrn_deploy.workflows.validate.checks import fitting_batches

@@ -8,13 +8,15 @@ sake has its chance again.
 
 from __future__ import annotations
 
+from lrn_deploy.backends.registry import is_home
+from lrn_deploy.placement import MODEL
+from lrn_deploy.precision import QUANTIZERS
 from lrn_deploy.tuning.foresee import Plan, Seen, hopeless, rank
 from lrn_deploy.tuning.ledger import Phase
-from lrn_deploy.workflows.optimize.recipes import QUANTIZERS
 from lrn_deploy.workflows.tune.contenders import Contender
-from lrn_deploy.workflows.tune.field import MODEL, Field
+from lrn_deploy.workflows.tune.field import Field
 from lrn_deploy.workflows.tune.validation import only
-from lrn_deploy.workflows.tune.variants import make, possible, row, runs_plan, too_coarse
+from lrn_deploy.workflows.tune.variants import make, possible, row, too_coarse
 
 NEAR = 1.2
 """A candidate that alone took this many times as long as the fastest is not raced, unless it is the
@@ -113,11 +115,11 @@ class _Search:
         field.tell(f"making {plan.name}", self._todo())
         with field.ledger.step("making"):
             made = make(field.bundle, plan, field.options.calibration)
-        field.bundle = made.bundle
-        if made.reason:
-            self.failed[plan] = made.reason
-            field.left_out.append(row(field.bundle, plan, made.reason))
+        if isinstance(made, str):
+            self.failed[plan] = made
+            field.left_out.append(row(field.bundle, plan, made))
             return
+        field.bundle = made.bundle
         self.made[plan] = made.name
         if made.name not in self.tried:
             self._judge(made.name)
@@ -182,7 +184,8 @@ class _Search:
             rows = [
                 item
                 for item in self.field.judged
-                if item.candidate.artifact in names and runs_plan(plan, item.candidate.backend)
+                if item.candidate.artifact in names
+                and is_home(item.candidate.placement, plan.target)
             ]
             if not rows:
                 continue

@@ -35,7 +35,10 @@ def everybody(field: Field) -> list[Contender]:
         if not reason:
             with field.ledger.step("making"):
                 made = make(field.bundle, plan, options.calibration)
-            field.bundle, reason = made.bundle, made.reason
+            if isinstance(made, str):
+                reason = made
+            else:
+                field.bundle = made.bundle
         if reason and plan.name not in field.bundle.manifest.artifacts:
             field.left_out.append(row(field.bundle, plan, reason))
     found = field.contenders()

@@ -2,27 +2,22 @@
 
 from __future__ import annotations
 
-import time
 from collections.abc import Sequence
 from dataclasses import replace
-from datetime import UTC, datetime
 
 from lrn_deploy.bundle import Bundle, Choice
-from lrn_deploy.environment import cores, machine, versions
-from lrn_deploy.latency.machine import (
-    MAX_FOREIGN_CORES,
-    Usage,
-    conditions,
-    foreign_cores,
-    usage,
-)
-from lrn_deploy.tuning.decide import best_point, decide, explain, front
+from lrn_deploy.environment import cores
+from lrn_deploy.latency.circumstances import Measurement
+from lrn_deploy.latency.machine import Usage
+from lrn_deploy.progress import Progress, silent
+from lrn_deploy.tuning.decide import Decision, best_point, decide, explain, pareto
 from lrn_deploy.tuning.ledger import Ledger
-from lrn_deploy.tuning.report import Candidate, TuneReport
+from lrn_deploy.tuning.schema import Candidate, TuneReport
+from lrn_deploy.workflows.outcome import Reported
 from lrn_deploy.workflows.profile.options import powers_up_to
 from lrn_deploy.workflows.tune.contenders import Contender, reference_outputs
 from lrn_deploy.workflows.tune.evaluation import evaluation_inputs
-from lrn_deploy.workflows.tune.field import Field, Progress
+from lrn_deploy.workflows.tune.field import Field
 from lrn_deploy.workflows.tune.options import TuneOptions
 from lrn_deploy.workflows.tune.race import Rules, race
 from lrn_deploy.workflows.tune.search import promising
@@ -34,8 +29,8 @@ BESIDE = 0.2
 
 
 def tune(
-    bundle: Bundle, options: TuneOptions | None = None, on_progress: Progress | None = None
-) -> TuneReport:
+    bundle: Bundle, options: TuneOptions | None = None, progress: Progress = silent
+) -> Reported[TuneReport]:
     """Find the fastest way to run a bundle that is accurate enough, and make it the default.
 
     Variants are made one by one, as long as they could be the answer by what was measured of the
@@ -49,7 +44,7 @@ def tune(
     Args:
         bundle: The bundle.
         options: What is asked for, and how to measure.
-        on_progress: Told what goes on, and roughly how long it will yet take.
+        progress: Told what goes on, and roughly how long it will yet take.
 
     Raises:
         BadInputError: If a folder of images cannot be used.
@@ -58,48 +53,54 @@ def tune(
         CannotWriteError: If a variant or the report cannot be written.
         KeyboardInterrupt: If Ctrl-C was pressed before anything was raced.
     """
-    return _Tune(bundle, options or TuneOptions(), on_progress or _silent).run()
+    return _Tune(bundle, options or TuneOptions(), progress).run()
 
 
 class _Tune:
     """One run of :func:`tune`."""
 
-    def __init__(self, bundle: Bundle, options: TuneOptions, on_progress: Progress) -> None:
+    def __init__(self, bundle: Bundle, options: TuneOptions, progress: Progress) -> None:
         self.bundle = bundle
         self.options = options
         self.demand = options.demand
-        self.progress = on_progress
+        self.progress = progress
 
-    def run(self) -> TuneReport:
-        started = time.monotonic()
-        before, first = conditions(), usage()
-        field, computed_by = self._field(first)
-        finalists = (everybody if self.options.thorough else promising)(field)
-        self.bundle = field.bundle
-        with field.ledger.step("racing"):
-            raced, complete = race(
-                finalists,
-                self.bundle,
-                field.inputs,
-                self._rules(field, finalists),
-                lambda done, total: self.progress(
-                    f"racing {len(finalists)} candidates", done, total
-                ),
-            )
-        others = _not_raced(field, finalists)
-        report = self._report((*raced, *others, *field.left_out), complete=complete).model_copy(
-            update={
-                "inputs": f"{field.inputs.detail}, against {computed_by}",
-                "conditions": before,
-                "load_after": conditions().load,
-                "foreign_cores": foreign_cores(first, usage()),
-                "seconds": round(time.monotonic() - started, 3),
-                "phases": {name: round(took, 3) for name, took in field.ledger.seconds.items()},
-            }
+    def run(self) -> Reported[TuneReport]:
+        with Measurement() as around:
+            field, computed_by = self._field(around.began)
+            finalists = (everybody if self.options.thorough else promising)(field)
+            self.bundle = field.bundle
+            with field.ledger.step("racing"):
+                raced, complete = race(
+                    finalists,
+                    self.bundle,
+                    field.inputs,
+                    self._rules(field, finalists),
+                    lambda done, total: self.progress(
+                        f"racing {len(finalists)} candidates", done, total
+                    ),
+                )
+        candidates = (*raced, *_not_raced(field, finalists), *field.left_out)
+        decision = decide(candidates, self.demand) if complete else None
+        choice = candidates[decision.ranking[0]] if decision else None
+        report = TuneReport(
+            **around.fields,
+            model=self.bundle.manifest.model.name,
+            complete=complete,
+            demand=self.demand,
+            inputs=f"{field.inputs.detail}, against {computed_by}",
+            candidates=self._in_order(candidates, decision),
+            chosen=0 if decision else None,
+            batch=decision.batch if decision else None,
+            explanation=explain(candidates, decision, self.demand)
+            if complete
+            else "It was interrupted, so nothing was chosen.",
+            warnings=(*field.warnings, *self._noisy(choice), *around.crowded("tune")),
+            phases={name: round(took, 3) for name, took in field.ledger.seconds.items()},
+            thorough=self.options.thorough,
         )
-        report = report.model_copy(update={"warnings": (*field.warnings, *_warnings(report))})
         self._record(report)
-        return report
+        return Reported(self.bundle, report)
 
     def _field(self, began: Usage) -> tuple[Field, str]:
         """The field before anybody is in it, and what computed the fp32 graph's answers."""
@@ -132,36 +133,24 @@ class _Tune:
         compared = next((at for at, item in enumerate(finalists) if item is field.baseline), None)
         return Rules({decisive: effort} | rest, True, decisive, compared)
 
-    def _report(self, candidates: tuple[Candidate, ...], *, complete: bool) -> TuneReport:
-        decision = decide(candidates, self.demand) if complete else None
-        kept = front(candidates, self.demand)
-        said = (
-            explain(candidates, decision, self.demand)
-            if complete
-            else "It was interrupted, so nothing was chosen."
-        )
+    def _in_order(
+        self, candidates: Sequence[Candidate], decision: Decision | None
+    ) -> tuple[Candidate, ...]:
+        """The candidates, the ranked ones first, each told whether it is one of the best trades."""
+        kept = pareto(candidates, self.demand)
         ranking = decision.ranking if decision else ()
         rest = [at for at in range(len(candidates)) if at not in ranking]
         order = (*ranking, *sorted(rest, key=lambda at: _seconds(candidates[at])))
-        return TuneReport(
-            created=datetime.now(UTC).isoformat(timespec="seconds"),
-            model=self.bundle.manifest.model.name,
-            complete=complete,
-            demand=self.demand,
-            inputs="",
-            candidates=tuple(
-                candidates[at].model_copy(update={"front": at in kept}) for at in order
-            ),
-            chosen=0 if decision else None,
-            batch=decision.batch if decision else None,
-            explanation=said,
-            conditions=conditions(),
-            load_after=None,
-            foreign_cores=None,
-            machine=machine(),
-            versions=versions(),
-            seconds=0.0,
-            thorough=self.options.thorough,
+        return tuple(candidates[at].model_copy(update={"front": at in kept}) for at in order)
+
+    def _noisy(self, choice: Candidate | None) -> tuple[str, ...]:
+        """Why not to trust the answer: the choice's own time."""
+        best = best_point(choice, self.demand) if choice else None
+        if choice is None or best is None or not best.noise.noisy:
+            return ()
+        return (
+            f"The machine was too noisy to trust the time of {choice.name}: "
+            f"{'; '.join(best.noise.reasons)}.",
         )
 
     def _record(self, report: TuneReport) -> None:
@@ -208,25 +197,3 @@ def _not_raced(field: Field, finalists: Sequence[Contender]) -> list[Candidate]:
             item = item.changed(reason=reason)
         others.append(item.candidate)
     return others
-
-
-def _warnings(report: TuneReport) -> list[str]:
-    """Why not to trust the answer."""
-    found = []
-    choice = report.choice
-    point = best_point(choice, report.demand) if choice else None
-    if choice and point and point.noise.noisy:
-        found.append(
-            f"The machine was too noisy to trust the time of {choice.name}: "
-            f"{'; '.join(point.noise.reasons)}."
-        )
-    if report.foreign_cores is not None and report.foreign_cores > MAX_FOREIGN_CORES:
-        found.append(
-            f"Other processes kept {report.foreign_cores:.1f} of {report.machine['cores']} cores "
-            "busy meanwhile; tune again when they have ended."
-        )
-    return found
-
-
-def _silent(_what: str, _done: int, _total: int) -> None:
-    """Tell nobody."""

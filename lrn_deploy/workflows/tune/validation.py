@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection
+from collections.abc import Collection
 
 from pydantic import ValidationError
 
@@ -10,21 +10,21 @@ from lrn_deploy.bundle import Bundle
 from lrn_deploy.bundle.staleness import stale_reports
 from lrn_deploy.environment import machine, versions
 from lrn_deploy.parity.budgets import Budgets
-from lrn_deploy.parity.report import Check, ParityReport
-from lrn_deploy.parity.samples import regime_of
+from lrn_deploy.parity.inputs import regime_of
+from lrn_deploy.parity.schema import Check, ParityReport
+from lrn_deploy.placement import Placement
+from lrn_deploy.progress import Progress
+from lrn_deploy.workflows.outcome import Reported
 from lrn_deploy.workflows.validate.options import ValidateOptions
 from lrn_deploy.workflows.validate.validate import REPORT, validate
-
-Where = tuple[str, str]
-"""An artifact and the backend that runs it, ``openvino:cpu``."""
 
 
 def failures(
     bundle: Bundle,
-    wanted: Collection[Where],
+    wanted: Collection[Placement],
     options: ValidateOptions,
-    tell: Callable[[str, int, int], None],
-) -> dict[Where, str]:
+    progress: Progress,
+) -> Reported[dict[Placement, str]]:
     """The first check that each artifact fails on each backend.
 
     Errors on ordinary inputs do not count: those are the demand's own matter. An earlier report
@@ -35,30 +35,31 @@ def failures(
         bundle: The bundle; it gains samples if it has none.
         wanted: What must have been checked.
         options: How to validate where no earlier report answers, :func:`only` for instance.
-        tell: Told what goes on.
+        progress: Told what goes on.
 
     Raises:
         MissingError: If nothing can be validated here.
         DamagedError: If a file of the bundle is not what the manifest says.
         CannotWriteError: If the samples or the report cannot be written.
     """
-    report = earlier(bundle, wanted) or validate(bundle, options, tell)
-    found: dict[Where, str] = {}
-    for check in report.checks:
+    before = earlier(bundle, wanted)
+    known = validate(bundle, options, progress) if before is None else Reported(bundle, before)
+    found: dict[Placement, str] = {}
+    for check in known.report.checks:
         demanded = check.kind == "outputs" and regime_of(check.inputs) == "ordinary"
         if check.verdict == "fail" and not (demanded and check.metrics is not None):
-            found.setdefault((check.artifact, check.backend), check.name)
-    return found
+            found.setdefault(check.placement, check.name)
+    return Reported(known.bundle, found)
 
 
-def only(wanted: Collection[Where]) -> ValidateOptions:
+def only(wanted: Collection[Placement]) -> ValidateOptions:
     """Options to check nothing but these artifacts, where they run."""
-    devices = {backend.partition(":")[2] for _, backend in wanted}
-    artifacts = frozenset(artifact for artifact, _ in wanted)
+    devices = {item.device for item in wanted}
+    artifacts = frozenset(item.artifact for item in wanted)
     return ValidateOptions(devices=tuple(sorted(devices)), artifacts=artifacts)
 
 
-def earlier(bundle: Bundle, wanted: Collection[Where]) -> ParityReport | None:
+def earlier(bundle: Bundle, wanted: Collection[Placement]) -> ParityReport | None:
     """The bundle's parity report if ``validate`` would say the same of ``wanted`` again."""
     try:
         report = ParityReport.model_validate_json((bundle.path / REPORT).read_bytes())
@@ -66,9 +67,10 @@ def earlier(bundle: Bundle, wanted: Collection[Where]) -> ParityReport | None:
         return None
     if REPORT in stale_reports(bundle):
         return None
-    now = {name: bundle.manifest.artifact(name).sha256 for name, _ in wanted}
+    names = [item.artifact for item in wanted]
+    now = {name: bundle.manifest.artifact(name).sha256 for name in names}
     seen = {name: report.artifacts.get(name) for name in now}
-    ran = {(check.artifact, check.backend) for check in report.checks if check.verdict != "skipped"}
+    ran = {check.placement for check in report.checks if check.verdict != "skipped"}
     here = (now, versions(), machine())
     same = (seen, report.versions, report.machine) == here and ran >= set(wanted)
     asked = [check for check in report.checks if check.artifact in {"", *now}]

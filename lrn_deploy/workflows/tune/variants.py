@@ -4,67 +4,35 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import suppress
-from dataclasses import dataclass
 from pathlib import Path
 from typing import cast
 
-from lrn_deploy.backends.registry import DEVICES, artifact_backends
+from lrn_deploy.backends.registry import DEVICES, artifact_backends, place, runtimes
 from lrn_deploy.bundle import Bundle
 from lrn_deploy.errors import BadInputError, CannotWriteError, LrnDeployError
+from lrn_deploy.precision import PRECISIONS, QUANTIZERS, TARGETS, EnginePrecision, least_error
+from lrn_deploy.tuning.demand import Demand
 from lrn_deploy.tuning.foresee import Plan
-from lrn_deploy.tuning.report import Candidate, Demand
+from lrn_deploy.tuning.schema import Candidate
 from lrn_deploy.workflows.build_engine.build_engine import build_bundle_engine
-from lrn_deploy.workflows.build_engine.options import EngineRequest, Precision
+from lrn_deploy.workflows.build_engine.options import EngineOptions
 from lrn_deploy.workflows.optimize.optimize import optimize
 from lrn_deploy.workflows.optimize.options import OptimizeOptions
-from lrn_deploy.workflows.optimize.recipes import PRECISIONS, QUANTIZERS, variant_name
-
-LEAST_ERROR = {"tf32": 2e-5, "fp16": 2e-5}
-"""Relative L2 error that a precision cannot get below; others than fp32: :data:`_COARSE`."""
-_COARSE = 1e-4
-_RUNTIMES = {
-    "cpu": {("onnxruntime", "cpu"), ("openvino", "cpu")},
-    "openvino": {("openvino", "cpu")},
-    "cuda": {("onnxruntime", "cuda")},
-    "tensorrt": {("tensorrt", "cuda")},
-}
-"""For each target the backends that run what is made for it, and the kind of their device."""
-_OWN_RUNTIME = {"cpu": "onnxruntime", "cuda": "onnxruntime"}
-"""The backend that a target's variants are written for, where it has not the target's name."""
+from lrn_deploy.workflows.optimize.recipes import variant_name
+from lrn_deploy.workflows.outcome import Added
 
 
 def possible(devices: tuple[str, ...] | None) -> list[Plan]:
     """Every variant that could run here, on ``devices``; None takes every device that is there."""
     here = {
-        (backend.name, backend.device.partition(":")[0])
+        (backend.name, place("", backend).kind)
         for backend in artifact_backends(devices or DEVICES)
         if backend.probe().available
     }
-    return [plan for plan in _plans() if _RUNTIMES[plan.target] & here]
+    return [plan for plan in _plans() if runtimes(plan.target) & here]
 
 
-def runs_plan(plan: Plan, backend: str) -> bool:
-    """Whether a backend, ``openvino:cpu``, is the runtime that a variant's target stands for."""
-    name, _, device = backend.partition(":")
-    return name == _OWN_RUNTIME.get(plan.target, plan.target) and device.startswith(plan.device)
-
-
-@dataclass(frozen=True)
-class Made:
-    """What became of a plan.
-
-    Attributes:
-        bundle: The bundle with the variant; as it was if it could not be made.
-        name: Name of the artifact, an engine's if it is for TensorRT.
-        reason: Why it could not be made; empty if it was, or had been before.
-    """
-
-    bundle: Bundle
-    name: str
-    reason: str = ""
-
-
-def make(bundle: Bundle, plan: Plan, calibration: Path | None) -> Made:
+def make(bundle: Bundle, plan: Plan, calibration: Path | None) -> Added | str:
     """Make a variant, unless the bundle has it already.
 
     Args:
@@ -72,27 +40,28 @@ def make(bundle: Bundle, plan: Plan, calibration: Path | None) -> Made:
         plan: The variant.
         calibration: Folder of images for int8; None for images that fit the network.
 
+    Returns:
+        The artifact, an engine if it is for TensorRT; or why it could not be made.
+
     Raises:
         CannotWriteError: If the bundle cannot be written.
     """
     try:
         if plan.target == "tensorrt":
-            precision = cast(Precision, plan.precision)
-            request = EngineRequest(precision=precision, calibration=calibration)
-            built = build_bundle_engine(bundle, request)
-            return Made(built.bundle, built.name)
+            precision = cast(EnginePrecision, plan.precision)
+            request = EngineOptions(precision=precision, calibration=calibration)
+            return build_bundle_engine(bundle, request)
         options = OptimizeOptions(
             target=plan.target,
             precision=plan.precision,
-            calibration=calibration if plan.precision.startswith("int8") else None,
+            calibration=calibration if PRECISIONS[plan.precision].int8 else None,
             quantizer=plan.quantizer,
         )
-        made = optimize(bundle, options)
+        return optimize(bundle, options)
     except CannotWriteError:
         raise
     except LrnDeployError as error:
-        return Made(bundle, plan.name, error.message)
-    return Made(made, plan.name)
+        return error.message
 
 
 def row(bundle: Bundle, plan: Plan, reason: str) -> Candidate:
@@ -112,17 +81,16 @@ def too_coarse(precision: str, demand: Demand) -> str:
     """Why a precision cannot be within a demand; empty if it could."""
     if precision == "fp32" or demand.max_error is None:
         return ""
-    least = LEAST_ERROR.get(precision, _COARSE)
-    if demand.max_error >= least:
+    if demand.max_error >= least_error(precision):
         return ""
     return f"{precision} rounds by more than the {demand.max_error:.2g} asked for"
 
 
 def _plans() -> Iterator[Plan]:
-    for target, precisions in PRECISIONS.items():
+    for target, precisions in TARGETS.items():
         for precision in precisions:
             for quantizer in QUANTIZERS:
                 with suppress(BadInputError):  # it makes nothing for this target and precision
                     name = variant_name(target, precision, quantizer)
-                    device = next(iter(_RUNTIMES[target]))[1]
+                    (device,) = {kind for _, kind in runtimes(target)}
                     yield Plan(name, target, precision, quantizer, device)

@@ -80,10 +80,10 @@ class Samples:
 
 def samples_key(manifest: Manifest, rows: int, images: Sequence[DecodedImage]) -> str:
     """Digest of all that determines the samples of a bundle."""
-    # As before there were these.
     model = manifest.model
+    # What says nothing is left out: the digest is then as it was before there were these fields.
     absent: dict[str, Any] = {
-        name: True for name in ("sha256", "runtime") if getattr(model, name) is None
+        name: True for name in ("sha256", "runtime", "stages") if not getattr(model, name)
     }
     if not model.weights.renamed:
         absent["weights"] = {"renamed"}

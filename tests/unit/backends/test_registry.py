@@ -4,10 +4,19 @@ import pytest
 
 from lrn_deploy.backends.onnxruntime import OnnxRuntimeBackend
 from lrn_deploy.backends.openvino import OpenVinoBackend
-from lrn_deploy.backends.registry import artifact_backends, runs, runs_on, torch_backends
+from lrn_deploy.backends.registry import (
+    artifact_backends,
+    is_emulated,
+    is_home,
+    is_worth_trying,
+    runs,
+    runtimes,
+    torch_backends,
+)
 from lrn_deploy.backends.tensorrt import TensorRtBackend
-from lrn_deploy.bundle import ArtifactData
+from lrn_deploy.bundle import Artifact, ArtifactData
 from lrn_deploy.errors import BadInputError
+from lrn_deploy.placement import Placement
 
 
 def test_every_backend_on_every_device() -> None:
@@ -64,7 +73,44 @@ def test_what_runs_where(kind: str, target: str, expected: set[str]) -> None:
 
 
 @pytest.mark.parametrize(
-    ("place", "device", "on"),
+    ("where", "homes"),
+    [
+        ("onnxruntime:cpu", {"cpu"}),
+        ("onnxruntime:cuda", {"cuda"}),
+        ("onnxruntime:cuda:1", {"cuda"}),
+        ("openvino:cpu", {"openvino"}),
+        ("tensorrt:cuda", {"tensorrt"}),
+    ],
+)
+def test_each_target_stands_for_one_runtime(where: str, homes: set[str]) -> None:
+    placement = Placement.read("a", where)
+    targets = ("cpu", "cuda", "openvino", "tensorrt")
+    assert {target for target in targets if is_home(placement, target)} == homes
+    assert all((placement.backend, placement.kind) in runtimes(target) for target in homes)
+
+
+def test_what_is_written_for_onnx_runtime_is_not_tried_on_openvino() -> None:
+    lowered, plain = (artifact(target) for target in ("cpu", "any"))
+    assert is_worth_trying(OnnxRuntimeBackend("cpu"), lowered)
+    assert not is_worth_trying(OpenVinoBackend(), lowered)
+    assert is_worth_trying(OpenVinoBackend(), plain)
+
+
+def test_bf16_is_imitated_by_onnx_runtime_on_the_cpu_only() -> None:
+    half = artifact("tensorrt", "bf16")
+    assert is_emulated(OnnxRuntimeBackend("cpu"), half)
+    assert not is_emulated(OnnxRuntimeBackend("cuda"), half)
+    assert not is_emulated(OnnxRuntimeBackend("cpu"), artifact("tensorrt", "fp16"))
+
+
+def artifact(target: str, precision: str = "fp32") -> Artifact:
+    return Artifact(
+        file="a.onnx", sha256="", size=0, format="onnx", target=target, precision=precision
+    )
+
+
+@pytest.mark.parametrize(
+    ("where", "device", "on"),
     [
         ("onnxruntime:cpu", "cpu", True),
         ("onnxruntime:cpu, bf16 emulated", "cpu", True),
@@ -75,5 +121,5 @@ def test_what_runs_where(kind: str, target: str, expected: set[str]) -> None:
         ("", "cpu", False),
     ],
 )
-def test_on_which_device_a_place_in_a_report_is(place: str, device: str, on: bool) -> None:
-    assert runs_on(place, device) is on
+def test_on_which_device_a_place_in_a_report_is(where: str, device: str, on: bool) -> None:
+    assert Placement.read("model", where).on(device) is on

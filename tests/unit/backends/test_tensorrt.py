@@ -161,11 +161,11 @@ def built(tmp_path_factory: pytest.TempPathFactory) -> tuple[Bundle, str]:
         find_device()
     except MissingError as error:
         pytest.skip(str(error))
-    from lrn_deploy.workflows.build_engine.build_engine import EngineRequest, build_bundle_engine
+    from lrn_deploy.workflows.build_engine.build_engine import EngineOptions, build_bundle_engine
 
     bundle = make_bundle(Path(tmp_path_factory.mktemp("gpu")) / "tiny")
     # Where TF32 cannot be switched off, the record must say so, and the engine is tested as such.
-    request = EngineRequest(targets=("current",), batch=(1, 2, 4), allow_other_types=True)
+    request = EngineOptions(targets=("current",), batch=(1, 2, 4), allow_other_types=True)
     result = build_bundle_engine(bundle, request)
     return result.bundle, result.name
 

@@ -5,7 +5,8 @@ from collections.abc import Callable, Mapping
 
 import pytest
 
-from lrn_deploy.latency.sampling import MAX_RUNS_PER_TURN, Effort, interleave, warm_up
+from lrn_deploy.latency.effort import Effort
+from lrn_deploy.latency.sampling import MAX_RUNS_PER_TURN, interleave, warm_up
 
 
 class Bench:

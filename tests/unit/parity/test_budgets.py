@@ -5,8 +5,10 @@ import math
 import pytest
 
 from lrn_deploy.errors import BadInputError
-from lrn_deploy.parity.budgets import TABLE, Budget, Budgets, Regime
+from lrn_deploy.parity.budget import Budget
+from lrn_deploy.parity.budgets import TABLE, Budgets, Regime
 from lrn_deploy.parity.metrics import Metrics, compare
+from lrn_deploy.precision import PRECISIONS
 
 
 def metrics(relative: float, signal: float | None, worst: float | None = None) -> Metrics:
@@ -17,6 +19,10 @@ def metrics(relative: float, signal: float | None, worst: float | None = None) -
             "error_over_signal": signal,
         }
     )
+
+
+def test_every_precision_has_its_row() -> None:
+    assert TABLE.keys() == PRECISIONS.keys()
 
 
 def test_the_promised_budgets() -> None:

@@ -17,7 +17,7 @@ from lrn_deploy.bundle import ArtifactData, LrnLayer
 from lrn_deploy.errors import DamagedError
 from lrn_deploy.lrn import LrnSpec
 from lrn_deploy.parity import graph
-from lrn_deploy.parity.budgets import Budget
+from lrn_deploy.parity.budget import Budget
 from lrn_deploy.parity.probe import AMPLITUDES, Runner, amplitudes, probe_inputs, probe_layer
 
 SPEC = LrnSpec(5, 1e-4, 0.75, 2.0)

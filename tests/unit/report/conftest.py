@@ -11,7 +11,7 @@ from lrn_deploy.bundle import Artifact, Bundle, LrnLayer, Manifest, ModelSource,
 from lrn_deploy.bundle.store import dump
 from lrn_deploy.latency.floor import Bound, Hardware
 from lrn_deploy.latency.machine import Conditions
-from lrn_deploy.latency.report import (
+from lrn_deploy.latency.schema import (
     Calibration,
     Comparison,
     FirstRun,
@@ -24,10 +24,11 @@ from lrn_deploy.latency.report import (
 )
 from lrn_deploy.latency.statistics import Interval, Noise, Summary, summarize
 from lrn_deploy.lrn import LrnSpec
-from lrn_deploy.parity.budgets import Budget
+from lrn_deploy.parity.budget import Budget
 from lrn_deploy.parity.metrics import Metrics
-from lrn_deploy.parity.report import Check, Drift, ParityReport
-from lrn_deploy.tuning.report import Candidate, Demand, Point, TuneReport
+from lrn_deploy.parity.schema import Check, Drift, ParityReport
+from lrn_deploy.tuning.demand import Demand
+from lrn_deploy.tuning.schema import Candidate, Point, TuneReport
 
 HOSTILE = "</style><script>alert('x')</script>&\"<img src=http://x.example/>"
 DIGEST = "ab" * 32

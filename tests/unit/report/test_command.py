@@ -10,8 +10,8 @@ import pytest
 
 from lrn_deploy import cli
 from lrn_deploy.bundle import Bundle
-from lrn_deploy.latency.report import LatencyReport
-from lrn_deploy.parity.report import ParityReport
+from lrn_deploy.latency.schema import LatencyReport
+from lrn_deploy.parity.schema import ParityReport
 
 
 @pytest.fixture

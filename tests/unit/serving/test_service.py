@@ -23,9 +23,9 @@ from lrn_deploy.serving.errors import (
     TooManyError,
     UnavailableError,
 )
-from lrn_deploy.serving.grpc.front import GrpcFront
-from lrn_deploy.serving.http.front import HttpFront
+from lrn_deploy.serving.grpc.server import GrpcServer
 from lrn_deploy.serving.http.message import Response, error_response
+from lrn_deploy.serving.http.server import HttpServer
 from lrn_deploy.serving.inference import InferRequest
 from lrn_deploy.serving.repository.repository import Repository
 from lrn_deploy.serving.request import Request
@@ -145,7 +145,7 @@ def test_a_full_queue_refuses_by_either_transport_before_tensors_are_read(
 ) -> None:
     one = service(repository, access_log="none")
     full(repository, monkeypatch)
-    front = GrpcFront(one, "127.0.0.1", 0)
+    front = GrpcServer(one, "127.0.0.1", 0)
     front.start()
     broken = service_pb2.ModelInferRequest(model_name="colours")
     broken.inputs.add(name="image", datatype="NONE", shape=[-1])
@@ -206,7 +206,7 @@ class Echo:
 
 def test_http_serves_any_handler() -> None:
     async def ask(path: bytes) -> bytes:
-        front = HttpFront(Echo(), "127.0.0.1", 0)
+        front = HttpServer(Echo(), "127.0.0.1", 0)
         await front.start()
         reader, writer = await asyncio.open_connection("127.0.0.1", front.port)
         writer.write(

@@ -9,7 +9,8 @@ from typing import Any, cast
 import pytest
 
 from lrn_deploy.errors import BadInputError
-from lrn_deploy.tensorrt.build import BuildRequest, BuiltEngine, OnProgress, build_fitted
+from lrn_deploy.progress import Progress
+from lrn_deploy.tensorrt.build import BuildRequest, BuiltEngine, build_fitted
 from lrn_deploy.tensorrt.flavor import Flavor
 
 OnStep = Callable[[str, int, int], bool]
@@ -53,7 +54,7 @@ class Fake:
         return self._plan
 
 
-def build(fake: Fake, on_progress: OnProgress | None = None) -> BuiltEngine:
+def build(fake: Fake, on_progress: Progress | None = None) -> BuiltEngine:
     request = BuildRequest(targets=("current",), batch=(1, 1, 1))
     return build_fitted(cast(Flavor, fake), b"graph", (), request, on_progress)
 

@@ -8,8 +8,9 @@ from hypothesis import strategies as st
 
 from lrn_deploy.latency.statistics import median_interval, noise, ratio_interval
 from lrn_deploy.parity.metrics import Metrics
-from lrn_deploy.tuning.decide import decide, explain, front, refusal
-from lrn_deploy.tuning.report import Candidate, Demand, Point
+from lrn_deploy.tuning.decide import decide, explain, pareto, refusal
+from lrn_deploy.tuning.demand import Demand
+from lrn_deploy.tuning.schema import Candidate, Point
 
 LATENCY = Demand(max_error=3e-2, min_agreement=None, batch=1)
 
@@ -123,7 +124,7 @@ def test_a_run_of_exactly_the_longest_latency_fits() -> None:
 
 def test_of_equal_times_only_the_more_accurate_is_on_the_front() -> None:
     candidates = [candidate("coarse", 0.03, point(1, 4.0)), candidate("fine", 0.01, point(1, 4.0))]
-    assert front(candidates, LATENCY) == {1}
+    assert pareto(candidates, LATENCY) == {1}
 
 
 def test_throughput_takes_the_best_batch_within_the_latency() -> None:
@@ -180,7 +181,7 @@ def test_the_demand_binds_on_what_it_names(found: Metrics, demand: Demand, reaso
 )
 def test_the_front_is_what_no_other_candidate_beats(places: list[tuple[float, float]]) -> None:
     candidates = [candidate(str(at), error, point(1, ms)) for at, (ms, error) in enumerate(places)]
-    kept = front(candidates, LATENCY)
+    kept = pareto(candidates, LATENCY)
     for at, (ms, error) in enumerate(places):
         beaten = any((a < ms and b <= error) or (a <= ms and b < error) for a, b in places)
         assert (at in kept) is not beaten

@@ -5,8 +5,8 @@ from __future__ import annotations
 import pytest
 
 from lrn_deploy.parity.metrics import Metrics
+from lrn_deploy.tuning.demand import Demand
 from lrn_deploy.tuning.foresee import Plan, Seen, hopeless, rank
-from lrn_deploy.tuning.report import Demand
 
 DEMAND = Demand(max_error=3e-2, min_agreement=None)
 

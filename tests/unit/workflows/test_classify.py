@@ -97,7 +97,7 @@ def test_bad_images_are_reported_in_their_place_and_the_rest_go_on(tmp_path: Pat
         sources,
         batch_size=4,
         limits=ImageLimits(max_pixels=1000),
-        on_progress=done.append,
+        on_batch=done.append,
     )
     assert done == [4, 2]
     assert [bool(result.error) for result in results] == [True, False, True, True, True, False]

@@ -10,12 +10,12 @@ from xml.etree import ElementTree
 import pytest
 
 from lrn_deploy.bundle import Manifest
-from lrn_deploy.latency.report import LatencyReport
-from lrn_deploy.parity.report import ParityReport
+from lrn_deploy.latency.schema import LatencyReport
+from lrn_deploy.parity.schema import ParityReport
 from lrn_deploy.report.markup import EMPTY
 from lrn_deploy.report.page.page import render, state
 from lrn_deploy.report.source import Source
-from lrn_deploy.tuning.report import TuneReport
+from lrn_deploy.tuning.schema import TuneReport
 from tests.unit.report.conftest import DIGEST, HOSTILE
 
 

@@ -17,7 +17,8 @@ from grpc_reflection.v1alpha.proto_reflection_descriptor_database import (
 )
 from tritonclient.grpc import service_pb2, service_pb2_grpc
 
-from lrn_deploy.serving.grpc.front import GrpcFront
+from lrn_deploy.serving.grpc.health import Health
+from lrn_deploy.serving.grpc.server import GrpcServer
 from lrn_deploy.serving.repository.repository import Repository
 from lrn_deploy.serving.service import Service
 from lrn_deploy.serving.settings import ModelSettings, ServerSettings
@@ -39,7 +40,7 @@ def service(tmp_path: Path) -> Iterator[Service]:
 
 @pytest.fixture
 def channel(service: Service) -> Iterator[grpc.Channel]:
-    front = GrpcFront(service, "127.0.0.1", 0)
+    front = GrpcServer(service, "127.0.0.1", 0)
     front.start()
     with grpc.insecure_channel(f"127.0.0.1:{front.port}") as channel:
         yield channel
@@ -159,3 +160,30 @@ def test_reflection_by_its_newer_name(channel: grpc.Channel) -> None:
     question = reflection_pb2.ServerReflectionRequest(file_containing_symbol="nothing.Here")
     (answer,) = ask(iter([question]), timeout=5)
     assert answer.error_response.error_code == grpc.StatusCode.NOT_FOUND.value[0]
+
+
+def test_who_watches_waits_a_fifth_of_a_second_between_looks(
+    service: Service, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    waits: list[float] = []
+
+    class Event(threading.Event):
+        def wait(self, timeout: float | None = None) -> bool:
+            waits.append(timeout or 0)
+            if len(waits) == 3:
+                self.set()
+            return self.is_set()
+
+    class Context:
+        def __init__(self, *, open_: bool = True) -> None:
+            self.open = open_
+
+        def add_callback(self, _end: Any) -> bool:
+            return self.open
+
+    monkeypatch.setattr("lrn_deploy.serving.grpc.health.threading.Event", Event)
+    health = Health(service, "whole")
+    request = health_pb2.HealthCheckRequest(service="whole")
+    assert [one.status for one in health.watch(request, Context())] == [SERVING]  # said once
+    assert waits == [0.2] * 3
+    assert list(health.watch(request, Context(open_=False))) == []  # who has left is told nothing

@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 
 from lrn_deploy.serving.http.body import SizedBody
 from lrn_deploy.serving.http.connection import HEAD_SECONDS, Connection
-from lrn_deploy.serving.http.front import HttpFront
+from lrn_deploy.serving.http.server import HttpServer
 from lrn_deploy.serving.repository.repository import Repository
 from lrn_deploy.serving.rest.app import App
 from lrn_deploy.serving.service import Service
@@ -64,7 +64,7 @@ async def _talk(pieces: Sequence[bytes], leave: bool, stopping: bool) -> Wire:
     settings = ServerSettings(access_log="none", max_body_bytes=LIMIT)
     service = Service(Repository(ModelSettings()), settings)
     service.stopping = stopping
-    front = HttpFront(App(service), "127.0.0.1", 0)
+    front = HttpServer(App(service), "127.0.0.1", 0)
     front.shared.loop = asyncio.get_running_loop()
     connection, wire = Connection(front.shared), Wire()
     connection.connection_made(wire)
@@ -294,7 +294,7 @@ def test_head_has_the_headers_and_no_body() -> None:
 def test_a_stream_ends_its_chunks_when_no_more_requests_are_taken() -> None:
     async def watch() -> bytes:
         app = App(Service(Repository(ModelSettings()), ServerSettings(access_log="none")))
-        front = HttpFront(app, "127.0.0.1", 0)
+        front = HttpServer(app, "127.0.0.1", 0)
         await front.start()
         reader, writer = await asyncio.open_connection("127.0.0.1", front.port)
         writer.write(b"GET /v1/stats HTTP/1.1\r\n\r\n")
@@ -314,7 +314,7 @@ def test_a_stream_ends_its_chunks_when_no_more_requests_are_taken() -> None:
 
 def test_slow_heads_are_given_up() -> None:
     async def wait() -> tuple[float, bytes]:
-        front = HttpFront(
+        front = HttpServer(
             App(Service(Repository(ModelSettings()), ServerSettings(access_log="none"))),
             "127.0.0.1",
             0,
@@ -337,7 +337,7 @@ def test_slow_heads_are_given_up() -> None:
 
 def test_a_client_that_sends_far_ahead_is_read_no_further() -> None:
     async def flood() -> tuple[bool, int]:
-        front = HttpFront(
+        front = HttpServer(
             App(Service(Repository(ModelSettings()), ServerSettings(access_log="none"))),
             "127.0.0.1",
             0,

@@ -16,13 +16,13 @@ from lrn_deploy.latency.statistics import noise
 from lrn_deploy.parity.metrics import compare
 from lrn_deploy.tuning.foresee import Plan
 from lrn_deploy.tuning.ledger import Ledger
-from lrn_deploy.tuning.report import Candidate, Point
+from lrn_deploy.tuning.schema import Candidate, Point
+from lrn_deploy.workflows.outcome import Added
 from lrn_deploy.workflows.tune import search as tune_search
 from lrn_deploy.workflows.tune.contenders import Contender
 from lrn_deploy.workflows.tune.evaluation import Evaluation
 from lrn_deploy.workflows.tune.field import Field
 from lrn_deploy.workflows.tune.options import TuneOptions
-from lrn_deploy.workflows.tune.variants import Made
 
 RUNTIME = {"cpu": "onnxruntime:cpu", "openvino": "openvino:cpu"}
 
@@ -118,9 +118,9 @@ def made(monkeypatch: pytest.MonkeyPatch) -> list[str]:
     """Names of the variants that are made, in order."""
     names: list[str] = []
 
-    def make(bundle: Any, wanted: Plan, _calibration: Path | None) -> Made:
+    def make(bundle: Any, wanted: Plan, _calibration: Path | None) -> Added:
         names.append(wanted.name)
-        return Made(bundle, wanted.name)
+        return Added(bundle, wanted.name, reused=False)
 
     monkeypatch.setattr(tune_search, "make", make)
     monkeypatch.setattr(tune_search, "possible", lambda _devices: PLANS)

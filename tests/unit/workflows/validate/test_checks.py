@@ -9,6 +9,7 @@ import pytest
 from lrn_deploy.backends.onnxruntime import OnnxRuntimeBackend
 from lrn_deploy.backends.openvino import OpenVinoBackend
 from lrn_deploy.backends.protocol import Array, Probe, SessionBase
+from lrn_deploy.backends.registry import cannot_run_here
 from lrn_deploy.backends.tensorrt import TensorRtBackend
 from lrn_deploy.bundle import (
     Artifact,
@@ -20,10 +21,10 @@ from lrn_deploy.bundle import (
 )
 from lrn_deploy.errors import DamagedError, MissingError, NoKernelError
 from lrn_deploy.parity.budgets import Budgets
-from lrn_deploy.parity.report import Check
+from lrn_deploy.parity.schema import Check
+from lrn_deploy.placement import Placement
 from lrn_deploy.workflows.validate.checks import (
     Subject,
-    cannot_run_here,
     check_layers,
     check_outputs,
     fitting_batches,
@@ -33,7 +34,7 @@ from lrn_deploy.workflows.validate.checks import (
 from lrn_deploy.workflows.validate.samples import Sample
 from tests.support.engine_graphs import network
 
-SUBJECT = Subject("model", "fake:cpu", "fp32")
+SUBJECT = Subject(Placement("model", "fake", "cpu"), "fp32")
 ARTIFACT = Artifact(file="model.onnx", sha256="", size=0, format="onnx")
 
 

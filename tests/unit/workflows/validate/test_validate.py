@@ -84,7 +84,7 @@ def test_a_network_that_is_gone_is_told_of_unless_samples_take_its_place(
     with pytest.raises(BadInputError) as caught:
         validate(bundle, OPTIONS)
     assert caught.value is gone
-    report = validate(with_samples(bundle, random=1.0), OPTIONS)
+    report = validate(with_samples(bundle, random=1.0), OPTIONS).report
     assert report.verdict == "pass"
     (told,) = [text for text in report.warnings if "stored outputs did" in text]
     assert told.endswith("There is no module 'tiny'.")
@@ -103,7 +103,7 @@ def test_inputs_on_which_lrn_does_nothing_are_told_of(
     monkeypatch: pytest.MonkeyPatch, tmp_path: Path, activity: dict[str, float], warned: bool
 ) -> None:
     no_reference(monkeypatch, MissingError("There is no torch."))
-    report = validate(with_samples(make_bundle(tmp_path), **activity), OPTIONS)
+    report = validate(with_samples(make_bundle(tmp_path), **activity), OPTIONS).report
     noticed = [text for text in report.warnings if "would not have noticed" in text]
     assert bool(noticed) == warned
     assert all("net.2" in text for text in noticed)

@@ -60,7 +60,7 @@ class _Handlers(grpc.GenericRpcHandler):  # type: ignore[misc] # grpcio has no t
         return self._known.get(details.method) or self._unknown(details.method)
 
 
-class GrpcFront:
+class GrpcServer:
     """Serves one :class:`Service` by gRPC.
 
     Args:

@@ -7,19 +7,13 @@ from __future__ import annotations
 
 from typing import Literal
 
-from pydantic import BaseModel, ConfigDict
-
+from lrn_deploy.circumstances import Record
+from lrn_deploy.latency.circumstances import MeasuredReport
 from lrn_deploy.latency.floor import Bound, Hardware
-from lrn_deploy.latency.machine import Conditions
 from lrn_deploy.latency.statistics import Answer, Interval, Noise, Summary
+from lrn_deploy.placement import Placement
 
 SCHEMA_VERSION = 1
-
-
-class Record(BaseModel):
-    """Base of everything in the report."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid", ser_json_inf_nan="strings")
 
 
 class FirstRun(Record):
@@ -77,6 +71,11 @@ class Row(Record):
     bound: Bound | None = None
     over_bound: float | None = None
     samples: tuple[tuple[float, ...], ...] = ()
+
+    @property
+    def placement(self) -> Placement:
+        """Where it runs."""
+        return Placement.read(self.artifact, self.backend)
 
 
 class Calibration(Record):
@@ -177,14 +176,10 @@ class Comparison(Record):
     reason: str = ""
 
 
-class LatencyReport(Record):
+class LatencyReport(MeasuredReport):
     """The answer of ``profile``.
 
     Attributes:
-        schema_version: Version of this format.
-        created: Time in UTC, ISO 8601.
-        model: Name of the network.
-        complete: False if it was interrupted: what is there was measured, and more was asked for.
         timed: What a time includes.
         threads: Threads of one run; 0 where the runtime chose.
         rows: The measurements.
@@ -195,19 +190,9 @@ class LatencyReport(Record):
         comparisons: With --compare.
         max_regression: Slowdown that was let pass, 0.05 for 5 %.
         hardware: What the machine can do at best.
-        conditions: The machine before the run.
-        load_after: Load average after the run.
-        foreign_cores: Cores that other processes kept busy meanwhile; None where unknown.
-        warnings: Why not to trust the numbers, and what was left out.
-        machine: Processor, number of cores, operating system.
-        versions: Versions of Python and of the tools.
-        seconds: How long it took.
     """
 
     schema_version: int = SCHEMA_VERSION
-    created: str
-    model: str
-    complete: bool
     timed: str
     threads: int
     rows: tuple[Row, ...]
@@ -218,13 +203,6 @@ class LatencyReport(Record):
     comparisons: tuple[Comparison, ...] = ()
     max_regression: float
     hardware: Hardware | None = None
-    conditions: Conditions
-    load_after: float | None
-    foreign_cores: float | None
-    warnings: tuple[str, ...] = ()
-    machine: dict[str, str]
-    versions: dict[str, str]
-    seconds: float
 
     @property
     def regressed(self) -> bool:

@@ -20,7 +20,7 @@ _WATCH_SECONDS = 0.25
 _ACCEPT_SECONDS = 0.2  # for the connections that nobody has accepted yet
 
 
-class HttpFront:
+class HttpServer:
     """Serves one :class:`Handler` on one port.
 
     Args:

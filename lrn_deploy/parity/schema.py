@@ -5,10 +5,10 @@ from __future__ import annotations
 from collections.abc import Iterable
 from typing import Literal
 
-from pydantic import BaseModel, ConfigDict
-
-from lrn_deploy.parity.budgets import Budget
+from lrn_deploy.circumstances import Record, Report
+from lrn_deploy.parity.budget import Budget
 from lrn_deploy.parity.metrics import Metrics
+from lrn_deploy.placement import Placement
 
 SCHEMA_VERSION = 1
 
@@ -21,12 +21,6 @@ KIND_NAMES: dict[Kind, str] = {
     "probe": "LRN alone",
     "layer": "layers",
 }
-
-
-class Record(BaseModel):
-    """Base of everything in the report."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid", ser_json_inf_nan="strings")
 
 
 class Check(Record):
@@ -58,6 +52,11 @@ class Check(Record):
     budget: Budget | None = None
     verdict: Verdict
     reason: str = ""
+
+    @property
+    def placement(self) -> Placement:
+        """Where it runs."""
+        return Placement.read(self.artifact, self.backend)
 
     @property
     def name(self) -> str:
@@ -118,13 +117,10 @@ class Drift(Record):
     missing: tuple[str, ...] = ()
 
 
-class ParityReport(Record):
+class ParityReport(Report):
     """The answer of ``validate``.
 
     Attributes:
-        schema_version: Version of this format.
-        created: Time in UTC, ISO 8601.
-        model: Name of the network.
         weights: Where its weights came from.
         reference: What computed the outputs that everything is held against.
         verdict: ``pass`` only if no check failed and at least one artifact ran.
@@ -133,15 +129,9 @@ class ParityReport(Record):
         checks: All comparisons.
         drift: Answers of --layerwise.
         activity: For each set of inputs the activity of each LRN layer.
-        warnings: What the checks could not see.
-        machine: Processor, number of cores, operating system.
-        versions: Versions of Python and of the tools.
-        seconds: How long it took.
     """
 
     schema_version: int = SCHEMA_VERSION
-    created: str
-    model: str
     weights: str
     reference: str
     verdict: Literal["pass", "fail"]
@@ -150,10 +140,6 @@ class ParityReport(Record):
     checks: tuple[Check, ...]
     drift: tuple[Drift, ...] = ()
     activity: dict[str, dict[str, float]]
-    warnings: tuple[str, ...] = ()
-    machine: dict[str, str]
-    versions: dict[str, str]
-    seconds: float
 
 
 def caught_by(checks: Iterable[Check]) -> tuple[str, ...]:

@@ -5,42 +5,16 @@ Times are in seconds.
 
 from __future__ import annotations
 
-from typing import Literal
+from pydantic import Field
 
-from pydantic import BaseModel, ConfigDict
-
-from lrn_deploy.latency.machine import Conditions
+from lrn_deploy.circumstances import Record
+from lrn_deploy.latency.circumstances import MeasuredReport
 from lrn_deploy.latency.statistics import Interval, Noise
 from lrn_deploy.parity.metrics import Metrics
+from lrn_deploy.placement import Placement
+from lrn_deploy.tuning.demand import Demand
 
 SCHEMA_VERSION = 1
-
-Objective = Literal["latency", "throughput"]
-"""The shortest run of a given batch, or the most items in a second at any batch."""
-
-
-class Record(BaseModel):
-    """Base of everything in the report."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid", ser_json_inf_nan="strings")
-
-
-class Demand(Record):
-    """What was asked for.
-
-    Attributes:
-        max_error: Largest relative L2 error against the fp32 graph; None does not bind.
-        min_agreement: Smallest share of inputs with the same best class; None does not bind.
-        objective: What is to be best.
-        batch: Items in a run, for the objective ``latency``.
-        max_latency: Longest median of a run in seconds, for ``throughput``; None does not bind.
-    """
-
-    max_error: float | None
-    min_agreement: float | None
-    objective: Objective = "latency"
-    batch: int = 1
-    max_latency: float | None = None
 
 
 class Point(Record):
@@ -93,6 +67,11 @@ class Candidate(Record):
     reason: str = ""
 
     @property
+    def placement(self) -> Placement:
+        """Where it runs."""
+        return Placement.read(self.artifact, self.backend, self.threads)
+
+    @property
     def name(self) -> str:
         """Artifact, backend and threads in words that tell candidates apart."""
         if not self.backend:
@@ -105,49 +84,29 @@ class Candidate(Record):
         return next((point for point in self.points if point.batch == batch), None)
 
 
-class TuneReport(Record):
+class TuneReport(MeasuredReport):
     """The answer of ``tune``.
 
     Attributes:
-        schema_version: Version of this format.
-        created: Time in UTC, ISO 8601.
-        model: Name of the network.
-        complete: False if it was interrupted; then nothing was chosen.
         demand: What was asked for.
         inputs: On what inputs the errors were measured, in one sentence.
         candidates: All of them, best first; those that are out come last.
-        chosen: Index of the choice in ``candidates``; None if none is within the demand.
+        chosen: Index of the choice in ``candidates``; None if none is within the demand, or it was
+            interrupted.
         batch: Items in a run for which it was chosen; None without a choice.
         explanation: Why, in one sentence.
-        conditions: The machine before the run.
-        load_after: Load average after the run.
-        foreign_cores: Cores that other processes kept busy meanwhile; None where unknown.
-        warnings: Why not to trust the answer.
-        machine: Processor, number of cores, operating system.
-        versions: Versions of Python and of the tools.
-        seconds: How long it took.
-        phases: Seconds of it by phase: making, judging, validating, racing.
+        phases: Seconds of the run by phase: making, judging, validating, racing.
         thorough: Whether everything was made, validated and raced to the end.
     """
 
     schema_version: int = SCHEMA_VERSION
-    created: str
-    model: str
-    complete: bool
     demand: Demand
     inputs: str
     candidates: tuple[Candidate, ...]
     chosen: int | None
     batch: int | None
     explanation: str
-    conditions: Conditions
-    load_after: float | None
-    foreign_cores: float | None
-    warnings: tuple[str, ...] = ()
-    machine: dict[str, str]
-    versions: dict[str, str]
-    seconds: float
-    phases: dict[str, float] = {}
+    phases: dict[str, float] = Field(default_factory=dict)
     thorough: bool = True
 
     @property

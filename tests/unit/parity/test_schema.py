@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import math
 
-from lrn_deploy.parity.budgets import Budget
+from lrn_deploy.parity.budget import Budget
 from lrn_deploy.parity.metrics import Metrics, compare
-from lrn_deploy.parity.report import Check, Verdict, caught_by, grouped, worst
+from lrn_deploy.parity.schema import Check, Verdict, caught_by, grouped, worst
 
 EXACT = compare([[1.0, 2.0], [2.0, 1.0]], [[1.0, 2.0], [2.0, 1.0]])
 

@@ -9,8 +9,8 @@ from PIL import Image
 from lrn_deploy.bundle import Preprocessing, TensorSpec
 from lrn_deploy.errors import BadInputError
 from lrn_deploy.images.decode import DecodedImage
-from lrn_deploy.parity import samples
-from lrn_deploy.parity.samples import InputSet
+from lrn_deploy.parity import inputs
+from lrn_deploy.parity.inputs import InputSet
 
 VECTOR = TensorSpec(name="x", dtype="float32", shape=("batch", 4, 3))
 RECIPE = Preprocessing(resize=None, crop=(8, 8), mean=(0.5,) * 3, std=(0.5,) * 3)
@@ -30,12 +30,12 @@ IN_GRAPH = RECIPE.model_copy(update={"in_graph": True})
     ],
 )
 def test_regimes(name: str, regime: str) -> None:
-    assert samples.regime_of(name) == regime
+    assert inputs.regime_of(name) == regime
 
 
 def test_random_inputs_are_seeded_and_differ_from_row_to_row() -> None:
-    first = samples.random_set([VECTOR], None, 8).feeds["x"]
-    again = samples.random_set([VECTOR], None, 8).feeds["x"]
+    first = inputs.random_set([VECTOR], None, 8).feeds["x"]
+    again = inputs.random_set([VECTOR], None, 8).feeds["x"]
     assert first.dtype == np.float32
     assert first.shape == (8, 4, 3)
     np.testing.assert_array_equal(first, again)
@@ -43,7 +43,7 @@ def test_random_inputs_are_seeded_and_differ_from_row_to_row() -> None:
 
 
 def test_random_pictures_lie_where_pictures_lie() -> None:
-    x = samples.random_set([PICTURE], RECIPE, 8).feeds["input"]
+    x = inputs.random_set([PICTURE], RECIPE, 8).feeds["input"]
     assert x.shape == (8, 3, 8, 8)
     assert x.min() >= -1
     assert x.max() <= 1
@@ -58,7 +58,7 @@ def test_random_pictures_lie_where_pictures_lie() -> None:
 def test_extremes_fit_the_input_and_are_finite(
     spec: TensorSpec, recipe: Preprocessing | None
 ) -> None:
-    x = samples.extreme_set([spec], recipe).feeds[spec.name]
+    x = inputs.extreme_set([spec], recipe).feeds[spec.name]
     assert x.dtype == np.dtype(spec.dtype)
     assert x.shape[1:] == spec.at_batch(1)[1:]
     assert np.all(np.isfinite(x))
@@ -66,7 +66,7 @@ def test_extremes_fit_the_input_and_are_finite(
 
 
 def test_extremes_hold_black_white_and_denormal() -> None:
-    x = samples.extreme_set([PICTURE], RECIPE).feeds["input"]
+    x = inputs.extreme_set([PICTURE], RECIPE).feeds["input"]
     assert np.all(x[0] == -1)
     assert np.all(x[1] == 1)
     tiny = np.finfo(np.float32).tiny
@@ -76,11 +76,11 @@ def test_extremes_hold_black_white_and_denormal() -> None:
 
 def test_integers_have_their_ends() -> None:
     spec = TensorSpec(name="x", dtype="int8", shape=("batch", 2))
-    assert samples.extreme_set([spec], None).feeds["x"].tolist() == [[-128, -128], [127, 127]]
-    random = samples.random_set([spec], None, 100).feeds["x"]
+    assert inputs.extreme_set([spec], None).feeds["x"].tolist() == [[-128, -128], [127, 127]]
+    random = inputs.random_set([spec], None, 100).feeds["x"]
     assert (random.min(), random.max()) >= (-128, 100)
     flags = TensorSpec(name="x", dtype="bool", shape=("batch", 2))
-    assert set(np.unique(samples.random_set([flags], None, 20).feeds["x"])) == {False, True}
+    assert set(np.unique(inputs.random_set([flags], None, 20).feeds["x"])) == {False, True}
 
 
 @pytest.mark.parametrize(
@@ -88,7 +88,7 @@ def test_integers_have_their_ends() -> None:
 )
 def test_scaled_inputs_say_by_what(factor: float, name: str) -> None:
     base = InputSet("random", {"x": np.ones((2, 3), np.float32)}, "2 ones")
-    scaled = samples.scaled_set(base, factor)
+    scaled = inputs.scaled_set(base, factor)
     assert scaled.name == name
     assert scaled.feeds["x"].dtype == np.float32
     np.testing.assert_allclose(scaled.feeds["x"], factor, rtol=1e-6)
@@ -99,19 +99,19 @@ def test_joined_sets_take_turns() -> None:
         InputSet("a", {"x": np.array([0, 1])}, ""),
         InputSet("b", {"x": np.array([10, 11, 12, 13])}, ""),
     ]
-    assert samples.joined_set(sets, 4).feeds["x"].tolist() == [0, 10, 1, 11]
-    assert samples.joined_set(sets, 99).feeds["x"].tolist() == [0, 10, 1, 11, 12, 13]
+    assert inputs.joined_set(sets, 4).feeds["x"].tolist() == [0, 10, 1, 11]
+    assert inputs.joined_set(sets, 99).feeds["x"].tolist() == [0, 10, 1, 11, 12, 13]
 
 
 def test_only_floats_can_be_scaled() -> None:
-    assert samples.scalable([VECTOR])
-    assert samples.scalable([VECTOR, PIXELS])
-    assert not samples.scalable([PIXELS])
+    assert inputs.scalable([VECTOR])
+    assert inputs.scalable([VECTOR, PIXELS])
+    assert not inputs.scalable([PIXELS])
 
 
 def test_dark_pictures_have_a_quarter_of_the_light() -> None:
     grey = DecodedImage("grey", Image.new("RGB", (8, 8), (200, 100, 40)))
-    dark = samples.with_dark([grey])[1]
+    dark = inputs.with_dark([grey])[1]
     assert dark.image.getpixel((0, 0)) == (50, 25, 10)
     assert "dark" in dark.name
 
@@ -121,27 +121,27 @@ def test_a_folder_gives_its_pictures_by_name(tmp_path: Path) -> None:
     for colour, name in enumerate(named):
         image = Image.new("L", (4, 4), colour)
         image.save(tmp_path / name, format="PNG")
-    found = samples.read_folder(tmp_path)
+    found = inputs.read_folder(tmp_path)
     assert [Path(item.name).name for item in found] == ["a.jpg", "b.png", "d.jfif", "e.pbm"]
-    rows = samples.image_set("images", found, PIXELS, IN_GRAPH, "two").feeds["image"]
+    rows = inputs.image_set("images", found, PIXELS, IN_GRAPH, "two").feeds["image"]
     assert rows.shape == (4, 8, 8, 3)
 
 
 def test_a_folder_without_pictures_is_refused(tmp_path: Path) -> None:
     with pytest.raises(BadInputError, match="has no images"):
-        samples.read_folder(tmp_path)
+        inputs.read_folder(tmp_path)
     with pytest.raises(BadInputError, match="is not a folder"):
-        samples.read_folder(tmp_path / "none")
+        inputs.read_folder(tmp_path / "none")
 
 
 def test_no_more_pictures_are_taken_than_a_bundle_should_hold(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    assert samples.MAX_IMAGES == 64
-    monkeypatch.setattr(samples, "MAX_IMAGES", 2)
+    assert inputs.MAX_IMAGES == 64
+    monkeypatch.setattr(inputs, "MAX_IMAGES", 2)
     for name in ("b", "c", "a"):
         Image.new("RGB", (2, 2)).save(tmp_path / f"{name}.png")
-    assert [item.name.rpartition("/")[2] for item in samples.read_folder(tmp_path)] == [
+    assert [item.name.rpartition("/")[2] for item in inputs.read_folder(tmp_path)] == [
         "a.png",
         "b.png",
     ]
@@ -151,7 +151,7 @@ def test_coarse_and_fine_random_pictures_come_again_in_turn() -> None:
     side = 128
     recipe = RECIPE.model_copy(update={"crop": (side, side)})
     spec = PICTURE.model_copy(update={"shape": ("batch", 3, side, side)})
-    x = samples.random_set([spec], recipe, 7).feeds["input"]
+    x = inputs.random_set([spec], recipe, 7).feeds["input"]
 
     def changes(row: int) -> int:
         """Columns of a picture that are not as the one before them."""
@@ -162,6 +162,6 @@ def test_coarse_and_fine_random_pictures_come_again_in_turn() -> None:
 
 
 def test_extremes_hold_a_checkerboard_and_one_single_white_pixel() -> None:
-    pixels = samples.extreme_set([PIXELS], IN_GRAPH).feeds["image"]
+    pixels = inputs.extreme_set([PIXELS], IN_GRAPH).feeds["image"]
     assert [int((row == 255).all(axis=2).sum()) for row in pixels[:5]] == [0, 64, 0, 32, 1]
     assert (pixels[4, 4, 4] == 255).all()
