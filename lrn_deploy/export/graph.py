@@ -132,19 +132,17 @@ def _called(path: str, item: Legalized) -> LrnLayer:
 
 def _raised(path: str, item: Raised) -> LrnLayer:
     """The record of operators that were proven to be an LRN."""
-    x = item.node.inputs[0]
     assert item.spec is not None
-    assert x is not None
     return LrnLayer(
         name=_own_path(path),
         spec=item.spec,
         origin="raised",
-        proven_from="/".join(item.operators),
+        proven_from=item.proven_from,
         form="written out" if item.reason else "kept",
         reason=item.reason,
         input=item.input,
         output=item.output,
-        shape=_shape(x),
+        shape=_shape(item.x),
     )
 
 
