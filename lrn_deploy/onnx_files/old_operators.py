@@ -211,9 +211,10 @@ def _aligned(
         behind = len(x) - (axis + len(x) if axis < 0 else axis) - len(other)
     elif len(other) == 1 and other != (1,):
         behind = len(x) - 2
-    wide = (*other, *(1,) * behind)
+    inside = 0 <= behind <= len(x) - len(other)  # an axis can be any number
+    wide = (*other, *(1,) * behind) if inside else other
     pairs = zip(x[::-1], wide[::-1], strict=False)
-    if behind < 0 or len(wide) > len(x) or any(b not in (1, None, a) and a for a, b in pairs):
+    if not inside or any(b not in (1, None, a) and a for a, b in pairs):
         raise BadInputError(
             f"The operands of {described(node)} do not fit each other: {list(x)}, {list(other)}.",
             "Export the network again in a newer opset.",

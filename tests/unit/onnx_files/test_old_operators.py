@@ -166,6 +166,7 @@ def training(opset: int) -> onnx.ModelProto:
         (lambda: one("ImageScaler", 7), "has no bias"),
         (lambda: one("PRelu", 6, other=np.ones(3, np.float32)), "not fit"),
         (lambda: one("Add", 6, other=CHANNELS, broadcast=1, axis=3), "do not fit"),
+        (lambda: one("Add", 6, other=CHANNELS, broadcast=1, axis=-(2**62)), "do not fit"),
         (lambda: one("Cast", 1, to="STRINGS"), "Cast"),
         (lambda: one("Tile", 1, other=np.ones(1, np.float32)), "do not fit each other"),
     ],
