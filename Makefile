@@ -14,7 +14,7 @@ DEMO := $(VENV)/.made-for-demo
 DEV := $(VENV)/.made-for-dev
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test lint bench binary conformance bench-serve gpu-check clean
+.PHONY: help demo test lint bench binary conformance bench-serve golden gpu-check clean
 
 help: ## List the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-11s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -54,11 +54,16 @@ bench-serve: $(DEV) ## Measure lrn-server beside tritonserver, LitServe and Bent
 	@$(BIN)/python -m benchmarks.serve
 	@$(BIN)/python -m benchmarks.serve.draw
 
+golden: $(DEV) ## Import networks that were really trained and check their answers (fetches them)
+	@$(BIN)/python -m benchmarks.golden
+	@$(BIN)/python -m benchmarks.golden --openface
+	@$(BIN)/python -m benchmarks.golden --speed
+
 gpu-check: ## On a GPU machine: check and measure with PYTHON as it is, into gpu-check/
 	@$(PYTHON) -m benchmarks.gpu_check --out gpu-check
 
 clean: ## Remove the environment, the demo's output and all caches
-	@rm -rf $(VENV) .peers demo build dist *.egg-info .mypy_cache .ruff_cache .pytest_cache .hypothesis
+	@rm -rf $(VENV) .peers .golden demo build dist *.egg-info .mypy_cache .ruff_cache .pytest_cache .hypothesis
 	@rm -rf .coverage .coverage.* coverage.xml
 	@find . -name __pycache__ -type d -prune -exec rm -rf {} +
 

@@ -79,6 +79,8 @@ _BGR_227 = Preprocessing(
     mode="BGR", resize=256, crop=(227, 227), scale=1.0, mean=(104, 117, 123), std=(1, 1, 1)
 )
 _BGR_224 = _BGR_227.model_copy(update={"crop": (224, 224)})
+_FACE_227 = _BGR_227.model_copy(update={"mean": (78.4263377603, 87.7689143744, 114.895847746)})
+_FACE_96 = Preprocessing(resize=None, crop=(96, 96), mean=(0, 0, 0), std=(1, 1, 1))
 
 _ARTICLE = LrnSpec(size=5, alpha=1e-4, beta=0.75, k=2)
 _UNDIVIDED = LrnSpec(size=5, alpha=5e-4, beta=0.75, k=2)  # the paper's alpha, not divided by 5
@@ -124,12 +126,50 @@ ZOO: dict[str, ZooEntry] = {
             lrn=(_UNDIVIDED, _UNDIVIDED),
         ),
         ZooEntry(
+            name="vgg_cnn_s",
+            summary="VGG CNN-S of Chatfield et al.: one LRN, for which Caffe got its k",
+            module="vgg_cnn_s",
+            input_shape=(3, 224, 224),
+            preprocessing=_BGR_224,
+            parameters=102_908_520,
+            lrn=(_UNDIVIDED,),
+        ),
+        ZooEntry(
             name="googlenet",
             summary="GoogLeNet (Inception v1), Caffe's bvlc_googlenet",
             module="googlenet",
             input_shape=(3, 224, 224),
             preprocessing=_BGR_224,
             parameters=6_998_552,
+            lrn=(_CAFFE, _CAFFE),
+        ),
+        ZooEntry(
+            name="levi_hassner_age",
+            summary="Age from a face, Levi and Hassner's age_net: LRN after the pool",
+            module="levi_hassner",
+            input_shape=(3, 227, 227),
+            preprocessing=_FACE_227,
+            parameters=11_415_048,
+            lrn=(_CAFFE, _CAFFE),
+            labels="levi_hassner_age.txt",
+        ),
+        ZooEntry(
+            name="levi_hassner_gender",
+            summary="Gender from a face, Levi and Hassner's gender_net: as its twin",
+            module="levi_hassner",
+            input_shape=(3, 227, 227),
+            preprocessing=_FACE_227,
+            parameters=11_411_970,
+            lrn=(_CAFFE, _CAFFE),
+            labels="levi_hassner_gender.txt",
+        ),
+        ZooEntry(
+            name="nn4_small2",
+            summary="OpenFace's nn4.small2: a face as 128 numbers, not as classes",
+            module="nn4_small2",
+            input_shape=(3, 96, 96),
+            preprocessing=_FACE_96,
+            parameters=3_733_968,
             lrn=(_CAFFE, _CAFFE),
         ),
         ZooEntry(

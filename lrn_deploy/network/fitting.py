@@ -5,20 +5,22 @@ optimizer, and each of their keys may begin with what a wrapper put there::
 
     {"epoch": 3, "net": {"module._orig_mod.conv.weight": …}}   →   net, without module._orig_mod.
 
-Nothing is guessed: a mapping fits if, without such a prefix, its keys are the network's keys and
-every shape is the network's shape. If several fit, it takes a person to say which.
+Nothing is guessed: a mapping fits if, without such a prefix, its keys are the network's keys, or
+those that a table of the zoo gives them, and every shape is the network's shape. If several fit, it
+takes a person to say which.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import takewhile
 from typing import Any
 
 import torch
 
 from lrn_deploy.network.fit_errors import no_such_mapping, nothing_fits, several_fit
+from lrn_deploy.network.naming import renamed
 
 Tensors = dict[str, torch.Tensor]
 
@@ -54,14 +56,18 @@ class Fit:
         mapping: As :attr:`Named.name`.
         stripped: What was taken out of the keys, ``module.`` for instance.
         state: The tensors by the network's own keys.
+        renamed: Whose names the layers have there, and the order of axes if it is another.
     """
 
     mapping: str
     stripped: tuple[str, ...]
     state: Tensors
+    renamed: str = ""
 
 
-def find_weights(content: Any, own: Mapping[str, torch.Tensor], file: str, mapping: str) -> Fit:
+def find_weights(
+    content: Any, own: Mapping[str, torch.Tensor], file: str, mapping: str, network: str = ""
+) -> Fit:
     """The weights of a network in what a file holds.
 
     Args:
@@ -69,6 +75,7 @@ def find_weights(content: Any, own: Mapping[str, torch.Tensor], file: str, mappi
         own: The network's own state dict.
         file: The file's name, for errors.
         mapping: The mapping to take; empty: the only one that fits.
+        network: The network's name in the zoo, whose tables then apply.
 
     Raises:
         BadInputError: If no mapping fits, several do, or there is none called ``mapping``.
@@ -77,24 +84,21 @@ def find_weights(content: Any, own: Mapping[str, torch.Tensor], file: str, mappi
     chosen = _called(found, mapping) if mapping else found
     if not chosen:
         raise no_such_mapping(file, mapping, [one.name for one in found])
-    fits = [fit for one in chosen if (fit := fit_of(one, own)) is not None]
+    fits = [fit for one in chosen if (fit := fit_of(one, own, network)) is not None]
     if len(fits) == 1:
         return fits[0]
     if fits:
         raise several_fit(file, [fit.mapping for fit in fits])
-    readings = (
-        Fit(one.name, stripped, state)
-        for one in chosen
-        for stripped, state in _readings(one.tensors, own)
-    )
+    readings = (reading for one in chosen for reading in _readings(one, own, network))
     nearest = max(readings, key=lambda reading: _likeness(reading.state, own))
     parts = [part.name for one in chosen for part in _parts(one) if fit_of(part, own)]
     raise nothing_fits(file, nearest.mapping, nearest.stripped, nearest.state, own, parts)
 
 
-def fit_of(named: Named, own: Mapping[str, torch.Tensor]) -> Fit | None:
+def fit_of(named: Named, own: Mapping[str, torch.Tensor], network: str = "") -> Fit | None:
     """The mapping read as the network's weights, or None if no reading of its keys fits."""
-    for stripped, state in _readings(named.tensors, own):
+    for reading in _readings(named, own, network):
+        state = reading.state
         lacking = {key: value for key, value in own.items() if key not in state}
         if not all(key.rpartition(".")[2] == _COUNTERS for key in lacking):
             continue
@@ -102,7 +106,7 @@ def fit_of(named: Named, own: Mapping[str, torch.Tensor]) -> Fit | None:
             value.shape == own[key].shape and value.is_complex() == own[key].is_complex()
             for key, value in state.items()
         ):
-            return Fit(named.name, stripped, {**state, **lacking})
+            return replace(reading, state={**state, **lacking})
     return None
 
 
@@ -161,7 +165,16 @@ def _parts(named: Named) -> list[Named]:
     return [Named(above + first, tensors) for first, tensors in parts.items()]
 
 
-def _readings(
+def _readings(named: Named, own: Mapping[str, torch.Tensor], network: str) -> Iterator[Fit]:
+    """Ways to read a mapping, the network's own names first."""
+    plain = [Fit(named.name, *reading) for reading in _stripped(named.tensors, own)]
+    yield from plain
+    for reading in plain:
+        for told, state in renamed(reading.state, own, network):
+            yield replace(reading, state=state, renamed=told)
+
+
+def _stripped(
     tensors: Tensors, own: Mapping[str, torch.Tensor]
 ) -> Iterator[tuple[tuple[str, ...], Tensors]]:
     """Ways to read the keys, and what each strips: as they are, without wrappers, a prefix."""

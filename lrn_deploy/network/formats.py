@@ -69,6 +69,8 @@ _STAND_INS: list[Any] = [
     ),
     (_empty, "collections.defaultdict"),
 ]
+_NPY = b"\x93NUMPY"
+"""How a ``.npy`` begins."""
 _MODULE_MARKS = {"_parameters", "_buffers", "_modules"}
 """Attributes that every pickled ``nn.Module`` has."""
 _PICKLE_LIMIT = 2**26
@@ -87,6 +89,8 @@ def parse(data: bytes, name: str) -> Any:
     """
     if name.endswith(".safetensors") or _looks_like_safetensors(data):
         return _safetensors(data, name)
+    if data.startswith(_NPY):
+        raise _one_array(data, name)
     members = _members(data)
     if any(member.endswith(".npy") for member in members):
         return _npz(data, name)
@@ -145,6 +149,36 @@ def _npz(data: bytes, name: str) -> dict[str, torch.Tensor]:
             "Save it with numpy.savez(FILE, **{key: value.numpy() for key, value in "
             "model.state_dict().items()}); Python objects are never loaded.",
         ) from error
+
+
+def _one_array(data: bytes, name: str) -> BadInputError:
+    """Why a ``.npy`` is refused: it holds one array, or a dictionary that only pickle can read."""
+    try:
+        np.load(io.BytesIO(data), allow_pickle=False)
+    except Exception as error:  # numpy raises many kinds on damaged bytes
+        if "allow_pickle" in str(error):
+            return BadInputError(
+                f"'{name}' holds Python objects, which only unpickling would give, and that runs "
+                "whatever code is in the file.",
+                f"If you trust who made it, turn it into arrays: {_conversion(name)}",
+            )
+    return BadInputError(
+        f"'{name}' is no dictionary of weights: a .npy holds one array, without the layers' names.",
+        "Save them by name: numpy.savez(FILE, **{'conv1/0': weights, 'conv1/1': biases}).",
+    )
+
+
+def _conversion(name: str) -> str:
+    """The line that turns a pickled dictionary of layers into an archive of arrays."""
+    if not re.fullmatch(r"[\w.+-]+\.npy", name, re.ASCII):  # what a shell would take for its own
+        name = "FILE.npy"
+    parts = "held.items() if isinstance(held, dict) else enumerate(held)"
+    arrays = f"f'{{layer}}/{{part}}': a for layer, held in d.items() for part, a in ({parts})"
+    return (
+        'python -c "import numpy as np; '
+        f"d = np.load('{name}', allow_pickle=True, encoding='latin1').item(); "
+        f"np.savez('{name[:-4]}.npz', **{{{arrays}}})\""
+    )
 
 
 def _is_numeric(array: object) -> bool:

