@@ -30,6 +30,7 @@ from torch.overrides import TorchFunctionMode
 import lrn_deploy
 from lrn_deploy.errors import BadInputError
 from lrn_deploy.export.cross_map import keep_cross_map_whole
+from lrn_deploy.export.exact_constants import optimize
 from lrn_deploy.network.inputs import arguments
 from lrn_deploy.passes.lrn import legalize_lrn as lrn_pass
 
@@ -96,13 +97,15 @@ def capture(module: nn.Module, examples: Mapping[str, Tensor], *, opset: int) ->
                 dynamo=True,
                 opset_version=opset,
                 input_names=list(examples),
+                optimize=False,
                 verbose=False,
             )
+            assert onnx_program is not None
+            optimize(onnx_program)
     except BadInputError:
         raise
     except Exception as error:  # the exporter's exceptions are private and many
         raise _explain(error) from error
-    assert onnx_program is not None
     _check_used(onnx_program.model.graph)
     for index, node in enumerate(_lrn_nodes(onnx_program.model)):
         node.name = node.outputs[0].name = f"local_response_norm_{index}"
