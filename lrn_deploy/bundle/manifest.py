@@ -60,8 +60,8 @@ class ModelSource(Record):
             path of the prototxt or ONNX file of a network that was imported, or the class of a
             module.
         origin: Whether ``factory`` names a network of the zoo, a callable of the user's, a file of
-            Caffe's or an ONNX file, or only the class of a ``module`` that a program had made, which nothing can
-            make again.
+            Caffe's or an ONNX file, or only the class of a ``module`` that a program had made,
+            which nothing can make again.
         sha256: Digest of the file that ``factory`` names, of an imported network.
         runtime: What runs an imported ONNX file as it is: the reference.
         stages: Stages of Caffe's that were said to hold, besides those of the prototxt.
@@ -113,8 +113,8 @@ class LrnLayer(Record):
         origin: ``module`` where PyTorch's own LRN was called, ``raised`` where the network's own
             operators were proven to be one, ``prototxt`` where a file of Caffe's says so, ``onnx``
             where a node of an ONNX file does.
-        proven_from: These operators, ``Pow/AveragePool/Mul/Add/Div by structure`` for instance; or the
-            prototxt with the line of the layer; or the ONNX file.
+        proven_from: These operators, ``Pow/AveragePool/Mul/Add/Div by structure`` for instance;
+            or the prototxt with the line of the layer; or the ONNX file.
         form: ``kept`` as one LRN node, ``reshaped`` around one LRN node, or ``written out`` in
             other standard operators.
         reason: Why it was not kept as it was; empty if it was.
