@@ -17,7 +17,7 @@ import tempfile
 import time
 import traceback
 from collections import Counter
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, MutableSequence, Sequence
 from dataclasses import dataclass
 from multiprocessing.connection import Connection
 from pathlib import Path
@@ -220,12 +220,10 @@ def _message(data: bytes, rng: random.Random) -> bytes:
                 rng.choice((rng.choice(_NUMBERS), [rng.choice(_NUMBERS)] * 2, 1e30, "x")),
             )
         ),
-        lambda: node.attribute and _renumber(rng.choice(node.attribute), rng),
-        lambda: (
-            model.opset_import and setattr(model.opset_import[0], "version", rng.randrange(-1, 30))
-        ),
+        lambda: _renumber(node.attribute, rng),
+        lambda: _restamp(model.opset_import, rng),
         lambda: setattr(model, "ir_version", rng.randrange(0, 14)),
-        lambda: graph.initializer and _resize(rng.choice(graph.initializer), rng),
+        lambda: _resize(graph.initializer, rng),
         lambda: graph.initializer and graph.initializer.pop(rng.randrange(len(graph.initializer))),
         lambda: graph.node.pop(rng.randrange(len(graph.node))),
         lambda: graph.node.insert(rng.randrange(len(graph.node)), node),
@@ -239,12 +237,20 @@ def _message(data: bytes, rng: random.Random) -> bytes:
     return model.SerializeToString()
 
 
-def _rename(names: list[str], rng: random.Random, known: Sequence[str]) -> None:
+def _rename(names: MutableSequence[str], rng: random.Random, known: Sequence[str]) -> None:
     if names:
         names[rng.randrange(len(names))] = rng.choice(known)
 
 
-def _renumber(item: onnx.AttributeProto, rng: random.Random) -> None:
+def _restamp(opsets: Sequence[onnx.OperatorSetIdProto], rng: random.Random) -> None:
+    if opsets:
+        opsets[0].version = rng.randrange(-1, 30)
+
+
+def _renumber(attributes: Sequence[onnx.AttributeProto], rng: random.Random) -> None:
+    if not attributes:
+        return
+    item = rng.choice(attributes)
     value = rng.choice(_NUMBERS)
     if item.ints:
         item.ints[rng.randrange(len(item.ints))] = value
@@ -254,7 +260,10 @@ def _renumber(item: onnx.AttributeProto, rng: random.Random) -> None:
         item.f = rng.choice((0.0, -1.0, 1e-30, 1e30, float("nan"), float("inf"), 0.5))
 
 
-def _resize(tensor: onnx.TensorProto, rng: random.Random) -> None:
+def _resize(tensors: Sequence[onnx.TensorProto], rng: random.Random) -> None:
+    if not tensors:
+        return
+    tensor = rng.choice(tensors)
     if tensor.dims:
         tensor.dims[rng.randrange(len(tensor.dims))] = rng.choice(_NUMBERS)
     elif tensor.data_type == onnx.TensorProto.INT64:

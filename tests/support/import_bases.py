@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 import onnx
 
@@ -53,7 +55,7 @@ layer { name: "s" type: "Softmax" bottom: "f" top: "s" }
 
 def torn() -> onnx.ModelProto:
     """An LRN of 3 channels, by hand: slices of its squares, added."""
-    arrays = {
+    arrays: dict[str, np.ndarray[Any, Any]] = {
         "w": RNG.normal(0, 1, (4, 3, 1, 1)).astype(np.float32),
         "one": np.array([1], np.int64),
         "widths": np.array([0, 1, 0, 0, 0, 1, 0, 0], np.int64),
