@@ -145,14 +145,16 @@ class _Parser:
             return [self._value(token, depth)]
         values: list[Scalar | Node] = []
         token = self._take()
-        while token.text != "]" or token.kind != "mark":
+        if token.kind == "mark" and token.text == "]":
+            return values
+        while True:
             values.append(self._value(token, depth))
             token = self._take()
-            if token.kind == "mark" and token.text == ",":
-                token = self._take()
-            elif token.kind != "mark" or token.text != "]":
+            if token.kind != "mark" or token.text not in ",]":
                 raise self._place(token).wrong(f"',' or ']' is expected, not '{token.text}'.")
-        return values
+            if token.text == "]":
+                return values
+            token = self._take()
 
     def _value(self, token: _Token, depth: int) -> Scalar | Node:
         if token.kind == "mark" and token.text in _CLOSING:

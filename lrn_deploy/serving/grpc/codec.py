@@ -44,6 +44,16 @@ _CONTENTS = {
     "FP64": "fp64_contents",
 }
 """Where a typed tensor stands; FP16 has no such place and must be raw."""
+_ELEMENTS = {
+    "bool_contents": np.bool_,
+    "uint_contents": np.uint32,
+    "uint64_contents": np.uint64,
+    "int_contents": np.int32,
+    "int64_contents": np.int64,
+    "fp32_contents": np.float32,
+    "fp64_contents": np.float64,
+}
+"""What stands there; NumPy by itself would take 1 and 2**64 - 1 together for floats."""
 
 
 def decode(request: Any, memory: SharedMemory = OFF) -> InferRequest:
@@ -153,7 +163,7 @@ def _array(tensor: Any, sent: bytes | None, dtype: np.dtype[Any], shape: tuple[i
         raise InvalidRequestError(
             f"{tensor.datatype} cannot be sent as contents; use raw_input_contents."
         )
-    values = np.array(getattr(tensor.contents, place))
+    values: Array = np.array(getattr(tensor.contents, place), _ELEMENTS[place])
     if values.size != count:
         raise InvalidRequestError(
             f"Input '{tensor.name}' of shape {list(shape)} takes {count} elements in {place}, "

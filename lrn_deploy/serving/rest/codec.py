@@ -142,7 +142,7 @@ def _from_json(tensor: Announced, data: list[Any]) -> Array:
             f"Input '{name}' takes {protocol_name(dtype)}; its data has other values."
         )
     try:
-        values = np.array(data)
+        values = _values(data, dtype)
     except (ValueError, OverflowError) as error:
         raise InvalidRequestError(f"The data of input '{name}' is ragged or too deep.") from error
     if values.size != count:
@@ -163,6 +163,17 @@ def _from_json(tensor: Announced, data: list[Any]) -> Array:
             )
     with np.errstate(over="ignore"):  # what becomes infinite is refused with the other infinities
         return values.astype(dtype).reshape(shape)
+
+
+def _values(data: list[Any], dtype: np.dtype[Any]) -> Array:
+    """Nested lists as an array; NumPy by itself takes 1 and 2**64 - 1 together for floats."""
+    values = np.array(data)
+    if dtype.kind == "u" and values.dtype.kind == "f" and values.size:
+        exact = np.array(data, object)
+        whole = all(type(value) is int for value in exact.flat)
+        if whole and exact.min() >= 0 and exact.max() < 2**64:
+            return exact.astype(np.uint64)
+    return values
 
 
 def _numbers_only(data: list[Any]) -> bool:

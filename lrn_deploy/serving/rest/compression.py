@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import zlib
 from dataclasses import replace
 
@@ -9,6 +10,7 @@ from lrn_deploy.serving.errors import InvalidRequestError, TooLargeError
 from lrn_deploy.serving.http.message import Response
 
 _WORTH_COMPRESSING = 1024
+_NO_WEIGHT = re.compile(r"\s*q=0(\.0*)?\s*", re.IGNORECASE)
 
 
 def decompress(body: bytes | bytearray, encoding: str, limit: int) -> bytes | bytearray:
@@ -48,10 +50,16 @@ def compressed(response: Response, accepted: str) -> Response:
     """``response`` in an encoding that the client accepts, if it is large enough to be worth it."""
     if not accepted or len(response.body) < _WORTH_COMPRESSING:
         return response
-    offers = {part.partition(";")[0].strip().lower() for part in accepted.split(",")}
-    encoding = next((name for name in ("gzip", "deflate") if name in offers), None)
+    offers = dict(map(_offer, accepted.split(",")))
+    encoding = next((name for name in ("gzip", "deflate") if offers.get(name)), None)
     if encoding is None:
         return response
     packer = zlib.compressobj(1, wbits=31 if encoding == "gzip" else 15)
     body = packer.compress(response.body) + packer.flush()
     return replace(response, headers=(*response.headers, ("content-encoding", encoding)), body=body)
+
+
+def _offer(part: str) -> tuple[str, bool]:
+    """A coding, and whether it is acceptable: ``;q=0`` says that it is not (RFC 9110, 12.4.2)."""
+    name, _, weight = part.partition(";")
+    return name.strip().lower(), not _NO_WEIGHT.fullmatch(weight)

@@ -233,3 +233,35 @@ def test_two_runs_with_the_same_samples_are_still_two_runs() -> None:
     assert interval.estimate == 1.0
     assert interval.low < 0.95
     assert interval.high > 1.05
+
+
+@pytest.mark.parametrize("count", range(1, 8))
+def test_the_halves_of_a_drift_are_cut_in_the_middle(count: int) -> None:
+    """Of an odd number of rounds the second half has one more."""
+    half = count // 2
+    rounds = [[1.0]] * half + [[2.0]] * (count - half)
+    assert noise(rounds).drift == pytest.approx(1.0 if half else 0.0)
+
+
+def test_a_spread_of_exactly_the_half_is_not_noisy() -> None:
+    calm = noise([[0.75, 1.0, 1.25]] * 8)
+    assert not calm.noisy
+    assert calm.reasons == ()
+    wide = noise([[0.5, 0.74, 1.0, 1.26, 1.5]] * 8)
+    assert wide.reasons == ("the middle half of the samples spreads over 52% of the median",)
+
+
+def test_an_interval_holds_95_of_100_draws() -> None:
+    # Ten rounds of 1 to 10: of a draw's median, 2.5 in 100 lie below the low end.
+    interval = median_interval([[float(value)] for value in range(1, 11)])
+    assert interval.estimate == 5.5
+    assert (interval.low, interval.high) == pytest.approx((3.0, 8.0), abs=0.5)
+    assert median_interval([[1.0], [2.0], [3.0], [4.0], [5.0]], seed=1) == median_interval(
+        [[1.0], [2.0], [3.0], [4.0], [5.0]], seed=1
+    )
+
+
+def test_quartiles_by_hand() -> None:
+    summary = summarize([[float(value) for value in range(1, 102)]])  # the k-th lies at 1 + k
+    assert (summary.p5, summary.p25, summary.p50, summary.p75) == (6, 26, 51, 76)
+    assert (summary.p90, summary.p95, summary.p99, summary.max) == (91, 96, 100, 101)

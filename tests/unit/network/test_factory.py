@@ -6,9 +6,12 @@ import sys
 from pathlib import Path
 
 import pytest
+import torch
+from torch import nn
 
 from lrn_deploy.errors import BadInputError
 from lrn_deploy.network import load_network
+from lrn_deploy.network.factory import class_name, own_copy
 
 
 @pytest.mark.parametrize(
@@ -93,3 +96,33 @@ def test_relative_factory_file_is_recorded_as_absolute(
 ) -> None:
     monkeypatch.chdir(tmp_path)
     assert load_network("tiny.py:build").source.factory == factory
+
+
+def test_a_module_that_is_given_is_called_by_its_class() -> None:
+    """Its file's name and its own, nested as Python has it."""
+    module = nn.Sequential(nn.Flatten())
+    assert class_name(module) == "torch.nn.modules.container.Sequential"
+
+    class Mine(nn.Flatten):
+        pass
+
+    assert class_name(Mine()).endswith(
+        "test_a_module_that_is_given_is_called_by_its_class.<locals>.Mine"
+    )
+    source = load_network(module, input_shape=(3,)).source
+    assert (source.name, source.factory) == ("Sequential", class_name(module))
+
+
+def test_a_module_is_copied_and_what_cannot_be_copied_is_refused() -> None:
+    module = nn.Sequential(nn.Linear(2, 2)).train()
+    copied = own_copy(module)
+    assert copied is not module
+    assert (copied.training, module.training) == (False, True)
+    assert copied.state_dict()["0.weight"].equal(module.state_dict()["0.weight"])
+    with pytest.raises(BadInputError, match=r"The network is a \w*ScriptModule"):
+        own_copy(torch.jit.script(nn.ReLU()))
+    with pytest.raises(BadInputError, match="A dict is no network"):
+        own_copy({})
+    module.held = (line for line in "text")  # type: ignore[assignment]
+    with pytest.raises(BadInputError, match="The network cannot be copied: TypeError"):
+        own_copy(module)

@@ -250,3 +250,79 @@ def test_transforms_that_the_network_itself_runs_are_not_run_before_it_as_well()
     found = stated(Holding(runs=False), SHAPE)
     assert found == Said(colors="rgb", scale=1 / 255, mean=MEAN, std=STD)
     assert not any(one._forward_pre_hooks for one in Holding(runs=True).modules())
+
+
+def read(*steps: Any, shape: tuple[int, ...] = SHAPE) -> Said:
+    return stated(carrying(transforms=compose(*steps)), shape)
+
+
+@pytest.mark.parametrize(
+    "steps",
+    [
+        (step("Resize", size=73, interpolation=3, max_size=80), TO_TENSOR),
+        (step("ToImage"), step("Resize", size=73, interpolation=3, antialias=False)),
+        (RESIZE, RESIZE, TO_TENSOR),
+        (CROP, CROP, TO_TENSOR),
+        (TO_TENSOR, TO_TENSOR),
+        (step("ToDtype", dtype=torch.float32, scale=True),),  # of no tensor
+        (step("ToImage"), step("ToDtype", dtype=torch.float64, scale=True)),
+        (TO_TENSOR, step("ToDtype", dtype=torch.uint8, scale=True)),
+    ],
+)
+def test_steps_that_would_mean_something_else_are_refused(steps: Any) -> None:
+    with pytest.raises(BadInputError, match="which is not understood"):
+        read(*steps)
+
+
+def test_a_filter_of_pillows_without_a_tensor_needs_no_antialias() -> None:
+    found = read(step("Resize", size=73, interpolation=2, antialias=False), TO_TENSOR)
+    assert (found.resize, found.interpolation) == (73, "bilinear")
+
+
+@pytest.mark.parametrize(
+    ("number", "name"),
+    [(0, "nearest"), (1, "lanczos"), (2, "bilinear"), (3, "bicubic"), (4, "box")],
+)
+def test_pillows_numbers_of_filters(number: int, name: str) -> None:
+    assert read(step("Resize", size=73, interpolation=number), TO_TENSOR).interpolation == name
+
+
+@pytest.mark.parametrize(
+    ("number", "said"), [(5, "'hamming'"), (-1, "is -1"), (6, "is 6"), (True, "is True")]
+)
+def test_numbers_that_are_no_filter_of_ours(number: int, said: str) -> None:
+    with pytest.raises(BadInputError, match=said):
+        read(step("Resize", size=73, interpolation=number), TO_TENSOR)
+
+
+def test_what_is_a_float_already_is_scaled_once() -> None:
+    again = step("ToDtype", dtype=torch.float32, scale=True)
+    assert read(TO_TENSOR, again).scale == 1 / 255
+    converted = step("ConvertImageDtype", dtype=torch.float32)
+    assert read(step("ToImage"), converted).scale == 1 / 255
+
+
+def test_the_size_of_one_number_is_the_shorter_side_and_of_two_is_both() -> None:
+    bicubic = {"interpolation": 3}
+    for size, side in (([73], 73), (73, 73), ((70, 80), (70, 80))):
+        assert read(step("Resize", size=size, **bicubic), TO_TENSOR).resize == side
+
+
+def test_a_network_of_one_channel_takes_no_order_of_colours() -> None:
+    assert read(TO_TENSOR, shape=(1, 64, 64)).colors is None
+    config = {"mean": (0.5,), "std": (0.5,), "crop_pct": 0.5}
+    assert stated(carrying(default_cfg=config), (1, 64, 64)) == Said(
+        resize=128, scale=1 / 255, mean=(0.5,), std=(0.5,)
+    )
+    # The share is of a square; of another shape timm says nothing that holds for all its networks.
+    assert stated(carrying(default_cfg=config), (1, 64, 32)).resize is None
+    without = {"mean": (0.5,), "std": (0.5,)}
+    assert stated(carrying(default_cfg=without), (1, 64, 64)).resize is None
+
+
+def test_looking_at_a_network_leaves_its_mode_alone() -> None:
+    for training in (True, False):
+        module = Holding(runs=True).train(training)
+        stated(module, SHAPE)
+        assert module.training is training
+        assert not any(one._forward_pre_hooks for one in module.modules())

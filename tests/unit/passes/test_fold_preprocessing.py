@@ -300,3 +300,14 @@ def test_each_channel_of_a_rotation_keeps_its_own_shift_beside_padding() -> None
     (done,) = fold_preprocessing(model)
     assert done.shift == "added"
     assert run(model, x)[0, 0, 0, 0] == pytest.approx(expected)
+
+
+def test_an_image_of_any_size_keeps_its_scaling() -> None:
+    model, _ = Images(1).by("Mul", [2]).convolved(np.ones((1, 1, 1, 1), np.float32)).build()
+    model.graph.inputs[0].shape = ir.Shape(["batch", "height", "width", 1])
+    for node in model.graph:
+        for output in node.outputs:
+            output.shape = None
+    (done,) = fold_preprocessing(model)
+    assert (done.nodes, done.reason) == ((), "the size of the image is not fixed")
+    assert "Mul" in operators(model)

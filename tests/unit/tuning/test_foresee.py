@@ -145,3 +145,14 @@ def test_what_gains_elsewhere_is_tried_before_what_nothing_is_known_of() -> None
     plans = [plan("openvino", "w8"), plan("cpu", "w8"), plan("cpu", "int8")]
     order = sorted(plans, key=lambda item: rank(item, known))  # expected: 10, 12 and 3.6 ms
     assert [item.name for item in order] == ["cpu-int8-own", "openvino-w8-own", "cpu-w8-own"]
+
+
+@pytest.mark.parametrize(("ms", "said"), [(80.0, ""), (81.0, "8.1 times as long as the fastest")])
+def test_a_runtime_of_which_fp32_takes_eight_times_as_long_could_still_win(
+    ms: float, said: str
+) -> None:
+    known = {plan("cpu", "fp32"): seen(1e-6, ms), plan("openvino", "fp32"): seen(1e-6, 10.0)}
+    found = hopeless(plan("cpu", "w4"), known, DEMAND)
+    assert said in found
+    assert bool(found) is bool(said)
+    assert hopeless(plan("cpu", "w4"), known, DEMAND, timed=False) == ""

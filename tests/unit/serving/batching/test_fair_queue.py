@@ -81,3 +81,35 @@ def test_who_came_lately_is_remembered_among_any_number_of_others() -> None:
     queue.put(again)  # starts at 8
     queue.put(new)  # starts at 1, the time of the queue
     assert served(queue) == [new, waits, again]
+
+
+def test_the_more_clients_wait_the_more_others_are_remembered() -> None:
+    queue = FairQueue()
+    for number in range(350):
+        queue.put(job(f"w{number}", 8))
+        queue.put(job(f"w{number}"))  # starts at 8
+    for _ in range(350):
+        queue.take()
+
+    def come_and_go(one: Job) -> None:
+        queue.put(one)
+        assert queue.take() is one
+
+    come_and_go(job("b", 7))  # finishes at 7
+    for number in range(900):
+        come_and_go(job(str(number)))
+    again, new = job("b"), job("c")
+    queue.put(again)  # starts at 7
+    queue.put(new)  # starts at 0, the time of the queue
+    assert [queue.take(), queue.take()] == [new, again]
+
+
+def test_an_empty_queue_owes_nobody_a_turn() -> None:
+    queue = FairQueue()
+    queue.put(job("a", 8))
+    queue.take()
+    late, new = job("a"), job("b")
+    for one in (late, new):  # both start at 0 again
+        queue.put(one)
+    assert list(reversed(queue)) == [new, late]
+    assert served(queue) == [late, new]

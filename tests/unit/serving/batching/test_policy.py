@@ -49,6 +49,7 @@ def test_adaptive_never_waits() -> None:
         (0, 8),  # 20 ms are left: 2 n + 3 <= 20
         (10, 3),  # 10 ms are left
         (16, 1),  # 4 ms: nothing fits, but one must go
+        (20, 16),  # nothing is left
         (21, 16),  # too late anyway: clear the queue
     ],
 )
@@ -95,3 +96,25 @@ def test_a_batch_never_takes_less_than_nothing_before_its_first_row() -> None:
     a, b = model.line()
     assert b == pytest.approx(0, abs=1)
     assert a == pytest.approx((0.98 * 1 + 16) / (0.98 * 1 + 8) * MS)  # time by rows
+
+
+def test_adaptive_that_knows_no_time_for_a_row_takes_what_there_is() -> None:
+    policy = Adaptive(16, slo_ns=20 * MS)
+    assert policy.decide(NextBatch(16, True, 0), 0, LatencyModel()) == Decision(16)
+    assert policy.decide(NextBatch(16, True, 0), 0, line(0, 3)) == Decision(16)
+
+
+def test_a_network_that_takes_less_for_more_rows_takes_nothing_for_a_row() -> None:
+    model = LatencyModel()
+    for rows, milliseconds in ((1, 10), (2, 6)):
+        model.add(rows, milliseconds * MS)
+    a, b = model.line()
+    assert a == 0
+    assert b == pytest.approx((0.98 * 10 + 6) / 1.98 * MS)
+
+
+def test_sizes_that_hardly_differ_still_make_a_line() -> None:
+    model = LatencyModel()
+    for rows, nanoseconds in ((1000, 2003), (1001, 2005)):
+        model.add(rows, nanoseconds)
+    assert model.line() == pytest.approx((2, 3), rel=1e-3)

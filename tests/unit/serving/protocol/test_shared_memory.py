@@ -87,3 +87,13 @@ def test_only_files_are_memory(memory: SharedMemory, folder: Path) -> None:
         with pytest.raises(InvalidRequestError):
             memory.register("r", f"/{name}", 0, 1)
     assert open_files() == before
+
+
+def test_a_region_has_one_byte_at_least_and_ends_with_its_object(memory: SharedMemory) -> None:
+    memory.register("first", "/ours", 0, 1)
+    memory.register("last", "/ours", 99, 1)
+    memory.register("whole", "ours", 0, 100)
+    assert memory.read(Place("last", 0, 1), 1, "x") == bytes([99])
+    for offset, size in ((100, 1), (0, 101), (99, 2), (0, 0), (200, 1)):
+        with pytest.raises(InvalidRequestError, match="has 100 bytes; a region must lie within"):
+            memory.register("more", "/ours", offset, size)
