@@ -57,6 +57,7 @@ bench-serve: $(DEV) ## Measure lrn-server beside tritonserver, LitServe and Bent
 golden: $(DEV) ## Import networks that were really trained and check their answers (fetches them)
 	@$(BIN)/python -m benchmarks.golden
 	@$(BIN)/python -m benchmarks.golden --openface
+	@$(BIN)/python -m benchmarks.golden --layers
 	@$(BIN)/python -m benchmarks.golden --speed
 
 gpu-check: ## On a GPU machine: check and measure with PYTHON as it is, into gpu-check/

@@ -29,6 +29,8 @@ def redraw(page: str, result: Result) -> str:
     content = table(result)
     if "openface" in result:
         content += f"\n\n{openface(result['openface'])}"
+    if "layers" in result:
+        content += f"\n\n{layers(result['layers'])}"
     return between(page, "trained", content)
 
 
@@ -38,6 +40,15 @@ def openface(result: Result) -> str:
     return (
         f"OpenFace's `nn4_small2`, with the weights of its file of Torch under Torch's names, is "
         f"within\n{worst:.1e} of OpenCV {result['opencv']} on the same photographs."
+    )
+
+
+def layers(result: Result) -> str:
+    """What was found of Caffe's layers, in words."""
+    errors = result["errors"]
+    return (
+        f"Of Caffe's layers with random weights, {len(errors)} where OpenCV keeps to Caffe's rules "
+        f"are within\n{max(errors.values()):.1e} of OpenCV {result['opencv']}."
     )
 
 
