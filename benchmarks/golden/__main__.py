@@ -121,7 +121,7 @@ def written(nets: Mapping[str, Any], others: Mapping[str, Any]) -> int:
     for what, aim in OTHER_AIMS.items():
         if what in others:
             aims[aim] = others[what]["met"]
-    result = {
+    result: dict[str, Any] = {
         "what": "networks that were really trained: Levi and Hassner's, imported from Caffe's "
         "files, with answers beside OpenCV's, faults of LRN that validate catches, precisions and "
         "speed; OpenFace's, in the zoo's network; Caffe's layers one by one",

@@ -6,7 +6,7 @@ import numpy as np
 import onnx_ir as ir
 import onnxruntime as ort
 import pytest
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 from numpy.typing import NDArray
 from onnx import checker
@@ -81,11 +81,17 @@ def cases(draw: st.DrawFn) -> tuple[LrnSpec, Floats]:
 
 @settings(max_examples=150)
 @given(cases(), st.sampled_from(FORMS))
+@example(
+    (LrnSpec(1, 1.0, 2.0433124206489235, 1.0), np.float32([[[[3455.842], [8216.182]]]])), "slices"
+)
 def test_equals_the_definition_within_2e_6(case: tuple[LrnSpec, Floats], form: Form) -> None:
     spec, x = case
     model, result = lowered(spec, x.shape[1], form)
     assert (result.form, result.reason) == (form, "")
-    np.testing.assert_allclose(run(model, x), reference(x, spec), rtol=2e-6, atol=1e-30)
+    y = reference(x, spec)
+    # A power that is computed by exp(beta * log) is off by a rounding of that exponent.
+    exponent = np.log(np.abs(x[y != 0] / y[y != 0]).max(initial=1.0))
+    np.testing.assert_allclose(run(model, x), y, rtol=max(2e-6, exponent * 2**-23), atol=1e-30)
 
 
 @pytest.mark.parametrize("form", FORMS)
