@@ -131,7 +131,7 @@ def written(nets: Mapping[str, Any], others: Mapping[str, Any]) -> int:
         "aims": aims,
         "networks": nets,
     }
-    file = write_result("trained", result | others)
+    file = write_result("trained", {**result, **others})
     print("\n".join(f"{'met' if met else 'MISSED'}: {aim}" for aim, met in aims.items()))
     print(f"wrote {file}")
     draw()
