@@ -5,7 +5,7 @@ from typing import Any
 
 import cv2  # type: ignore[import-not-found]  # only that environment has it
 import numpy as np
-import torchfile  # type: ignore[import-not-found]
+import torchfile  # type: ignore[import-not-found]  # only that environment has it
 
 KINDS = {"nn.SpatialConvolution": "conv", "nn.SpatialBatchNormalization": "bn"}
 
