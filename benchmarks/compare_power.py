@@ -21,7 +21,7 @@ from typing import Any
 
 from benchmarks.harness import write_result
 from lrn_deploy.backends.onnxruntime import OnnxRuntimeBackend
-from lrn_deploy.export import ExportRequest, export_bundle
+from lrn_deploy.export import ExportOptions, export_bundle
 from lrn_deploy.latency.effort import Effort
 from lrn_deploy.latency.machine import foreign_cores, usage
 from lrn_deploy.latency.sampling import interleave
@@ -102,7 +102,7 @@ def repeat(new: Run, base: Run, effort: Effort, repetitions: int, by: float) -> 
 @contextmanager
 def sessions(case: Case, folder: Path) -> Iterator[tuple[Run, Run]]:
     """Runs of two sessions of the network on the same random inputs."""
-    bundle = export_bundle(ExportRequest(case.network), folder)
+    bundle = export_bundle(ExportOptions(case.network), folder)
     data = bundle.load(bundle.manifest.default)
     feeds = random_set(bundle.manifest.inputs, bundle.manifest.preprocessing, case.batch).feeds
     backend = OnnxRuntimeBackend("cpu", threads=case.threads)

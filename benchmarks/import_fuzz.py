@@ -29,7 +29,7 @@ from onnx import helper
 from benchmarks.harness import write_result
 from lrn_deploy.errors import LrnDeployError
 from lrn_deploy.workflows.import_network.import_network import import_network
-from lrn_deploy.workflows.import_network.options import ImportRequest
+from lrn_deploy.workflows.import_network.options import ImportOptions
 
 COUNT = 100_000
 SEED = 19
@@ -100,7 +100,7 @@ def attempt(files: Files, folder: Path) -> tuple[str, str]:
         (inside / name).write_bytes(data)
     names = [name for name in files if not name.endswith(".bin")]
     try:
-        import_network(ImportRequest([inside / name for name in names]), folder / "out")
+        import_network(ImportOptions([inside / name for name in names]), folder / "out")
         what, detail = "imported", ""
     except LrnDeployError as error:
         what, detail = "refused", ""

@@ -29,7 +29,7 @@ from benchmarks.quiet import quiet
 from benchmarks.runtimes.draw import between
 from lrn_deploy.backends.registry import artifact_backends
 from lrn_deploy.bundle import Bundle
-from lrn_deploy.export import ExportRequest, export_bundle
+from lrn_deploy.export import ExportOptions, export_bundle
 from lrn_deploy.latency.effort import Effort
 from lrn_deploy.latency.sampling import interleave
 from lrn_deploy.latency.statistics import ratio_interval
@@ -54,7 +54,7 @@ def main() -> None:
     repeats = parser.parse_args().repeats
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
-        export_bundle(ExportRequest(factory=MODEL), folder / "exported", force=False)
+        export_bundle(ExportOptions(factory=MODEL), folder / "exported", force=False)
         # The thorough run stands in the middle: a machine that slows down is no one's advantage.
         order = ["quick"] * repeats
         order.insert(repeats // 2, "thorough")

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from benchmarks.harness import write_result
-from lrn_deploy.export import ExportRequest, export_bundle
+from lrn_deploy.export import ExportOptions, export_bundle
 from lrn_deploy.models import ZOO
 from lrn_deploy.parity.schema import Check, ParityReport
 from lrn_deploy.workflows.validate.validate import validate
@@ -33,7 +33,7 @@ def main() -> None:
 def measure(name: str) -> dict[str, Any]:
     """Export and validate one network."""
     with tempfile.TemporaryDirectory() as folder:
-        bundle = export_bundle(ExportRequest(name), Path(folder) / name)
+        bundle = export_bundle(ExportOptions(name), Path(folder) / name)
         report = validate(bundle).report
         checks = [check for check in report.checks if check.backend == "onnxruntime:cpu"]
         return {

@@ -14,7 +14,6 @@ if TYPE_CHECKING:
     from lrn_deploy.api.bundle import open_bundle as open  # noqa: A004 - lrn_deploy.open
     from lrn_deploy.api.network import LoadedNetwork
     from lrn_deploy.api.start import export, import_model
-    from lrn_deploy.bundle import Said
     from lrn_deploy.errors import (
         BadInputError,
         CannotWriteError,
@@ -25,6 +24,7 @@ if TYPE_CHECKING:
     )
     from lrn_deploy.latency.effort import Effort
     from lrn_deploy.parity.budgets import Budgets
+    from lrn_deploy.said import Said
     from lrn_deploy.workflows.classify import ImageResult, Prediction
 
 __all__ = [
@@ -51,7 +51,6 @@ _HOMES = {
     "lrn_deploy.api.bundle": ("Made", "OpenBundle", "open"),
     "lrn_deploy.api.network": ("LoadedNetwork",),
     "lrn_deploy.api.start": ("export", "import_model"),
-    "lrn_deploy.bundle": ("Said",),
     "lrn_deploy.errors": (
         "BadInputError",
         "CannotWriteError",
@@ -62,6 +61,7 @@ _HOMES = {
     ),
     "lrn_deploy.latency.effort": ("Effort",),
     "lrn_deploy.parity.budgets": ("Budgets",),
+    "lrn_deploy.said": ("Said",),
     "lrn_deploy.workflows.classify": ("ImageResult", "Prediction"),
 }
 _INSIDE = {"open": "open_bundle"}

@@ -24,14 +24,16 @@ class Written:
     """How a value is written on a command line, where that is not as Python has it.
 
     Attributes:
-        kind: What is written there: text, a number, or a switch.
+        kind: What is written there: text, a number, a path, or a switch.
         read: What something written means. Its ValueError says in a sentence why it means nothing.
         write: How a value is written; the default must come back when it is read.
+        many: Whether it may be repeated; ``read`` then takes all that was written.
     """
 
     kind: type
     read: Callable[[Any], Any]
     write: Callable[[Any], Any] = str
+    many: bool = False
 
 
 @dataclass(frozen=True)
@@ -42,6 +44,7 @@ class Option:
         help: What it means; code stands between double backquotes.
         flag: What the command line calls it; empty for the field's own name, None if it cannot be
             set there.
+        argument: What stands for it in the help if it is given by its place; empty for an option.
         line: What is written there means, where that differs.
         metavar: What stands for its value in the command line's help.
         choices: Its values; a ``Literal`` brings its own.
@@ -51,10 +54,12 @@ class Option:
         written: How its value is written, if not as it is.
         parts: For a field that holds options itself: those that the command line has, by name, with
             what they mean here if that is not what they mean anywhere.
+        joined: For such a field that can be written as a whole, too: what the parts say over that.
     """
 
     help: str
     flag: str | None = ""
+    argument: str = ""
     line: str = ""
     metavar: str | None = None
     choices: tuple[str, ...] = ()
@@ -63,6 +68,7 @@ class Option:
     path: Literal["any", "file", "folder", "existing folder"] = "file"
     written: Written | None = None
     parts: Mapping[str, str] | None = None
+    joined: Callable[[Any, Any], Any] | None = None
 
 
 def option(default: Any, text: str, **further: Any) -> Any:
@@ -86,12 +92,12 @@ def explained(kind: type[Kind]) -> type[Kind]:
     """An options class with a docstring that says what its fields mean."""
     meanings = [
         textwrap.fill(
-            f"{one.name}: {option_of(one).help}",
+            f"{member.name}: {option_of(member).help}",
             width=96,
             initial_indent=" " * 4,
             subsequent_indent=" " * 8,
         )
-        for one in fields(kind)  # type: ignore[arg-type]  # a dataclass, which no bound can say
+        for member in fields(kind)  # type: ignore[arg-type]  # a dataclass, which no bound can say
     ]
     kind.__doc__ = "\n".join([inspect.cleandoc(kind.__doc__ or ""), "", "Attributes:", *meanings])
     return kind

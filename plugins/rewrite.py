@@ -116,7 +116,7 @@ def _fuse(
     if reason:
         return Rewritten(path, None, (), reason)
     row = list(parent.named_children()) if type(parent).forward is nn.Sequential.forward else []
-    names = [item for item, _ in row]
+    names = [child for child, _ in row]
     at = names.index(name) if name in names else 0
     row = row or [(name, norm)]
     first, last, pool, pool_first = at, at, None, False
@@ -141,11 +141,11 @@ def _fuse(
             relu, first = True, first - 1
     fusion = Fusion(spec, relu=relu, pool=pool, pool_first=pool_first)
     taken = row[first : last + 1]
-    for item, _ in taken:
-        setattr(parent, item, nn.Identity())
+    for child, _ in taken:
+        setattr(parent, child, nn.Identity())
     setattr(parent, taken[0][0], FusedLrn(fusion, [module for _, module in taken]))
     above = path.rpartition(".")[0]
-    paths = tuple(f"{above}.{item}".strip(".") for item, _ in taken)
+    paths = tuple(f"{above}.{child}".strip(".") for child, _ in taken)
     return Rewritten(path, fusion.name, paths, "; ".join(reasons))
 
 

@@ -13,7 +13,7 @@ from pathlib import Path
 
 from PIL import Image
 
-from lrn_deploy.export import ExportRequest, current_bundle
+from lrn_deploy.export import ExportOptions, current_bundle
 from lrn_deploy.images.examples import photographs
 from lrn_deploy.models.digits_data import digit_images
 
@@ -47,7 +47,7 @@ def deploy(name: str) -> list[str]:
     """The command that deploys a network; replaces what another version of this program left."""
     path = FOLDER / name
     words = ["deploy", name, "-o", str(path)]
-    stale = path.exists() and current_bundle(ExportRequest(factory=name), path) is None
+    stale = path.exists() and current_bundle(ExportOptions(factory=name), path) is None
     return [*words, "--force"] if stale else words
 
 

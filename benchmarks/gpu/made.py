@@ -19,7 +19,7 @@ from benchmarks.gpu.record import Record, StageOptions, run_stage
 from lrn_deploy.backends.torch import TorchBackend
 from lrn_deploy.bundle import Bundle
 from lrn_deploy.errors import LrnDeployError
-from lrn_deploy.export import ExportRequest, export_bundle
+from lrn_deploy.export import ExportOptions, export_bundle
 from lrn_deploy.precision import TARGETS, EnginePrecision
 from lrn_deploy.tensorrt.targets import CURRENT
 from lrn_deploy.workflows.build_engine.build_engine import build_bundle_engine
@@ -103,7 +103,7 @@ def make_network(
         LrnDeployError: If the network cannot be exported.
     """
     start = time.perf_counter()
-    bundle = export_bundle(ExportRequest(name), path, force=True)
+    bundle = export_bundle(ExportOptions(name), path, force=True)
     for precision in TARGETS["cuda"]:
         bundle = optimize(bundle, OptimizeOptions(target="cuda", precision=precision)).bundle
     row: dict[str, Any] = {"export_seconds": round(time.perf_counter() - start, 2)}

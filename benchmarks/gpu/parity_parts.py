@@ -26,7 +26,7 @@ from lrn_deploy.errors import DONE, BadInputError, LrnDeployError
 from lrn_deploy.parity.budgets import Budgets
 from lrn_deploy.parity.inputs import regime_of
 from lrn_deploy.placement import Placement
-from lrn_deploy.workflows.validate.checks import Subject, fitting_batches, judge, run_in_batches
+from lrn_deploy.workflows.validate.checks import Checked, fitting_batches, judge, run_in_batches
 from lrn_deploy.workflows.validate.samples import Sample, read_samples
 
 BATCHES = (1, 3, 32)
@@ -86,8 +86,8 @@ def torch_part(options: StageOptions) -> int:
 
                     fuse_lrn(module)
                 session = ModuleSession(module, bundle, kind, device)
-                subject = Subject(Placement("", "torch", device), label.split()[0])
-                compare_all(part, name, label, subject, session, samples, BATCHES[-1:])
+                checked = Checked(Placement("", "torch", device), label.split()[0])
+                compare_all(part, name, label, checked, session, samples, BATCHES[-1:])
             except Exception as error:  # one precision less; torch raises what it likes
                 part.add(name, what=label, reason=_reason(error))
     return DONE
@@ -141,10 +141,10 @@ def onnxruntime_part(options: StageOptions) -> int:
         for artifact, record in bundle.manifest.artifacts.items():
             if record.engine is not None:
                 continue
-            subject = Subject(place(artifact, backend), record.precision)
+            checked = Checked(place(artifact, backend), record.precision)
             try:
                 with backend.load(bundle.load(artifact)) as session:
-                    compare_all(part, name, artifact, subject, session, samples, BATCHES)
+                    compare_all(part, name, artifact, checked, session, samples, BATCHES)
             except LrnDeployError as error:
                 kind = "not_made_for_it" if cannot_run_here(record, backend, error) else "reason"
                 part.add(name, what=artifact, precision=record.precision, **{kind: str(error)})
@@ -159,11 +159,11 @@ def tensorrt_part(options: StageOptions) -> int:
             record = bundle.manifest.artifact(artifact)
             assert record.engine is not None
             precision = record.engine.precision
-            subject = Subject(Placement(artifact, "tensorrt", record.engine.version), precision)
+            checked = Checked(Placement(artifact, "tensorrt", record.engine.version), precision)
             try:
                 with open_engine(bundle, artifact, dry=options.dry) as session:
                     batches = fitting_batches(record, session, BATCHES)
-                    compare_all(part, name, artifact, subject, session, samples, batches)
+                    compare_all(part, name, artifact, checked, session, samples, batches)
             except LrnDeployError as error:
                 part.add(name, what=artifact, precision=precision, reason=str(error))
             part.add(name, what=f"{artifact}: types", realised=record.engine.realised)
@@ -200,7 +200,7 @@ def compare_all(
     part: Part,
     network: str,
     what: str,
-    subject: Subject,
+    checked: Checked,
     session: Any,
     samples: tuple[Sample, ...],
     batches: tuple[int, ...],
@@ -210,14 +210,14 @@ def compare_all(
     kept: dict[str, Array] = {}
     for batch in batches:
         for sample in samples:
-            budget = Budgets().budget(subject.precision, regime_of(sample.name))
+            budget = Budgets().budget(checked.precision, regime_of(sample.name))
             for name, output in run_in_batches(session, sample.feeds, batch).items():
                 check = judge(
-                    subject, "outputs", name, output, truth[f"{sample.name}/{name}"], budget
+                    checked, "outputs", name, output, truth[f"{sample.name}/{name}"], budget
                 )
                 check = check.model_copy(update={"inputs": sample.name, "batch": batch})
                 row = check.model_dump(mode="json")
-                part.add(network, what=what, precision=subject.precision, check=row)
+                part.add(network, what=what, precision=checked.precision, check=row)
                 kept[f"{sample.name}/{name}"] = output
     file = f"{network}.{part.file.stem}.{what.replace(' ', '-')}.safetensors"
     save_tensors(kept, part.folder / file)

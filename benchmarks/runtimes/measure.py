@@ -22,7 +22,7 @@ from benchmarks.runtimes.choices import Choices, tuned
 from benchmarks.runtimes.verdicts import CLASSES, Measured, judge_class
 from lrn_deploy.backends.protocol import Array
 from lrn_deploy.errors import LrnDeployError
-from lrn_deploy.export import ExportRequest, export_bundle
+from lrn_deploy.export import ExportOptions, export_bundle
 from lrn_deploy.latency.effort import Effort
 from lrn_deploy.latency.machine import MAX_FOREIGN_CORES, Usage, foreign_cores, usage
 from lrn_deploy.latency.sampling import Timings, interleave
@@ -111,7 +111,7 @@ def measure(name: str, plan: Plan, tell: Tell) -> dict[str, Any]:
     with tempfile.TemporaryDirectory() as folder:
         tell(f"{name}: making the candidates")
         network = load_network(name)
-        bundle = export_bundle(ExportRequest(name), Path(folder) / "bundle")
+        bundle = export_bundle(ExportOptions(name), Path(folder) / "bundle")
         model = bundle.path / bundle.manifest.artifact("model").file
         calibration = calibration_inputs(bundle.manifest)
         evaluation = evaluation_inputs(bundle.manifest)

@@ -21,7 +21,7 @@ from lrn_deploy.workflows.classify import (
     Prediction,
     class_labels,
     classify_on,
-    image_recipe,
+    image_preprocessing,
 )
 
 
@@ -191,8 +191,11 @@ class LoadedNetwork:
     def _classify(
         self, sources: list[ImageSource], batch_size: int, top: int
     ) -> Iterator[ImageResult]:
-        recipe, labels = image_recipe(self._bundle.manifest), class_labels(self._bundle)
-        results = classify_on(self._open, recipe, labels, sources, batch_size=batch_size, top=top)
+        preprocessing = image_preprocessing(self._bundle.manifest)
+        labels = class_labels(self._bundle)
+        results = classify_on(
+            self._open, preprocessing, labels, sources, batch_size=batch_size, top=top
+        )
 
         def locked() -> Iterator[ImageResult]:
             while True:

@@ -55,7 +55,7 @@ def _spread(function: Callable[..., Any], make: Callable[..., Any], leading: int
 
     # help() reads this; mypy would refuse a plain assignment, since it knows no such attribute.
     setattr(call, "__signature__", signature)  # noqa: B010
-    kinds = {name: item.annotation for name, item in signature.parameters.items()}
+    kinds = {name: parameter.annotation for name, parameter in signature.parameters.items()}
     call.__annotations__ = {**kinds, "return": own.return_annotation}
     call.__doc__ = f"{inspect.cleandoc(function.__doc__ or '')}\n\n{_meanings(make)}\n"
     return call
@@ -74,8 +74,8 @@ def _meanings(make: Callable[..., Any]) -> str:
     """What the fields mean, as the docstrings of their classes say it."""
     classes = make.__mro__[:-1] if isinstance(make, type) else [make]
     parts = []
-    for one in reversed(classes):
-        text = inspect.cleandoc(one.__doc__ or "")
+    for kind in reversed(classes):
+        text = inspect.cleandoc(kind.__doc__ or "")
         for heading in ("Attributes:\n", "Args:\n"):
             if heading in text:
                 section = text.partition(heading)[2].partition("\n\n")[0]

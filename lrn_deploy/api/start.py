@@ -9,15 +9,16 @@ from typing import Any
 from lrn_deploy.api.bundle import OpenBundle, own_copy
 from lrn_deploy.api.options import takes_after
 from lrn_deploy.errors import BadInputError
-from lrn_deploy.export.bundle import ExportRequest, current_bundle, export_bundle
+from lrn_deploy.export.bundle import current_bundle, export_bundle
+from lrn_deploy.export.options import ExportOptions
 from lrn_deploy.progress import Progress
 from lrn_deploy.workflows.import_network.import_network import import_network
-from lrn_deploy.workflows.import_network.options import ImportRequest
+from lrn_deploy.workflows.import_network.options import ImportOptions
 from lrn_deploy.workflows.validate.reference import hold
 
 
 @dataclass(frozen=True)
-class ExportArguments(ExportRequest):
+class ExportArguments(ExportOptions):
     """What to export.
 
     Attributes:
@@ -33,7 +34,7 @@ class ExportArguments(ExportRequest):
 
 
 @dataclass(frozen=True)
-class ImportArguments(ImportRequest):
+class ImportArguments(ImportOptions):
     """What to import.
 
     Attributes:

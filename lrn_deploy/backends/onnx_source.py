@@ -233,7 +233,7 @@ def _any_batch(spec: TensorSpec) -> TensorSpec:
 
 def _batch(model: onnx.ModelProto, name: str) -> int | None:
     """The batch that a file is written for; None if it is of any."""
-    value = next(item for item in model.graph.input if item.name == name)
+    value = next(entry for entry in model.graph.input if entry.name == name)
     first = value.type.tensor_type.shape.dim[0]
     return first.dim_value if first.HasField("dim_value") else None
 

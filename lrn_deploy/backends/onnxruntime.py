@@ -175,8 +175,8 @@ class OnnxRuntimeSession(SessionBase):
                 f"instead of {provider}.",
                 _hint("cuda"),
             )
-        self.inputs = tuple(_spec(item) for item in self._session.get_inputs())
-        self.outputs = tuple(_spec(item) for item in self._session.get_outputs())
+        self.inputs = tuple(_spec(node) for node in self._session.get_inputs())
+        self.outputs = tuple(_spec(node) for node in self._session.get_outputs())
 
     def run(self, feeds: Mapping[str, Array]) -> dict[str, Array]:
         """Run the graph; see :class:`lrn_deploy.backends.protocol.Session`."""

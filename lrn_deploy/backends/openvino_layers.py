@@ -28,9 +28,9 @@ def averages(request: Any) -> Averages:
     says the same of it, what takes less than a microsecond on average: it may come and go.
     """
     return {
-        (str(item.node_name), str(item.node_type)): item.real_time.total_seconds()
-        for item in request.get_profiling_info()
-        if item.status == item.EXECUTED
+        (str(node.node_name), str(node.node_type)): node.real_time.total_seconds()
+        for node in request.get_profiling_info()
+        if node.status == node.EXECUTED
     }
 
 

@@ -41,9 +41,13 @@ def artifact_backends(
     for device in devices:
         check_device(device)
     return (
-        *(OnnxRuntimeBackend(item, threads=threads, gpu_memory=gpu_memory) for item in devices),
-        *(OpenVinoBackend(threads=threads) for item in devices if item == "cpu"),
-        *(TensorRtBackend(item, memory_limit=gpu_memory) for item in devices if item != "cpu"),
+        *(OnnxRuntimeBackend(device, threads=threads, gpu_memory=gpu_memory) for device in devices),
+        *(OpenVinoBackend(threads=threads) for device in devices if device == "cpu"),
+        *(
+            TensorRtBackend(device, memory_limit=gpu_memory)
+            for device in devices
+            if device != "cpu"
+        ),
     )
 
 

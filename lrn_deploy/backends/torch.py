@@ -267,7 +267,7 @@ def _flatten(value: Any) -> list[torch.Tensor]:
     if isinstance(value, Mapping):
         value = tuple(value.values())
     if isinstance(value, tuple | list):
-        return [tensor for item in value for tensor in _flatten(item)]
+        return [tensor for part in value for tensor in _flatten(part)]
     return [value]
 
 

@@ -16,7 +16,6 @@ from lrn_deploy.bundle.manifest import (
     Weights,
 )
 from lrn_deploy.bundle.preprocessing import Preprocessing
-from lrn_deploy.bundle.said import Said
 from lrn_deploy.bundle.store import (
     MANIFEST,
     ArtifactData,
@@ -29,6 +28,7 @@ from lrn_deploy.bundle.store import (
     writing,
 )
 from lrn_deploy.bundle.tensors import IntegerValues, TensorSpec
+from lrn_deploy.said import Said
 
 __all__ = [
     "MANIFEST",

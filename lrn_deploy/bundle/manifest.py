@@ -13,12 +13,12 @@ from pydantic import BeforeValidator, Field, PlainSerializer, model_validator
 
 from lrn_deploy.bundle.preprocessing import Preprocessing
 from lrn_deploy.bundle.record import Record
-from lrn_deploy.bundle.said import NAMES
 from lrn_deploy.bundle.tensors import TensorSpec
 from lrn_deploy.errors import BadInputError
 from lrn_deploy.lrn import LrnSpec
 from lrn_deploy.placement import MODEL, Placement
 from lrn_deploy.precision import EnginePrecision
+from lrn_deploy.said import NAMES
 
 SCHEMA_VERSION = 1
 
@@ -335,14 +335,14 @@ class Manifest(Record):
         """Manifests from before it could be said: an own network's preprocessing was assumed."""
         if not isinstance(content, dict):
             return content
-        recipe, model = content.get("preprocessing"), content.get("model")
-        if not isinstance(recipe, dict) or not isinstance(model, dict) or "assumed" in recipe:
+        preprocessing, model = content.get("preprocessing"), content.get("model")
+        if not isinstance(preprocessing, dict) or not isinstance(model, dict):
             return content
-        if model.get("origin") != "factory":
+        if "assumed" in preprocessing or model.get("origin") != "factory":
             return content
-        gray = recipe.get("mode") == "L"
+        gray = preprocessing.get("mode") == "L"
         assumed = [name for name in NAMES if name != "crop" and not (gray and name == "colors")]
-        return content | {"preprocessing": recipe | {"assumed": assumed}}
+        return content | {"preprocessing": preprocessing | {"assumed": assumed}}
 
     @property
     def no_image(self) -> str:

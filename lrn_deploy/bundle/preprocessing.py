@@ -10,9 +10,8 @@ from typing import Literal
 from pydantic import model_validator
 
 from lrn_deploy.bundle.record import Record
+from lrn_deploy.said.values import Colors, Interpolation
 
-Colors = Literal["rgb", "bgr", "gray"]
-Interpolation = Literal["nearest", "bilinear", "bicubic", "lanczos", "box"]
 Mode = Literal["RGB", "BGR", "L"]
 
 MODES: dict[Colors, Mode] = {"rgb": "RGB", "bgr": "BGR", "gray": "L"}

@@ -44,9 +44,12 @@ def stale_artifacts(manifest: Manifest) -> tuple[str, ...]:
     for _ in manifest.artifacts:  # a chain of sources is not longer
         stale |= {
             name
-            for name, item in manifest.artifacts.items()
-            if item.source in stale
-            or (item.options.get(CALIBRATED_WITH, now) != now and not _is_of_source(manifest, item))
+            for name, artifact in manifest.artifacts.items()
+            if artifact.source in stale
+            or (
+                artifact.options.get(CALIBRATED_WITH, now) != now
+                and not _is_of_source(manifest, artifact)
+            )
         }
     return tuple(name for name in manifest.artifacts if name in stale)
 
@@ -111,10 +114,10 @@ def doubts(bundle: Bundle, name: str) -> tuple[str, ...]:
     Its preprocessing was assumed, it was calibrated with another one, or the checks that it passed
     were made before the preprocessing was changed.
     """
-    recipe = bundle.manifest.preprocessing
+    preprocessing = bundle.manifest.preprocessing
     notes = []
-    if recipe is not None and recipe.assumed:
-        notes.append(f"Preprocessing {recipe.assumption}.")
+    if preprocessing is not None and preprocessing.assumed:
+        notes.append(f"Preprocessing {preprocessing.assumption}.")
     if note := artifact_note(bundle.manifest, name):
         notes.append(note)
     if _CHECKS in stale_reports(bundle):

@@ -119,13 +119,13 @@ def read(
     witnesses = [*left.fed, *_feeding(upgrade(net)), *weights.data_layers]
     kept, outputs = build.finish(left.silenced, left.weights)
     used = {value for layer in kept for value in layer.inputs}
-    entering = tuple(item for item in inputs if item.name in used)
+    entering = tuple(entry for entry in inputs if entry.name in used)
     if not entering:
         raise net.place.wrong("no output of the network depends on its input.")
     transform, told = find_transform(
         entering[0].shape, witnesses, read_mean(mean) if mean is not None else None
     )
-    unused = [f"Input '{item.name}' is not used." for item in inputs if item.name not in used]
+    unused = [f"Input '{entry.name}' is not used." for entry in inputs if entry.name not in used]
     return CaffeNetwork(
         name=net.get("name") or "",
         inputs=entering,
@@ -173,8 +173,8 @@ class _Build:
     told: list[str] = field(default_factory=list)
 
     def __post_init__(self) -> None:
-        self.current = {item.name: item.name for item in self.entering}
-        self.shapes: dict[str, Shape] = {item.name: item.shape for item in self.entering}
+        self.current = {entry.name: entry.name for entry in self.entering}
+        self.shapes: dict[str, Shape] = {entry.name: entry.shape for entry in self.entering}
         self.batch = self.entering[0].batch
         self.records: list[Record] = []
         self.first: dict[str, int] = {}

@@ -34,16 +34,16 @@ def run(
         BadInputError: If an input is missing or has another shape.
     """
     values: dict[str, Floats] = {}
-    for item in network.inputs:
-        if item.name not in inputs:
-            raise BadInputError(f"The input '{item.name}' is missing.")
-        array = np.asarray(inputs[item.name], np.float64)
-        if array.shape[1:] != item.shape or array.ndim != len(item.shape) + 1:
+    for entry in network.inputs:
+        if entry.name not in inputs:
+            raise BadInputError(f"The input '{entry.name}' is missing.")
+        array = np.asarray(inputs[entry.name], np.float64)
+        if array.shape[1:] != entry.shape or array.ndim != len(entry.shape) + 1:
             raise BadInputError(
-                f"The input '{item.name}' has the shape {array.shape}; "
-                f"it must be (N, {', '.join(map(str, item.shape))})."
+                f"The input '{entry.name}' has the shape {array.shape}; "
+                f"it must be (N, {', '.join(map(str, entry.shape))})."
             )
-        values[item.name] = array
+        values[entry.name] = array
     with np.errstate(all="ignore"):
         for layer in network.layers:
             made = _LAYERS[layer.type](layer, [values[name] for name in layer.inputs])

@@ -10,7 +10,6 @@ import errno
 import importlib
 import os
 import sys
-import traceback
 from collections.abc import Sequence
 
 import click
@@ -38,6 +37,8 @@ COMMANDS = {
     "classify": "Classify images with a bundle's network.",
     "deploy": "Export or import, build an engine and validate, in one go.",
     "serve": "Answer requests with the networks of bundles: HTTP and gRPC.",
+    "keys": "Add, revoke and list the API keys of a server.",
+    "load": "Load a server: throughput, latencies, errors, and its knee.",
     "report": "Draw what validate and profile found as one HTML page.",
     "inspect": "Show what a bundle holds: graph, LRN layers, artifacts.",
     "doctor": "Tell what can run on this machine, and how to enable more.",
@@ -46,6 +47,13 @@ COMMANDS = {
 
 The lines stand here, so that the help imports no command: numpy alone would take half its time.
 """
+
+_FILES = {
+    "import": "import_",  # a word of Python's
+    "keys": "server.keys",
+    "load": "server.load",
+}
+"""The commands whose file is called otherwise."""
 
 
 class LazyGroup(click.Group):
@@ -65,7 +73,7 @@ class LazyGroup(click.Group):
         """The command called ``cmd_name``, or None."""
         if cmd_name not in COMMANDS:
             return None
-        file = {"import": "import_"}.get(cmd_name, cmd_name.replace("-", "_"))  # a word of Python's
+        file = _FILES.get(cmd_name, cmd_name.replace("-", "_"))
         module = importlib.import_module(f"lrn_deploy.cli.{file}")
         command: click.Command = module.command
         return command
@@ -115,7 +123,7 @@ def run(
         return INTERRUPTED
     except LrnDeployError as error:
         if debug:
-            traceback.print_exc()
+            _print_traceback()
         _tell(error.message, error.hint)
         return error.exit_code
     except BrokenPipeError:
@@ -127,13 +135,19 @@ def run(
             _tell(f"The disk is full: {error}.", "Free some space and run the command again.")
             return CANNOT_WRITE
         if debug:
-            traceback.print_exc()
+            _print_traceback()
         _tell(
             f"This is a bug in lrn-deploy: {type(error).__name__}: {error}.",
             "Run it again with 'lrn-deploy --debug ...' and report what it prints.",
         )
         return INTERNAL_ERROR
     return code if isinstance(code, int) else DONE
+
+
+def _print_traceback() -> None:
+    import traceback  # which a help need not wait for
+
+    traceback.print_exc()
 
 
 def _invoke(words: list[str], command: click.Command, program: str) -> object:

@@ -3,54 +3,44 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, get_args
+from typing import Any
 
 import click
 from click.core import ParameterSource
 
-from lrn_deploy.cli.common.import_options import (
-    import_request,
-    mean_file_option,
-    stage_option,
-)
-from lrn_deploy.cli.common.options import export_options, export_request
+from lrn_deploy.cli.common.fields import field_options, made_of
+from lrn_deploy.cli.common.options import bundle_output
 from lrn_deploy.cli.common.output import bar, emit, json_option, people
 from lrn_deploy.errors import CHECK_FAILED, DONE, BadInputError
-from lrn_deploy.precision import EnginePrecision
-
-if TYPE_CHECKING:
-    from lrn_deploy.export import ExportRequest
-    from lrn_deploy.workflows.import_network.options import ImportRequest
+from lrn_deploy.export.options import ExportOptions
+from lrn_deploy.workflows.build_engine.options import EngineOptions
+from lrn_deploy.workflows.import_network.options import ImportOptions
 
 _FILES = (".onnx", ".prototxt", ".caffemodel")
-_FOR_EXPORT = {"weights": "weights", "seed": "seed", "opset": "opset", "input_kind": "input"}
-"""Parameters that an imported network does not take, by the names of their options."""
-_FOR_CAFFE = {"mean_file": "mean-file", "stages": "stage"}
+_FOR_EXPORT = {"weights": "weights", "seed": "seed", "opset": "opset", "uint8_input": "input"}
+"""Fields that an imported network does not take, and the names of their options."""
+_FOR_CAFFE = {"mean": "mean-file", "stages": "stage"}
 """Those that only a network of Caffe's takes."""
 
 
 @click.command("deploy")
-@export_options
+@bundle_output
+@field_options(ExportOptions)
 @click.argument("more", nargs=-1, metavar="[FILE]", type=click.Path(path_type=Path, dir_okay=False))
-@mean_file_option
-@stage_option
-@click.option(
-    "--precision",
-    type=click.Choice(get_args(EnginePrecision)),
-    default="fp32",
-    show_default=True,
-    help="Precision of the TensorRT engine.",
+@field_options(ImportOptions, only={"mean": "", "stages": ""})
+@field_options(
+    EngineOptions,
+    only={
+        "precision": "Precision of the TensorRT engine.",
+        "targets": "GPU of the engine, as in 'build-engine'.",
+    },
 )
-@click.option("--target", "targets", multiple=True, help="GPU of the engine, as in 'build-engine'.")
 @click.option("--no-engine", is_flag=True, help="Build no TensorRT engine.")
 @json_option
 def command(
-    model: str,
     more: tuple[Path, ...],
     output: Path,
     force: bool,
-    mean_file: Path | None,
-    stages: tuple[str, ...],
     precision: Any,
     targets: tuple[str, ...],
     no_engine: bool,
@@ -76,12 +66,10 @@ def command(
     from lrn_deploy.report.console.export import describe_export
     from lrn_deploy.report.console.imported import describe_import
     from lrn_deploy.report.console.parity import print_parity
-    from lrn_deploy.workflows.build_engine.options import EngineOptions
     from lrn_deploy.workflows.deploy import DeployOptions, deploy
 
     engine = None if no_engine else EngineOptions(precision=precision, targets=targets)
-    network |= {"mean_file": mean_file, "stages": stages}
-    source = _source(click.get_current_context(), model, more, network)
+    source = _source(click.get_current_context(), more, network)
     options = DeployOptions(source, engine=engine, force=force)
     with bar() as shown:
         task = shown.add_task("reading", total=None)
@@ -125,16 +113,14 @@ def command(
 
 
 def _source(
-    context: click.Context,
-    model: str,
-    more: tuple[Path, ...],
-    options: dict[str, Any],
-) -> ExportRequest | ImportRequest:
+    context: click.Context, more: tuple[Path, ...], values: dict[str, Any]
+) -> ExportOptions | ImportOptions:
     """What is to be exported, or imported where files are given.
 
     Raises:
-        BadInputError: If options are given that belong to the other.
+        BadInputError: If options are given that belong to the other, or several shapes for files.
     """
+    model = values["factory"]
     files = more or Path(model).suffix.lower() in _FILES
     foreign = _FOR_EXPORT if files else _FOR_CAFFE
     for name, flag in foreign.items():
@@ -145,7 +131,10 @@ def _source(
                 if files
                 else "It is for a network of Caffe's.",
             )
-    kept = {name: value for name, value in options.items() if name not in foreign}
     if not files:
-        return export_request(model=model, **kept)
-    return import_request((Path(model), *more), **kept)
+        return made_of(ExportOptions, values)
+    shapes = [spec.shape[1:] for spec in values["inputs"]]
+    if len(shapes) > 1:
+        raise BadInputError("--shape is given more than once.", "Only the first input takes it.")
+    of_files = {"files": (Path(model), *more), "input_shape": next(iter(shapes), None)}
+    return made_of(ImportOptions, values | of_files)

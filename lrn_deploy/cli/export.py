@@ -7,14 +7,17 @@ from typing import Any
 
 import click
 
-from lrn_deploy.cli.common.options import export_options, export_request
+from lrn_deploy.cli.common.fields import takes
+from lrn_deploy.cli.common.options import bundle_output
 from lrn_deploy.cli.common.output import emit, json_option, people
+from lrn_deploy.export.options import ExportOptions
 
 
 @click.command("export")
-@export_options
+@bundle_output
+@takes(ExportOptions)
 @json_option
-def command(output: Path, force: bool, as_json: bool, **network: Any) -> None:
+def command(options: ExportOptions, output: Path, force: bool, as_json: bool) -> None:
     """Export a PyTorch network to a bundle with a standard ONNX graph.
 
     MODEL is a network that 'lrn-deploy models' lists, or package.module:factory or
@@ -30,9 +33,8 @@ def command(output: Path, force: bool, as_json: bool, **network: Any) -> None:
     from lrn_deploy.export import current_bundle, export_bundle
     from lrn_deploy.report.console.export import describe_export
 
-    request = export_request(**network)
-    current = None if force else current_bundle(request, output)
-    bundle = current or export_bundle(request, output, force=force)
+    current = None if force else current_bundle(options, output)
+    bundle = current or export_bundle(options, output, force=force)
     say = people(as_json)
     describe_export(say, bundle.manifest, output, reused=current is not None)
     if as_json:

@@ -3,29 +3,20 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any
 
 import click
 
-from lrn_deploy.cli.common.import_options import import_options, import_request
+from lrn_deploy.cli.common.fields import takes
 from lrn_deploy.cli.common.options import bundle_output
 from lrn_deploy.cli.common.output import emit, json_option, people
+from lrn_deploy.workflows.import_network.options import ImportOptions
 
 
 @click.command("import")
-@click.argument(
-    "files",
-    nargs=-1,
-    required=True,
-    type=click.Path(path_type=Path, dir_okay=False),
-    metavar="FILE...",
-)
 @bundle_output
-@import_options
+@takes(ImportOptions)
 @json_option
-def command(
-    files: tuple[Path, ...], output: Path, force: bool, as_json: bool, **options: Any
-) -> None:
+def command(options: ImportOptions, output: Path, force: bool, as_json: bool) -> None:
     """Import a network that was trained elsewhere into a bundle.
 
     FILE is an ONNX file of any opset, with its weights inside or in a file beside it. Or it is the
@@ -45,7 +36,7 @@ def command(
     from lrn_deploy.report.console.imported import describe_import
     from lrn_deploy.workflows.import_network.import_network import import_network
 
-    done = import_network(import_request(files, **options), output, force=force)
+    done = import_network(options, output, force=force)
     manifest = done.bundle.manifest
     if as_json:
         emit(

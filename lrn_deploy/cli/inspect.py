@@ -55,7 +55,7 @@ def _print(result: Inspection, console: Console) -> None:
         f"(opset {result.opset}, IR {result.ir_version})"
     )
     facts = [*_model_facts(manifest, result.bundle), ("graph", graph)]
-    facts += [("LRN", describe_lrn_like(item)) for item in manifest.lrn_like]
+    facts += [("LRN", describe_lrn_like(like)) for like in manifest.lrn_like]
     if not manifest.lrn_layers and not manifest.lrn_like:
         facts.append(("LRN", "none"))
     facts.append(("default", f"artifact {manifest.default}"))
@@ -76,11 +76,11 @@ def _model_facts(manifest: Manifest, bundle: str) -> list[tuple[str, str]]:
     facts.append(("input", "; ".join(spec.described for spec in manifest.inputs)))
     facts.append(("output", "; ".join(spec.described for spec in manifest.outputs)))
     if manifest.preprocessing is not None:
-        recipe = manifest.preprocessing
-        where = "in the graph" if recipe.in_graph else "before the graph"
-        facts.append(("preprocessing", f"{recipe.described}; mean and std {where}"))
-        if recipe.assumed:
-            facts.append(("", warn_assumed(recipe, bundle)))
+        preprocessing = manifest.preprocessing
+        where = "in the graph" if preprocessing.in_graph else "before the graph"
+        facts.append(("preprocessing", f"{preprocessing.described}; mean and std {where}"))
+        if preprocessing.assumed:
+            facts.append(("", warn_assumed(preprocessing, bundle)))
     if manifest.labels is None:
         facts.append(("labels", "none"))
     return facts

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import click
-from rich.table import Table
 
 from lrn_deploy.cli.common.output import emit, json_option, people
-from lrn_deploy.models import ZOO, ZooEntry
+
+if TYPE_CHECKING:
+    from lrn_deploy.models import ZooEntry
 
 _WIDTH = 160  # a row is one line, also in a pipe or a narrow terminal
 
@@ -27,6 +28,10 @@ def command(as_json: bool) -> None:
       lrn-deploy models --json
       lrn-deploy export digits -o digits-bundle
     """
+    from rich.table import Table
+
+    from lrn_deploy.models import ZOO
+
     if as_json:
         emit([_record(entry) for entry in ZOO.values()])
         return

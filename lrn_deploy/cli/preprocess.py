@@ -2,25 +2,28 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import click
 
+from lrn_deploy.cli.common.fields import takes
 from lrn_deploy.cli.common.options import bundle_argument
 from lrn_deploy.cli.common.output import emit, json_option, people
-from lrn_deploy.cli.common.preprocessing_options import (
-    preprocessing_options,
-    said_by_options,
-)
-from lrn_deploy.report.console.export import warn_assumed
+from lrn_deploy.options import option
+from lrn_deploy.said import AS_WRITTEN, Said
+
+
+@dataclass(frozen=True)
+class _Correction:
+    preprocessing: Said = option(Said(), "What is said now.", **AS_WRITTEN)
 
 
 @click.command("preprocess")
 @bundle_argument
-@preprocessing_options
+@takes(_Correction)
 @json_option
-def command(bundle: Path, as_json: bool, **options: Any) -> None:
+def command(bundle: Path, options: _Correction, as_json: bool) -> None:
     """Show how images become the network's input, or correct it without exporting again.
 
     Without options it is shown; with some, those are changed and the rest stays. What was
@@ -31,11 +34,13 @@ def command(bundle: Path, as_json: bool, **options: Any) -> None:
       lrn-deploy preprocess mynet
       lrn-deploy preprocess mynet --colors bgr --scale 1 --mean 104,117,123 --std 1
     """
-    from lrn_deploy.bundle import Bundle, Said
+    from lrn_deploy.bundle import Bundle
+    from lrn_deploy.bundle.said import said_of
     from lrn_deploy.bundle.staleness import stale_notes
+    from lrn_deploy.report.console.export import warn_assumed
     from lrn_deploy.workflows.preprocess import correct_preprocessing
 
-    said = said_by_options(**options)
+    said = options.preprocessing
     done = correct_preprocessing(Bundle.open(bundle), said)
     notes = list(stale_notes(done.bundle))
     if done.untuned:
@@ -45,9 +50,9 @@ def command(bundle: Path, as_json: bool, **options: Any) -> None:
         emit(
             {
                 "bundle": str(bundle),
-                "preprocessing": Said.from_recipe(done.recipe, everything=True).content,
-                "assumed": list(done.recipe.assumed),
-                "in_graph": done.recipe.in_graph,
+                "preprocessing": said_of(done.preprocessing, everything=True).content,
+                "assumed": list(done.preprocessing.assumed),
+                "in_graph": done.preprocessing.in_graph,
                 "changed": done.changed,
                 "stale": notes,
             }
@@ -57,7 +62,7 @@ def command(bundle: Path, as_json: bool, **options: Any) -> None:
         say.print(f"Changed the preprocessing of {bundle}.")
     elif said != Said():
         say.print(f"{bundle} prepares images as before.")
-    say.print(f"  {done.recipe.described}")
-    assumed = warn_assumed(done.recipe, bundle)
+    say.print(f"  {done.preprocessing.described}")
+    assumed = warn_assumed(done.preprocessing, bundle)
     for note in [assumed, *notes] if assumed else notes:
         say.print(f"  {note}", style="yellow")

@@ -73,8 +73,9 @@ def command(
 
     'lrn-server' and 'lrn-deploy serve' are the same.
 
-    BUNDLE is a folder, or NAME=FOLDER to serve it under another name. Each option can also be
-    set in the environment (LRN_SERVER_HTTP_PORT) or in a TOML file (http_port).
+    BUNDLE is a folder, or NAME=FOLDER to serve it under another name, or FOLDER:ARTIFACT to run
+    one of its artifacts instead of what suits the machine. Each option can also be set in the
+    environment (LRN_SERVER_HTTP_PORT) or in a TOML file (http_port).
 
     \b
     Example:
@@ -104,15 +105,20 @@ def command(
             emit(ports)
 
     with never_waiting():
-        return serve([_named(one) for one in bundles], model, server, say=say, on_ready=ready)
+        return serve([_named(text) for text in bundles], model, server, say=say, on_ready=ready)
 
 
-def _named(text: str) -> tuple[str, Path]:
-    """NAME=FOLDER as a pair; a folder that is there is taken as it is, even with a = in it."""
-    name, equals, folder = text.partition("=")
-    if equals and name and not Path(text).exists():
-        return name, Path(folder)
-    return "", Path(text)
+def _named(text: str) -> tuple[str, Path, str]:
+    """NAME=FOLDER:ARTIFACT in its parts; a folder that is there is taken as it is."""
+    if Path(text).exists():  # even with a = or a : in it
+        return "", Path(text), ""
+    name, equals, place = text.partition("=")
+    if not (equals and name):
+        name, place = "", text
+    folder, colon, artifact = place.rpartition(":")
+    if colon and folder and not Path(place).exists():
+        return name, Path(folder), artifact
+    return name, Path(place), ""
 
 
 def _toml(values: dict[str, Any]) -> str:

@@ -3,10 +3,8 @@
 from __future__ import annotations
 
 import json
-from dataclasses import dataclass, field
 from importlib.metadata import version
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 from lrn_deploy import __version__
 from lrn_deploy.bundle import (
@@ -16,8 +14,6 @@ from lrn_deploy.bundle import (
     FileRecord,
     Manifest,
     Preprocessing,
-    Said,
-    TensorSpec,
     check_target,
     dump,
     new_bundle,
@@ -25,76 +21,45 @@ from lrn_deploy.bundle import (
     write_atomic,
 )
 from lrn_deploy.errors import BadInputError, LrnDeployError
-from lrn_deploy.export.graph import MAX_OPSET, MIN_OPSET, to_onnx
+from lrn_deploy.export.graph import to_onnx
 from lrn_deploy.export.labels import check_count, read_labels_file
+from lrn_deploy.export.options import MAX_OPSET, MIN_OPSET, ExportOptions
 from lrn_deploy.models import ZOO
 from lrn_deploy.network import Network, load_network, require_torch
 from lrn_deploy.network.files import WeightsFile
 from lrn_deploy.placement import MODEL
 
-if TYPE_CHECKING:
-    from torch import nn
-
 MODEL_FILE = "model.onnx"
 
 
-@dataclass(frozen=True)
-class ExportRequest:
-    """What to export.
+def key_of(options: ExportOptions) -> str:
+    """Digest of all that determines the result, or "" if that cannot be known.
 
-    Attributes:
-        factory: A name of the zoo, ``package.module:factory``, ``file.py:factory``, or a module,
-            which becomes what was exported; see ``load_network``.
-        weights: A file of weights, or ``FILE#mapping``; None as in ``load_network``.
-        seed: Seed of random weights.
-        input_shape: Shape of the only input without the batch, if the network does not say.
-        inputs: What the user says of the inputs instead, as ``load_network`` takes it.
-        opset: Opset of the graph's default domain.
-        uint8_input: Take uint8 images (N, H, W, C), with preprocessing inside the graph.
-        labels: File of class names, as ``read_labels_file`` takes it.
-        name: What the bundle is called, and served as; None: as its folder.
-        preprocessing: What the user says of it; a user's module and the usual one say the rest.
+    It can for networks of the zoo. A user's factory may depend on anything.
     """
-
-    factory: str | nn.Module
-    weights: Path | None = None
-    seed: int = 0
-    input_shape: tuple[int, ...] | None = None
-    inputs: tuple[TensorSpec, ...] = ()
-    opset: int = MIN_OPSET
-    uint8_input: bool = False
-    labels: Path | None = None
-    name: str | None = None
-    preprocessing: Said = field(default_factory=Said)
-
-    def key(self) -> str:
-        """Digest of all that determines the result, or "" if that cannot be known.
-
-        It can for networks of the zoo. A user's factory may depend on anything.
-        """
-        entry = ZOO.get(self.factory) if isinstance(self.factory, str) else None
-        if entry is None:
-            return ""
-        facts = {
-            "factory": self.factory,
-            "code": entry.digest(),
-            "weights": WeightsFile.parse(self.weights).identity() if self.weights else None,
-            "labels": _file_digest(self.labels),
-            "seed": self.seed,
-            "opset": self.opset,
-            "uint8": self.uint8_input,
-            "tools": _tools(),
-        }
-        if self.name is not None:  # a folder that was only renamed is up to date
-            facts["name"] = self.name
-        if self.preprocessing.content:
-            facts["preprocessing"] = self.preprocessing.content
-        return sha256(json.dumps(facts, sort_keys=True).encode())
+    entry = ZOO.get(options.factory) if isinstance(options.factory, str) else None
+    if entry is None:
+        return ""
+    facts = {
+        "factory": options.factory,
+        "code": entry.digest(),
+        "weights": WeightsFile.parse(options.weights).identity() if options.weights else None,
+        "labels": _file_digest(options.labels),
+        "seed": options.seed,
+        "opset": options.opset,
+        "uint8": options.uint8_input,
+        "tools": _tools(),
+    }
+    if options.name is not None:  # a folder that was only renamed is up to date
+        facts["name"] = options.name
+    if options.preprocessing.content:
+        facts["preprocessing"] = options.preprocessing.content
+    return sha256(json.dumps(facts, sort_keys=True).encode())
 
 
-def current_bundle(request: ExportRequest, path: Path) -> Bundle | None:
-    """The bundle at ``path`` if it is what ``request`` would give again, undamaged; else None."""
-    key = request.key()
+def current_bundle(options: ExportOptions, path: Path) -> Bundle | None:
+    """The bundle at ``path`` if it is what ``options`` would give again, undamaged; else None."""
+    key = key_of(options)
     if not key or not (path / MANIFEST).is_file():
         return None
     try:
@@ -104,11 +69,11 @@ def current_bundle(request: ExportRequest, path: Path) -> Bundle | None:
     return bundle if bundle.holds(MODEL, key) else None
 
 
-def export_bundle(request: ExportRequest, path: Path, *, force: bool = False) -> Bundle:
+def export_bundle(options: ExportOptions, path: Path, *, force: bool = False) -> Bundle:
     """Export a network into a new bundle at ``path``.
 
     Args:
-        request: What to export.
+        options: What to export.
         path: Folder of the bundle to be.
         force: Replace a bundle that is there.
 
@@ -122,23 +87,23 @@ def export_bundle(request: ExportRequest, path: Path, *, force: bool = False) ->
     """
     require_torch()
     check_target(path, force=force)
-    if not MIN_OPSET <= request.opset <= MAX_OPSET:
+    if not MIN_OPSET <= options.opset <= MAX_OPSET:
         raise BadInputError(
-            f"Opset {request.opset} is not supported.",
+            f"Opset {options.opset} is not supported.",
             f"Choose one from {MIN_OPSET} to {MAX_OPSET}; every current runtime takes {MIN_OPSET}.",
         )
-    name = bundle_name(request.name, path)
-    labels = read_labels_file(request.labels) if request.labels else None
+    name = bundle_name(options.name, path)
+    labels = read_labels_file(options.labels) if options.labels else None
     network = load_network(
-        request.factory,
-        weights=request.weights,
-        seed=request.seed,
-        input_shape=request.input_shape,
-        inputs=request.inputs,
-        said=request.preprocessing,
+        options.factory,
+        weights=options.weights,
+        seed=options.seed,
+        input_shape=options.input_shape,
+        inputs=options.inputs,
+        said=options.preprocessing,
     )
-    preprocessing = _preprocessing(network, uint8_input=request.uint8_input)
-    exported = to_onnx(network, preprocessing, opset=request.opset)
+    preprocessing = _preprocessing(network, uint8_input=options.uint8_input)
+    exported = to_onnx(network, preprocessing, opset=options.opset)
     labels = labels or network.labels
     if labels:
         check_count(labels, exported.outputs[0])
@@ -155,8 +120,8 @@ def export_bundle(request: ExportRequest, path: Path, *, force: bool = False) ->
             size=len(exported.data),
             format="onnx",
             built_by={"command": "export", **_tools()},
-            key=request.key(),
-            options={"opset": request.opset},
+            key=key_of(options),
+            options={"opset": options.opset},
         )
         manifest = Manifest(
             # The graph keeps the network's own name: the folder does not change its bytes.

@@ -235,10 +235,10 @@ def _explain(error: BaseException) -> BadInputError:
     chain = [error]
     while (cause := chain[-1].__cause__ or chain[-1].__context__) is not None:
         chain.append(cause)
-    text = " ".join(str(item) for item in chain)
+    text = " ".join(str(link) for link in chain)
     if "Constraints violated (batch)" in text:
         return _fixed_batch()
-    if any(type(item).__name__ in _BRANCHES for item in chain):
+    if any(type(link).__name__ in _BRANCHES for link in chain):
         where = _user_line(chain)
         return BadInputError(
             f"The network cannot be exported: it branches on a value that it computes{where}.",

@@ -12,6 +12,7 @@ from lrn_deploy import __version__
 from lrn_deploy.bundle import LayerTensor, LrnLayer, LrnLike, Preprocessing, TensorSpec
 from lrn_deploy.errors import BadInputError
 from lrn_deploy.export.input_values import with_values
+from lrn_deploy.export.options import MIN_OPSET
 from lrn_deploy.export.serialize import serialize
 from lrn_deploy.network import Network
 from lrn_deploy.network.inputs import ONLY, one_input
@@ -22,8 +23,6 @@ if TYPE_CHECKING:
     import torch
     from torch import nn
 
-MIN_OPSET = 18
-MAX_OPSET = 20
 MAX_IR_VERSION = 10
 MODEL_LIMIT = 2**31 - 1
 SMALL_WEIGHT = 4096
@@ -71,7 +70,7 @@ def to_onnx(
     module, examples = _module_and_examples(network, preprocessing)
     model = capture.capture(module, examples, opset=opset)
     raised = raise_lrn(model)
-    raised_paths = [capture.module_path(item.node) for item in raised]
+    raised_paths = [capture.module_path(region.node) for region in raised]
     paths = capture.lrn_paths(model)
     layers = capture.layer_values(model, module)
     done = legalize_lrn(model)
@@ -94,8 +93,8 @@ def to_onnx(
     check_graph(skeleton, large)
     by_hand = list(zip(raised_paths, raised, strict=True))
     lrn_layers = [
-        *(_called(path, item) for path, item in zip(paths, done, strict=True)),
-        *(_raised(path, item) for path, item in by_hand if item.spec is not None),
+        *(_called(path, form) for path, form in zip(paths, done, strict=True)),
+        *(_raised(path, region) for path, region in by_hand if region.spec is not None),
     ]
     order = {output.name: at for at, node in enumerate(model.graph) for output in node.outputs}
     return OnnxExport(
@@ -106,9 +105,9 @@ def to_onnx(
         outputs=tuple(_tensor_spec(value) for value in model.graph.outputs),
         lrn_layers=tuple(sorted(lrn_layers, key=lambda layer: order[layer.output])),
         lrn_like=tuple(
-            LrnLike(name=_own_path(path), reason=item.reason)
-            for path, item in by_hand
-            if item.spec is None
+            LrnLike(name=_own_path(path), reason=region.reason)
+            for path, region in by_hand
+            if region.spec is None
         ),
         layers=tuple(
             LayerTensor(module=_own_path(path), tensor=str(value.name)) for path, value in layers

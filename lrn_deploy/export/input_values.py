@@ -39,7 +39,7 @@ def with_values(value: ir.Value, spec: TensorSpec, known: Sequence[TensorSpec]) 
     if not _is_integer(value):
         return spec
     tables = list(_tables(value))
-    told = next((item.values for item in known if item.name == spec.name), None)
+    told = next((own.values for own in known if own.name == spec.name), None)
     if tables:
         low, high = max(low for low, _ in tables), min(high for _, high in tables)
         found = IntegerValues(low=low, high=high, source="table")

@@ -59,7 +59,7 @@ def parse_labels(data: bytes, name: str) -> tuple[str, ...]:
         lines = re.split(r"\r\n|\r|\n", text.rstrip())
         names = _without_synsets([" ".join(line.split()) for line in lines])
     else:
-        names = [" ".join(one.split()) for one in _from_structure(structure, name)]
+        names = [" ".join(label.split()) for label in _from_structure(structure, name)]
     if not any(names):
         raise BadInputError(f"The labels file '{name}' holds no class names.", _HINT)
     try:
@@ -127,7 +127,7 @@ def _from_structure(structure: Any, name: str) -> list[str]:
         structure = _in_order(inner if isinstance(inner, Mapping) else structure, name)
     if not isinstance(structure, list | tuple):
         raise BadInputError(f"The labels file '{name}' is no list of class names.", _HINT)
-    return [_one(item, index, name) for index, item in enumerate(structure)]
+    return [_one(entry, index, name) for index, entry in enumerate(structure)]
 
 
 def _in_order(names: Mapping[Any, Any], name: str) -> list[Any]:

@@ -29,31 +29,31 @@ _FILTERS = {
 _MAX_RESIZED_PIXELS = 64_000_000
 
 
-def preprocess(image: Image.Image, recipe: Preprocessing) -> Array:
+def preprocess(image: Image.Image, preprocessing: Preprocessing) -> Array:
     """The network's input for one image, without the batch axis.
 
     Args:
         image: Upright image of mode ``RGB`` or ``L``, see :func:`lrn_deploy.images.decode.decode`.
-        recipe: The bundle's preprocessing.
+        preprocessing: The bundle's preprocessing.
 
     Returns:
         float32 of shape (C, H, W), contiguous, each value ``(v * scale - mean) / std`` of its
-        channel, channels in the order of ``recipe.mode``; or, if ``recipe.in_graph``, uint8 of
-        shape (H, W, C), RGB or grey, since that graph reorders the channels itself. (H, W) is
-        ``recipe.crop``.
+        channel, channels in the order of ``preprocessing.mode``; or, if
+        ``preprocessing.in_graph``, uint8 of shape (H, W, C), RGB or grey, since that graph reorders
+        the channels itself. (H, W) is ``preprocessing.crop``.
 
     Raises:
-        BadInputError: If the recipe contradicts itself, or the image is too thin to resize.
+        BadInputError: If the preprocessing contradicts itself, or the image is too thin to resize.
     """
-    return normalize(fit(image, recipe), recipe)
+    return normalize(fit(image, preprocessing), preprocessing)
 
 
-def preprocess_array(pixels: Array, recipe: Preprocessing) -> Array:
+def preprocess_array(pixels: Array, preprocessing: Preprocessing) -> Array:
     """:func:`preprocess` for pixels that are decoded already.
 
     Args:
         pixels: uint8 of shape (H, W), (H, W, 1) or (H, W, 3), the last in RGB order.
-        recipe: The bundle's preprocessing.
+        preprocessing: The bundle's preprocessing.
 
     Raises:
         BadInputError: Also if the pixels have another shape or dtype.
@@ -67,52 +67,54 @@ def preprocess_array(pixels: Array, recipe: Preprocessing) -> Array:
     if 0 in shape:
         raise BadInputError(f"The image has no pixels: its shape is {shape}.")
     plane = pixels[..., 0] if shape[2:] == (1,) else pixels
-    return preprocess(Image.fromarray(plane), recipe)
+    return preprocess(Image.fromarray(plane), preprocessing)
 
 
-def fit(image: Image.Image, recipe: Preprocessing) -> NDArray[np.uint8]:
+def fit(image: Image.Image, preprocessing: Preprocessing) -> NDArray[np.uint8]:
     """Convert, resize and crop: uint8 of shape (H, W, C), RGB or grey."""
-    height, width = recipe.crop
-    resample = _FILTERS[recipe.interpolation]
-    image = image.convert("L" if recipe.mode == "L" else "RGB")
-    if recipe.resize is None:
+    height, width = preprocessing.crop
+    resample = _FILTERS[preprocessing.interpolation]
+    image = image.convert("L" if preprocessing.mode == "L" else "RGB")
+    if preprocessing.resize is None:
         image = image.resize((width, height), resample)
     else:
-        size = recipe.resize
+        size = preprocessing.resize
         resized = _resized(image.size, size) if isinstance(size, int) else (size[1], size[0])
         image = image.resize(resized, resample)
         left = round((image.width - width) / 2)
         top = round((image.height - height) / 2)
         image = image.crop((left, top, left + width, top + height))
-    return np.asarray(image).reshape(height, width, recipe.channels)
+    return np.asarray(image).reshape(height, width, preprocessing.channels)
 
 
-def normalize(pixels: NDArray[np.uint8], recipe: Preprocessing) -> Array:
+def normalize(pixels: NDArray[np.uint8], preprocessing: Preprocessing) -> Array:
     """Scaled and normalised values in the network's layout; the last step of :func:`preprocess`.
 
     Args:
         pixels: uint8 of shape (..., H, W, C), RGB or grey.
-        recipe: The bundle's preprocessing.
+        preprocessing: The bundle's preprocessing.
 
     Returns:
-        float32 of shape (..., C, H, W), channels in the order of the recipe's mode; or ``pixels``
-        if the graph itself does all this.
+        float32 of shape (..., C, H, W), channels in the order of the preprocessing's mode; or
+        ``pixels`` if the graph itself does all this.
     """
-    if recipe.in_graph:
+    if preprocessing.in_graph:
         return pixels
-    if recipe.mode == "BGR":
+    if preprocessing.mode == "BGR":
         pixels = pixels[..., ::-1]
-    values = np.empty((*pixels.shape[:-3], recipe.channels, *pixels.shape[-3:-1]), np.float32)
-    for channel, table in enumerate(_tables(recipe)):
+    values = np.empty(
+        (*pixels.shape[:-3], preprocessing.channels, *pixels.shape[-3:-1]), np.float32
+    )
+    for channel, table in enumerate(_tables(preprocessing)):
         values[..., channel, :, :] = table[pixels[..., channel]]
     return values
 
 
 @lru_cache(maxsize=64)
-def _tables(recipe: Preprocessing) -> NDArray[np.float32]:
+def _tables(preprocessing: Preprocessing) -> NDArray[np.float32]:
     """What each of the 256 pixel values becomes, of shape (C, 256), rounded once from float64."""
-    mean, std = np.array(recipe.mean)[:, None], np.array(recipe.std)[:, None]
-    table: NDArray[np.float64] = (np.arange(256) * recipe.scale - mean) / std
+    mean, std = np.array(preprocessing.mean)[:, None], np.array(preprocessing.std)[:, None]
+    table: NDArray[np.float64] = (np.arange(256) * preprocessing.scale - mean) / std
     return table.astype(np.float32)
 
 

@@ -207,4 +207,4 @@ class LatencyReport(MeasuredReport):
     @property
     def regressed(self) -> bool:
         """Whether a comparison found a regression."""
-        return any(item.answer == "regression" for item in self.comparisons)
+        return any(comparison.answer == "regression" for comparison in self.comparisons)

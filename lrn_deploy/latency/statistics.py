@@ -230,7 +230,7 @@ def _interval(draws: Floats, estimate: float) -> Interval:
 def _ratios(ours: Rounds, theirs: Rounds) -> Rounds:
     """In each round that both completed, the median time of ours over that of theirs."""
     return [
-        [float(np.median(one) / np.median(other))] for one, other in zip(ours, theirs, strict=False)
+        [float(np.median(our) / np.median(other))] for our, other in zip(ours, theirs, strict=False)
     ]
 
 

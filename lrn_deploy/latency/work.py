@@ -51,7 +51,9 @@ def graph_work(data: bytes) -> tuple[NodeWork, ...]:
         data: A serialised ONNX model; a dynamic axis is counted as 1.
     """
     model = onnx.load_model_from_string(data)
-    constants = {item.name: (tuple(item.dims), item.data_type) for item in model.graph.initializer}
+    constants = {
+        tensor.name: (tuple(tensor.dims), tensor.data_type) for tensor in model.graph.initializer
+    }
     makers = {name: node for node in model.graph.node for name in node.output}
     shapes = _shapes(model)
     work = []
@@ -73,7 +75,7 @@ def _node_work(
 ) -> NodeWork | None:
     name = node.name or node.output[0]
     if node.op_type == "MatMulNBits":  # com.microsoft: blockwise quantized weights of (N, K)
-        fields = {item.name: item.i for item in node.attribute}
+        fields = {attribute.name: attribute.i for attribute in node.attribute}
         sizes = (constants[part] for part in node.input[1:] if part in constants)
         size = sum(_bytes(*part) for part in sizes)
         rows = math.prod(shapes.get(node.input[0], (1,))[:-1])
@@ -89,7 +91,7 @@ def _node_work(
     if node.op_type in _CONVOLUTIONS:
         inner = math.prod(dims[1:])
     else:
-        transposed = any(item.name == "transB" and item.i for item in node.attribute)
+        transposed = any(attribute.name == "transB" and attribute.i for attribute in node.attribute)
         inner = dims[-1] if transposed else dims[-2]
     kind = "int8" if dtype in (*_FOUR_BITS, *_EIGHT_BITS) else _KINDS.get(dtype, "other")
     return NodeWork(name, node.op_type, math.prod(output) * inner, _bytes(dims, dtype), kind)
@@ -127,12 +129,14 @@ def _shapes(model: onnx.ModelProto) -> dict[str, tuple[int, ...]]:
     # Weights become inputs: inference copies the model, and needs their shapes only.
     named = {value.name for value in graph.input}
     small = []
-    for item in graph.initializer:
-        if _bytes(tuple(item.dims), item.data_type) <= _SMALL:
-            small.append(item)
-        elif item.name not in named:
-            graph.input.append(helper.make_tensor_value_info(item.name, item.data_type, item.dims))
-    kept = [onnx.TensorProto.FromString(item.SerializeToString()) for item in small]
+    for tensor in graph.initializer:
+        if _bytes(tuple(tensor.dims), tensor.data_type) <= _SMALL:
+            small.append(tensor)
+        elif tensor.name not in named:
+            graph.input.append(
+                helper.make_tensor_value_info(tensor.name, tensor.data_type, tensor.dims)
+            )
+    kept = [onnx.TensorProto.FromString(tensor.SerializeToString()) for tensor in small]
     del graph.initializer[:]
     graph.initializer.extend(kept)
     inferred = shape_inference.infer_shapes(model, data_prop=True).graph

@@ -113,7 +113,7 @@ def parse_index(data: bytes, name: str) -> dict[str, str]:
     try:
         content = json.loads(data)
         places = content["weight_map"]
-        fits = isinstance(places, dict) and all(isinstance(one, str) for one in places.values())
+        fits = isinstance(places, dict) and all(isinstance(place, str) for place in places.values())
     except (ValueError, KeyError, TypeError, RecursionError):
         fits = False
     if not fits or not places:

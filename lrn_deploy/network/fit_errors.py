@@ -69,7 +69,7 @@ def nothing_fits(
             [key for key in both if state[key].is_complex() != own[key].is_complex()],
         ),
     )
-    problems = [f"{label}: {_listed(items)}" for label, items in differing if items]
+    problems = [f"{label}: {_listed(names)}" for label, names in differing if names]
     where = (f" under '{mapping}'" if mapping else "") + described(stripped)
     hint = "'lrn-deploy models' lists the networks; choose the one these weights belong to."
     if parts:
@@ -83,7 +83,7 @@ def nothing_fits(
 
 def described(stripped: Sequence[str]) -> str:
     """What was stripped, as the end of a sentence for people; empty if nothing was."""
-    return ", without " + " and ".join(f"'{one}'" for one in stripped) if stripped else ""
+    return ", without " + " and ".join(f"'{part}'" for part in stripped) if stripped else ""
 
 
 def _listed(items: Sequence[str]) -> str:

@@ -83,15 +83,15 @@ def find_weights(
     found = list(_mappings(content))
     chosen = _called(found, mapping) if mapping else found
     if not chosen:
-        raise no_such_mapping(file, mapping, [one.name for one in found])
-    fits = [fit for one in chosen if (fit := fit_of(one, own, network)) is not None]
+        raise no_such_mapping(file, mapping, [named.name for named in found])
+    fits = [fit for named in chosen if (fit := fit_of(named, own, network)) is not None]
     if len(fits) == 1:
         return fits[0]
     if fits:
         raise several_fit(file, [fit.mapping for fit in fits])
-    readings = (reading for one in chosen for reading in _readings(one, own, network))
+    readings = (reading for named in chosen for reading in _readings(named, own, network))
     nearest = max(readings, key=lambda reading: _likeness(reading.state, own))
-    parts = [part.name for one in chosen for part in _parts(one) if fit_of(part, own)]
+    parts = [part.name for named in chosen for part in _parts(named) if fit_of(part, own)]
     raise nothing_fits(file, nearest.mapping, nearest.stripped, nearest.state, own, parts)
 
 
@@ -116,21 +116,21 @@ def _mappings(content: Any) -> Iterator[Named]:
     level = [("", content)]
     for _ in range(_MAX_DEPTH):
         below = []
-        for name, one in level:
-            if id(one) in seen or not isinstance(one, Mapping | list | tuple):
+        for name, held in level:
+            if id(held) in seen or not isinstance(held, Mapping | list | tuple):
                 continue
-            seen.add(id(one))
-            if isinstance(one, Mapping):
+            seen.add(id(held))
+            if isinstance(held, Mapping):
                 tensors = {
                     key: value.detach()
-                    for key, value in one.items()
+                    for key, value in held.items()
                     if isinstance(key, str) and isinstance(value, torch.Tensor) and _is_plain(value)
                 }
-                if tensors or (not one and not name):
+                if tensors or (not held and not name):
                     yield Named(name, tensors)
-                items = list(one.items())
+                items = list(held.items())
             else:
-                items = list(enumerate(one[:_MAX_ITEMS]))
+                items = list(enumerate(held[:_MAX_ITEMS]))
             below += [
                 (f"{name}/{key}" if name else str(key), value)
                 for key, value in items
@@ -150,8 +150,8 @@ def _is_plain(value: torch.Tensor) -> bool:
 
 def _called(found: list[Named], mapping: str) -> list[Named]:
     """The mapping of that name; else the part of one whose keys begin with the name's end."""
-    exact = [one for one in found if one.name == mapping]
-    return exact or [part for one in found for part in _parts(one) if part.name == mapping]
+    exact = [named for named in found if named.name == mapping]
+    return exact or [part for named in found for part in _parts(named) if part.name == mapping]
 
 
 def _parts(named: Named) -> list[Named]:
@@ -192,7 +192,7 @@ def _stripped(
 def _unwrapped(dropped: tuple[str, ...], tensors: Tensors) -> list[tuple[tuple[str, ...], Tensors]]:
     """The keys without any word of a wrapper: ``features.module.0.weight`` has one inside."""
     words = {key: key.split(".") for key in tensors}
-    wrappers = sorted({word for one in words.values() for word in one} & _WRAPPERS)
+    wrappers = sorted({word for path in words.values() for word in path} & _WRAPPERS)
     state = {
         ".".join(word for word in words[key] if word not in _WRAPPERS): value
         for key, value in tensors.items()

@@ -223,7 +223,7 @@ def _holds_module(data: bytes) -> bool:
     try:
         if data.startswith(b"PK"):
             archive = zipfile.ZipFile(io.BytesIO(data))
-            entry = next(item for item in archive.namelist() if item.endswith("data.pkl"))
+            entry = next(name for name in archive.namelist() if name.endswith("data.pkl"))
             data = archive.open(entry).read(_PICKLE_LIMIT)
         stream = io.BytesIO(data)
         for _ in range(5):  # the format before 1.6 puts some small pickles before the content

@@ -69,9 +69,9 @@ def arguments(
     In order where the names are those that ``forward()`` begins with, or are not its own.
     """
     parameters = _parameters(module)
-    first = [name for name, item in parameters.items() if item.kind in _IN_ORDER][: len(values)]
+    in_order = [name for name, parameter in parameters.items() if parameter.kind in _IN_ORDER]
     own = all(name in parameters and parameters[name].kind in _KEYWORD for name in values)
-    if list(values) == first or not own:
+    if list(values) == in_order[: len(values)] or not own:
         return tuple(values.values()), {}
     return (), dict(values)
 
@@ -104,20 +104,20 @@ def _from_examples(examples: Any) -> tuple[TensorSpec, ...]:
     if isinstance(examples, torch.Tensor):
         examples = (examples,)
     named = isinstance(examples, Mapping)
-    items = list(examples.items()) if named else [("", item) for item in _listed(examples)]
-    if not items or not all(isinstance(item, torch.Tensor) for _, item in items):
+    items = list(examples.items()) if named else [("", example) for example in _listed(examples)]
+    if not items or not all(isinstance(example, torch.Tensor) for _, example in items):
         raise BadInputError(
             "The network's example_inputs are no tensors.",
             "They must be a tensor, or a tuple or dict of tensors, each with the batch axis first.",
         )
-    batches = {len(item) if item.dim() else 0 for _, item in items}
+    batches = {len(example) if example.dim() else 0 for _, example in items}
     if len(batches) > 1 or 0 in batches:
-        shapes = ", ".join(str(list(item.shape)) for _, item in items)
+        shapes = ", ".join(str(list(example.shape)) for _, example in items)
         raise BadInputError(
             f"The network's example_inputs have no batch in common: their shapes are {shapes}.",
             "The first axis of each must be the batch, of one size for all and not 0.",
         )
-    return tuple(_spec_of(str(name), item) for name, item in items)
+    return tuple(_spec_of(str(name), example) for name, example in items)
 
 
 def _listed(examples: Any) -> Sequence[Any]:
@@ -137,8 +137,10 @@ def _spec_of(name: str, example: Tensor) -> TensorSpec:
 def _named(module: nn.Module, specs: tuple[TensorSpec, ...]) -> tuple[TensorSpec, ...]:
     """The inputs by the names of ``forward()``, in its order."""
     parameters = _parameters(module)
-    takes = [name for name, item in parameters.items() if item.kind in (*_IN_ORDER, *_KEYWORD)]
-    more = any(item.kind is item.VAR_POSITIONAL for item in parameters.values())
+    takes = [
+        name for name, parameter in parameters.items() if parameter.kind in (*_IN_ORDER, *_KEYWORD)
+    ]
+    more = any(parameter.kind is parameter.VAR_POSITIONAL for parameter in parameters.values())
     needed = _needed(module)
     said = ", ".join(takes)
     nameless = [spec for spec in specs if not spec.name]
@@ -176,8 +178,8 @@ def _needed(module: nn.Module) -> list[str]:
     """Inputs without which ``forward()`` cannot be called."""
     return [
         name
-        for name, item in _parameters(module).items()
-        if item.default is item.empty and item.kind in (*_IN_ORDER, *_KEYWORD)
+        for name, parameter in _parameters(module).items()
+        if parameter.default is parameter.empty and parameter.kind in (*_IN_ORDER, *_KEYWORD)
     ]
 
 

@@ -15,6 +15,7 @@ import torch
 from torch import nn
 
 from lrn_deploy.bundle import Preprocessing, Said
+from lrn_deploy.bundle.said import said_of
 from lrn_deploy.errors import BadInputError
 
 _HINT = (
@@ -56,10 +57,11 @@ def stated(module: nn.Module, shape: tuple[int, ...]) -> Said:
     return Said()
 
 
-def _given(recipe: Preprocessing) -> Said:
-    """What somebody wrote down in a recipe, without the defaults of its class."""
-    whole = Said.from_recipe(recipe).content
-    written = recipe.model_fields_set | ({"colors"} if "mode" in recipe.model_fields_set else set())
+def _given(preprocessing: Preprocessing) -> Said:
+    """What somebody wrote down in a preprocessing, without the defaults of its class."""
+    whole = said_of(preprocessing).content
+    written = preprocessing.model_fields_set
+    written = written | ({"colors"} if "mode" in written else set())
     return Said(**{name: value for name, value in whole.items() if name in written})
 
 
@@ -192,10 +194,10 @@ def _is_transform(value: Any) -> bool:
 
 def _is_run(module: nn.Module, value: Any, shape: tuple[int, ...]) -> bool:
     """Whether the network itself runs the transforms that it holds."""
-    own = {id(one) for one in module.modules()}
-    parts = [one for one in (value, *_steps(value)) if id(one) in own]
+    own = {id(inner) for inner in module.modules()}
+    parts = [part for part in (value, *_steps(value)) if id(part) in own]
     called: list[nn.Module] = []
-    hooks = [one.register_forward_pre_hook(lambda one, _: called.append(one)) for one in parts]
+    hooks = [part.register_forward_pre_hook(lambda step, _: called.append(step)) for part in parts]
     training = module.training
     try:
         if hooks:

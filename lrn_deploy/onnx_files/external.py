@@ -60,10 +60,10 @@ class ExternalFiles:
                 outside, is a link, or is too short.
         """
         entries: dict[str, str] = {}
-        for item in tensor.external_data:
-            if item.key not in _ENTRIES or item.key in entries:
-                raise self._wrong(tensor, f"has an entry {item.key!r} that it may not have")
-            entries[item.key] = item.value
+        for entry in tensor.external_data:
+            if entry.key not in _ENTRIES or entry.key in entries:
+                raise self._wrong(tensor, f"has an entry {entry.key!r} that it may not have")
+            entries[entry.key] = entry.value
         kind = _TYPES.get(tensor.data_type)
         if kind is None:
             raise self._wrong(tensor, "is of a type that is not read from such files")

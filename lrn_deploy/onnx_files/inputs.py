@@ -23,9 +23,9 @@ TYPES: dict[int, str] = {
 
 def drop_weights_among_inputs(graph: onnx.GraphProto, weights: Weights) -> None:
     """Take initialisers out of a graph's inputs, where files before ir version 4 list them."""
-    names = {*weights, *(item.name for item in graph.initializer)}
-    kept = [item for item in graph.input if item.name not in names]
-    inputs = [onnx.ValueInfoProto.FromString(item.SerializeToString()) for item in kept]
+    names = {*weights, *(tensor.name for tensor in graph.initializer)}
+    kept = [entry for entry in graph.input if entry.name not in names]
+    inputs = [onnx.ValueInfoProto.FromString(entry.SerializeToString()) for entry in kept]
     del graph.input[:]
     graph.input.extend(inputs)
 
@@ -41,12 +41,14 @@ def drop_unused_weights(graph: onnx.GraphProto, weights: Weights) -> tuple[dict[
         The sizes of those that were dropped, by name, and the large ones that are left.
     """
     used = {name for node in graph.node for name in reads(node)}
-    used.update(item.name for item in graph.output)
-    kept = [item for item in graph.initializer if item.name in used]
-    dropped = {item.name: len(item.raw_data) for item in graph.initializer if item.name not in used}
+    used.update(output.name for output in graph.output)
+    kept = [tensor for tensor in graph.initializer if tensor.name in used]
+    dropped = {
+        tensor.name: len(tensor.raw_data) for tensor in graph.initializer if tensor.name not in used
+    }
     dropped.update({name: values.nbytes for name, values in weights.items() if name not in used})
     if dropped:
-        tensors = [onnx.TensorProto.FromString(item.SerializeToString()) for item in kept]
+        tensors = [onnx.TensorProto.FromString(tensor.SerializeToString()) for tensor in kept]
         del graph.initializer[:]
         graph.initializer.extend(tensors)
     return dropped, {name: values for name, values in weights.items() if name in used}

@@ -104,7 +104,7 @@ def read_judged(path: Path) -> tuple[OnnxFile, int, tuple[str, ...]]:
     if dropped:
         told.append(f"{dropped} nodes that lead to no output were left out.")
     check_operators(model)
-    stamps = [item.version for item in model.opset_import if item.domain in STANDARD]
+    stamps = [entry.version for entry in model.opset_import if entry.domain in STANDARD]
     stamp = max(stamps, default=1)
     opset = true_opset(model.graph.node, stamp)
     if opset != stamp:
@@ -151,7 +151,7 @@ def _inlined(model: onnx.ModelProto) -> onnx.ModelProto:
         ready = [
             key
             for key, inner in called.items()
-            if key not in sizes and all(item in sizes or item not in called for item in inner)
+            if key not in sizes and all(callee in sizes or callee not in called for callee in inner)
         ]
         if not ready:
             stuck = next(name for domain, name in called if (domain, name) not in sizes)
@@ -159,7 +159,7 @@ def _inlined(model: onnx.ModelProto) -> onnx.ModelProto:
                 f"The function '{stuck}' of the file calls itself.", "Export the network again."
             )
         for key in ready:
-            sizes[key] = sum(sizes.get(item, 1) for item in called[key])
+            sizes[key] = sum(sizes.get(callee, 1) for callee in called[key])
     nodes = every_node(model.graph.node)
     if sum(sizes.get((node.domain, node.op_type), 1) for node in nodes) > MANY:
         raise BadInputError(

@@ -17,17 +17,19 @@ def set_opset(model: onnx.ModelProto, opset: int) -> None:
 
 def attribute(node: onnx.NodeProto, name: str, absent: Any = None) -> Any:
     """The value of an attribute, or ``absent``."""
-    for item in node.attribute:
-        if item.name == name:
-            return helper.get_attribute_value(item)
+    for attribute in node.attribute:
+        if attribute.name == name:
+            return helper.get_attribute_value(attribute)
     return absent
 
 
 def drop(nodes: Iterable[onnx.NodeProto], *names: str) -> None:
     """Drop attributes, in place."""
     for node in nodes:
-        kept = [item for item in node.attribute if item.name not in names]
+        kept = [attribute for attribute in node.attribute if attribute.name not in names]
         if len(kept) < len(node.attribute):
-            copies = [onnx.AttributeProto.FromString(item.SerializeToString()) for item in kept]
+            copies = [
+                onnx.AttributeProto.FromString(attribute.SerializeToString()) for attribute in kept
+            ]
             del node.attribute[:]
             node.attribute.extend(copies)

@@ -137,7 +137,7 @@ def misfit(node: onnx.NodeProto, opset: int) -> str:
         if attribute.type and _KINDS.get(attribute.type) != kind:
             return f"has the attribute '{name}' of another type"
     given = {attribute.name for attribute in node.attribute}
-    missing = [name for name, item in schema.attributes.items() if item.required]
+    missing = [name for name, declared in schema.attributes.items() if declared.required]
     for name in missing:
         if name not in given:
             return f"needs the attribute '{name}'"

@@ -82,7 +82,7 @@ def reads(node: onnx.NodeProto) -> Iterator[str]:
             }
             for inner in graph.node:
                 yield from (name for name in reads(inner) if name not in inside)
-            yield from (item.name for item in graph.output if item.name not in inside)
+            yield from (output.name for output in graph.output if output.name not in inside)
 
 
 def described(node: onnx.NodeProto) -> str:
@@ -92,13 +92,13 @@ def described(node: onnx.NodeProto) -> str:
 
 def _given(graph: onnx.GraphProto) -> Iterator[str]:
     """Names of a graph's inputs and initialisers."""
-    yield from (item.name for item in graph.input)
-    yield from (item.name for item in graph.initializer)
+    yield from (entry.name for entry in graph.input)
+    yield from (tensor.name for tensor in graph.initializer)
 
 
 def _makers(graph: onnx.GraphProto, weights: Collection[str]) -> dict[str, int]:
     """The number of the node that makes a value, by the value's name."""
-    inputs = [item.name for item in graph.input]
+    inputs = [entry.name for entry in graph.input]
     taken = {*weights, *_given(graph)}
     if len(set(inputs)) < len(inputs):
         raise BadInputError(

@@ -46,7 +46,7 @@ class OnnxFile:
     @property
     def parameters(self) -> int:
         """How many numbers its initialisers hold."""
-        small = sum(int(np.prod(item.dims)) for item in self.model.graph.initializer)
+        small = sum(int(np.prod(tensor.dims)) for tensor in self.model.graph.initializer)
         return small + sum(values.size for values in self.weights.values())
 
     def whole(self) -> onnx.ModelProto:
@@ -98,8 +98,8 @@ def _is_text(message: Message) -> bool:
     for about, value in message.ListFields():
         if about.type not in (FieldDescriptor.TYPE_STRING, FieldDescriptor.TYPE_MESSAGE):
             continue
-        for item in (value,) if isinstance(value, str | bytes | Message) else value:
-            if isinstance(item, bytes) or (isinstance(item, Message) and not _is_text(item)):
+        for part in (value,) if isinstance(value, str | bytes | Message) else value:
+            if isinstance(part, bytes) or (isinstance(part, Message) and not _is_text(part)):
                 return False
     return True
 

@@ -46,7 +46,7 @@ def _known(file: OnnxFile) -> Shapes:
 
 
 def _is_odd_one(node: onnx.NodeProto, known: Shapes) -> bool:
-    even = any(item.name == "size" and item.i % 2 == 0 for item in node.attribute)
+    even = any(attribute.name == "size" and attribute.i % 2 == 0 for attribute in node.attribute)
     return even or len(known.get(node.input[0], (1,) * 4)) != 4
 
 

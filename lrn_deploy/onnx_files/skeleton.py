@@ -26,7 +26,7 @@ def with_weights_as_inputs(model: onnx.ModelProto, weights: Weights) -> onnx.Mod
     copy = onnx.ModelProto()
     copy.CopyFrom(model)
     copy.ir_version = IR_VERSION  # before 4, what is no input is no initialiser
-    listed = {item.name for item in copy.graph.input}
+    listed = {entry.name for entry in copy.graph.input}
     copy.graph.input.extend(
         helper.make_tensor_value_info(
             name, helper.np_dtype_to_tensor_dtype(values.dtype), values.shape
@@ -90,8 +90,8 @@ def infer(model: ir.Model) -> None:
         )
     except Exception as error:  # what onnx throws shares no class of its own
         raise wrong_shapes(error) from error
-    told = {item.name: item.type.tensor_type for item in inferred.graph.value_info}
-    told.update({item.name: item.type.tensor_type for item in inferred.graph.output})
+    told = {info.name: info.type.tensor_type for info in inferred.graph.value_info}
+    told.update({info.name: info.type.tensor_type for info in inferred.graph.output})
     for node in graph:
         for value in node.outputs:
             kind = told.get(str(value.name))

@@ -37,9 +37,9 @@ def _pass_dropouts_on(graph: onnx.GraphProto, opset: int) -> None:
     """
     if not any(node.op_type == "Dropout" for node in graph.node):
         return
-    outputs = {item.name for item in graph.output}
+    outputs = {output.name for output in graph.output}
     used = {name for node in graph.node for name in reads(node)} | outputs
-    constants = {item.name: item for item in graph.initializer}
+    constants = {tensor.name: tensor for tensor in graph.initializer}
     constants.update(
         (node.output[0], attribute(node, "value"))
         for node in graph.node
@@ -88,7 +88,7 @@ def _is_false(tensor: onnx.TensorProto | None) -> bool:
 def _check_statistics(graph: onnx.GraphProto, opset: int) -> None:
     """Refuse a BatchNormalization that is in training, or per pixel; drop its unused outputs."""
     used = {name for node in graph.node for name in reads(node)}
-    used.update(item.name for item in graph.output)
+    used.update(output.name for output in graph.output)
     for node in graph.node:
         if node.op_type != "BatchNormalization":
             continue

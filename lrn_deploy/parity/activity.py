@@ -97,7 +97,7 @@ def choose_scales(
     for index, layer in enumerate(layers):
         seen = {factor: values[index] for factor, values in sorted(measured.items())}
         enough = [factor for factor, value in seen.items() if value >= ACTIVE]
-        factor = enough[0] if enough else max(seen, key=lambda item: seen[item])
+        factor = enough[0] if enough else max(seen, key=lambda factor: seen[factor])
         chosen.append(Scale(layer, factor, seen[factor]))
     return tuple(chosen)
 

@@ -55,7 +55,11 @@ def regime_of(name: str) -> Regime:
 
 
 def image_set(
-    name: str, images: Sequence[DecodedImage], spec: TensorSpec, recipe: Preprocessing, detail: str
+    name: str,
+    images: Sequence[DecodedImage],
+    spec: TensorSpec,
+    preprocessing: Preprocessing,
+    detail: str,
 ) -> InputSet:
     """Pictures as inputs of a network.
 
@@ -63,10 +67,10 @@ def image_set(
         name: The set's name.
         images: At least one picture.
         spec: The network's only input.
-        recipe: How a picture becomes its input.
+        preprocessing: How a picture becomes its input.
         detail: What they are.
     """
-    rows = np.stack([preprocess(item.image, recipe) for item in images])
+    rows = np.stack([preprocess(decoded.image, preprocessing) for decoded in images])
     return InputSet(name, {spec.name: rows}, detail)
 
 
@@ -77,8 +81,10 @@ def with_dark(images: Sequence[DecodedImage]) -> tuple[DecodedImage, ...]:
     signal on the two photographs is a twentieth of its output, and six times that with these.
     """
     dark = (
-        replace(item, name=f"{item.name}, dark", image=item.image.point(lambda value: value // 4))
-        for item in images
+        replace(
+            image, name=f"{image.name}, dark", image=image.image.point(lambda value: value // 4)
+        )
+        for image in images
     )
     return (*images, *dark)
 
@@ -96,7 +102,7 @@ def read_folder(folder: Path) -> tuple[DecodedImage, ...]:
 
 
 def random_set(
-    inputs: Sequence[TensorSpec], recipe: Preprocessing | None, rows: int, seed: int = 0
+    inputs: Sequence[TensorSpec], preprocessing: Preprocessing | None, rows: int, seed: int = 0
 ) -> InputSet:
     """Seeded random inputs, coarse and fine, faint and strong in turn.
 
@@ -105,35 +111,35 @@ def random_set(
 
     Args:
         inputs: The network's inputs.
-        recipe: How a picture becomes its input; None if it takes none.
+        preprocessing: How a picture becomes its input; None if it takes none.
         rows: How many.
         seed: Seed of the generator.
     """
     rng = np.random.default_rng(seed)
-    if recipe is not None:
-        pixels = np.stack([_random_picture(recipe, row, rng) for row in range(rows)])
-        feeds = {inputs[0].name: normalize(pixels, recipe)}
+    if preprocessing is not None:
+        pixels = np.stack([_random_picture(preprocessing, row, rng) for row in range(rows)])
+        feeds = {inputs[0].name: normalize(pixels, preprocessing)}
         return InputSet("random", feeds, f"{rows} random pictures, coarse and fine")
     feeds = {spec.name: _random(spec, rows, rng) for spec in inputs}
     return InputSet("random", feeds, f"{rows} random inputs, faint and strong")
 
 
-def extreme_set(inputs: Sequence[TensorSpec], recipe: Preprocessing | None) -> InputSet:
+def extreme_set(inputs: Sequence[TensorSpec], preprocessing: Preprocessing | None) -> InputSet:
     """Inputs at and beyond the edge of what a network meets; finite, and each of its own kind.
 
     Args:
         inputs: The network's inputs.
-        recipe: How a picture becomes its input; None if it takes none.
+        preprocessing: How a picture becomes its input; None if it takes none.
 
     Returns:
         As many rows as the input with the most kinds has; others begin again.
     """
     feeds = {}
     for spec in inputs:
-        parts = [_edge_pictures(recipe)] if recipe is not None else []
+        parts = [_edge_pictures(preprocessing)] if preprocessing is not None else []
         if np.issubdtype(spec.dtype, np.floating):
             parts.append(_edge_values(spec))
-        elif recipe is None:
+        elif preprocessing is None:
             parts.append(_edge_integers(spec))
         feeds[spec.name] = np.concatenate(parts)
     rows = max(map(len, feeds.values()))
@@ -157,14 +163,14 @@ def scaled_set(base: InputSet, factor: float) -> InputSet:
 
 def joined_set(sets: Sequence[InputSet], rows: int) -> InputSet:
     """The first ``rows`` inputs of the sets, taken in turn from each so that all have a share."""
-    total = min(rows, sum(item.rows for item in sets))
+    total = min(rows, sum(inputs.rows for inputs in sets))
     order = sorted(
-        ((row, at) for at, item in enumerate(sets) for row in range(item.rows)), key=lambda x: x
+        ((row, at) for at, inputs in enumerate(sets) for row in range(inputs.rows)), key=lambda x: x
     )[:total]
     feeds = {
         name: np.stack([sets[at].feeds[name][row] for row, at in order]) for name in sets[0].feeds
     }
-    names = " and ".join(item.name for item in sets)
+    names = " and ".join(inputs.name for inputs in sets)
     return InputSet(ACTIVE_PREFIX, feeds, f"{total} of {names}")
 
 
@@ -173,12 +179,14 @@ def scalable(inputs: Sequence[TensorSpec]) -> bool:
     return any(np.issubdtype(spec.dtype, np.floating) for spec in inputs)
 
 
-def _random_picture(recipe: Preprocessing, row: int, rng: np.random.Generator) -> Array:
+def _random_picture(preprocessing: Preprocessing, row: int, rng: np.random.Generator) -> Array:
     """Squares of random colours, from single pixels to a quarter of the picture's side."""
-    height, width = recipe.crop
+    height, width = preprocessing.crop
     coarsest = max(min(height, width) // 4, 1)
     square = max(coarsest >> (row % 6), 1)
-    cells = rng.integers(0, 256, (-(-height // square), -(-width // square), recipe.channels))
+    cells = rng.integers(
+        0, 256, (-(-height // square), -(-width // square), preprocessing.channels)
+    )
     tiles = np.repeat(np.repeat(cells, square, axis=0), square, axis=1)
     return tiles[:height, :width].astype(np.uint8)
 
@@ -195,15 +203,15 @@ def _random(spec: TensorSpec, rows: int, rng: np.random.Generator) -> Array:
     return rng.integers(low, high, shape, endpoint=True).astype(dtype)
 
 
-def _edge_pictures(recipe: Preprocessing) -> Array:
+def _edge_pictures(preprocessing: Preprocessing) -> Array:
     """Black, white, one colour, a checkerboard, one white pixel: what the decoder can give."""
-    height, width = recipe.crop
-    pixels = np.full((5, height, width, recipe.channels), _BLACK, np.uint8)
+    height, width = preprocessing.crop
+    pixels = np.full((5, height, width, preprocessing.channels), _BLACK, np.uint8)
     pixels[1] = _WHITE
     pixels[2, ..., 0] = _WHITE
     pixels[3] = _WHITE * (np.add.outer(np.arange(height), np.arange(width)) % 2)[..., None]
     pixels[4, height // 2, width // 2] = _WHITE
-    return normalize(pixels, recipe)
+    return normalize(pixels, preprocessing)
 
 
 def _edge_values(spec: TensorSpec) -> Array:

@@ -129,8 +129,8 @@ def _fold(graph: ir.Graph, image: str, node: ir.Node) -> Folded:
     weight = array_of(input_of(node, 1)).astype(np.float64)
     groups = node.attributes.get_int("group", 1)
     scale, shift = (
-        np.repeat(item.reshape(groups, -1), len(weight) // groups, axis=0)[:, :, None, None]
-        for item in (seen.scale, seen.shift)
+        np.repeat(numbers.reshape(groups, -1), len(weight) // groups, axis=0)[:, :, None, None]
+        for numbers in (seen.scale, seen.shift)
     )
     moved, folded = (weight * shift).sum(axis=(1, 2, 3)), weight * scale
     if not grouped:
@@ -147,12 +147,12 @@ def _fold(graph: ir.Graph, image: str, node: ir.Node) -> Folded:
     _replace_input(graph, node, 1, f"{input_of(node, 1).name}_folded", folded)
     node.replace_input_with(0, value)
     for old in seen.nodes:
-        if not any(item.uses() or item.is_graph_output() for item in old.outputs):
+        if not any(value.uses() or value.is_graph_output() for value in old.outputs):
             inputs = list(old.inputs)
             graph.remove(old, safe=True)
-            for item in inputs:
-                if item is not None:
-                    drop_unused(graph, item)
+            for source in inputs:
+                if source is not None:
+                    drop_unused(graph, source)
     names = tuple(str(old.name) for old in reversed(seen.nodes))
     return Folded(image, str(node.name), names, where, "")
 
@@ -232,7 +232,7 @@ def _reordered(value: ir.Value) -> tuple[ir.Value, NDArray[np.int64], list[ir.No
     nodes: list[ir.Node] = []
     end, start = value, value
     while (node := start.producer()) is not None and node.op_type in _MOVING:
-        if any(item is not None and item.const_value is None for item in node.inputs[1:]):
+        if any(operand is not None and operand.const_value is None for operand in node.inputs[1:]):
             return None
         nodes.append(node)
         start = input_of(node, 0)
@@ -249,7 +249,7 @@ def _reordered(value: ir.Value) -> tuple[ir.Value, NDArray[np.int64], list[ir.No
 def _moved(numbers: NDArray[np.int64], nodes: list[ir.Node]) -> NDArray[np.int64]:
     """What a row of nodes, the last first, makes of an array."""
     for node in reversed(nodes):
-        feeds = {str(item.name): array_of(item) for item in node.inputs[1:] if item is not None}
+        feeds = {str(value.name): array_of(value) for value in node.inputs[1:] if value is not None}
         feeds[str(input_of(node, 0).name)] = numbers
         outputs = list(ReferenceEvaluator(ir.to_proto(node)).run(None, feeds))
         numbers = np.asarray(outputs[0])

@@ -143,13 +143,19 @@ def _defined_for(node: ir.Node, dtype: ir.DataType, opset: int) -> bool:
     """Whether the opset defines the operator for ``dtype`` wherever this node has fp32."""
     if node.domain or node.op_type in _TYPE_IN_ATTRIBUTE:
         return False
-    if any(item.type in (ir.AttributeType.GRAPH, ir.AttributeType.GRAPHS) for item in _attrs(node)):
+    if any(
+        attribute.type in (ir.AttributeType.GRAPH, ir.AttributeType.GRAPHS)
+        for attribute in _attrs(node)
+    ):
         return False
     try:
         schema = onnx.defs.get_schema(node.op_type, opset, "")
     except onnx.defs.SchemaError:
         return False
-    allowed = {item.type_param_str: item.allowed_type_strs for item in schema.type_constraints}
+    allowed = {
+        constraint.type_param_str: constraint.allowed_type_strs
+        for constraint in schema.type_constraints
+    }
     wanted = f"tensor({dtype.name.lower()})"
     for values, formals in ((node.inputs, schema.inputs), (node.outputs, schema.outputs)):
         for index, value in enumerate(values):

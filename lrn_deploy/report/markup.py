@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import html
 import math
+from collections.abc import Iterable
 from typing import Final
 
 LONG: Final = 20
-"""Characters from which on the text of a cell may wrap."""
+"""Characters from which on the text of a cell does not fit beside others."""
 
 
 class Markup(str):
@@ -87,37 +88,54 @@ def milliseconds(seconds: float | None) -> Markup:
     return number(seconds, f"{value:.0f}" if value >= 100 else f"{value:.3g}")
 
 
+def percent(part: float) -> str:
+    """A part of 1 in percent: whole ones from 10 on, else of two digits.
+
+    >>> percent(0.2143), percent(0.00123), percent(0.0)
+    ('21%', '0.12%', '0%')
+    """
+    value = 100 * part
+    return f"{value:.0f}%" if abs(value) >= 10 or not value else f"{value:.2g}%"
+
+
 def table(
     titles: tuple[str, ...], rows: list[tuple[Child, ...]], *, right: tuple[int, ...] = ()
 ) -> Markup:
-    """A table that scrolls sideways where the page is narrow.
+    """A table whose rows the style sheet stacks as cards where the page is narrow.
+
+    In a card each cell stands beside the title of its column. The roles say what a browser forgets
+    of a table once its rows are blocks.
 
     Args:
         titles: Titles of the columns.
-        rows: Cells, row by row.
+        rows: Cells, row by row; the first of each is what the row is about.
         right: Columns of numbers, which stand at the right.
     """
     sides = ["num" if column in right else None for column in range(len(titles))]
     head = [
-        el("th", title, class_=side, scope="col") for title, side in zip(titles, sides, strict=True)
+        el("th", title, class_=side, scope="col", role="columnheader")
+        for title, side in zip(titles, sides, strict=True)
     ]
     body = [
         el(
             "tr",
+            el("th", row[0], class_=sides[0], scope="row", role="rowheader"),
             *(
-                el("td", cell, class_=side or _wrap(cell))
-                for cell, side in zip(row, sides, strict=True)
+                el("td", cell, class_=side or _length(cell), role="cell", data_title=title)
+                for cell, side, title in zip(row[1:], sides[1:], titles[1:], strict=True)
             ),
+            role="row",
         )
         for row in rows
     ]
-    whole = el("table", el("thead", el("tr", *head)), el("tbody", *body))
-    return el("div", whole, class_="scroll", tabindex="0")
+    top = el("thead", el("tr", *head, role="row"), role="rowgroup")
+    whole = el("table", top, el("tbody", *body, role="rowgroup"), role="table")
+    return el("div", whole, class_="table")
 
 
 def bullets(items: list[Child], class_: str | None = None) -> Markup:
     """A list, or nothing for none."""
-    return el("ul", *(el("li", item) for item in items), class_=class_) if items else Markup()
+    return el("ul", *(el("li", entry) for entry in items), class_=class_) if items else Markup()
 
 
 def section(title: str, *children: Child, id_: str | None = None) -> Markup:
@@ -130,16 +148,42 @@ def folded(title: str, *children: Child) -> Markup:
     return el("details", el("summary", title), *children)
 
 
+def place(artifact: str, backend: str) -> Markup:
+    """An artifact and below it, where there is room for one column, what runs it."""
+    on = el("span", f"on {backend}", class_="on") if backend else None
+    return el("span", artifact, " " if on else None, on, class_="place")
+
+
+def not_run(title: str, entries: Iterable[tuple[str, str]]) -> Markup:
+    """What was not run, folded away: how many of them, and when opened each reason once.
+
+    Args:
+        title: What follows the count, ``not checked here``.
+        entries: What was not run, and why; nothing is drawn for none.
+    """
+    found: dict[str, list[str]] = {}
+    for name, reason in entries:
+        names = found.setdefault(reason or "no reason given", [])
+        if name not in names:
+            names.append(name)
+    if not found:
+        return Markup()
+    items: list[Child] = [
+        el("li", el("b", ", ".join(names)), f": {reason}") for reason, names in found.items()
+    ]
+    count = sum(len(names) for names in found.values())
+    return el("details", el("summary", f"{count} {title}"), el("ul", *items), class_="unrun")
+
+
 def plain_number(value: float) -> str:
     """A coordinate with no more digits than a screen shows."""
     return f"{value:.2f}".rstrip("0").rstrip(".")
 
 
-def _wrap(cell: Child) -> str | None:
-    """Class of a cell whose text may wrap, since it would make a column too wide."""
-    if isinstance(cell, Markup) or not isinstance(cell, str) or len(cell) < LONG:
-        return None
-    return "long" if len(cell) < 3 * LONG else "long text"
+def _length(cell: Child) -> str | None:
+    """Class of a cell that needs the whole width of a card."""
+    text = isinstance(cell, str) and not isinstance(cell, Markup)
+    return "long" if text and len(str(cell)) >= LONG else None
 
 
 def _plain(value: str | float) -> str:

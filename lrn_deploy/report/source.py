@@ -8,7 +8,7 @@ from typing import TypeVar
 
 from pydantic import BaseModel, ValidationError
 
-from lrn_deploy.bundle import Bundle, Manifest
+from lrn_deploy.bundle import Bundle, Choice, Manifest
 from lrn_deploy.bundle.staleness import stale_notes
 from lrn_deploy.errors import BadInputError, DamagedError
 from lrn_deploy.latency.schema import Comparison, LatencyReport, Layers, Row, Start
@@ -47,13 +47,15 @@ class Source:
         """Artifacts that are not those that ``validate`` saw: made or changed since."""
         seen = self.parity.artifacts if self.parity else {}
         artifacts = self.manifest.artifacts
-        return tuple(name for name, item in artifacts.items() if seen.get(name) != item.sha256)
+        return tuple(
+            name for name, artifact in artifacts.items() if seen.get(name) != artifact.sha256
+        )
 
     @property
     def outdated(self) -> tuple[str, ...]:
         """Artifacts whose times are those of other bytes: changed or removed since ``profile``."""
         rows = self.latency.rows if self.latency else ()
-        known = {name: item.sha256 for name, item in self.manifest.artifacts.items()}
+        known = {name: artifact.sha256 for name, artifact in self.manifest.artifacts.items()}
         old = (r.artifact for r in rows if r.bundle == "this" and known.get(r.artifact) != r.sha256)
         return tuple(dict.fromkeys(old))
 
@@ -66,10 +68,10 @@ class Source:
 
         def marked(items: tuple[Named, ...]) -> tuple[Named, ...]:
             return tuple(
-                item.model_copy(update={"artifact": f"{item.artifact} (stale)"})
-                if item.artifact in old and getattr(item, "bundle", "this") == "this"
-                else item
-                for item in items
+                row.model_copy(update={"artifact": f"{row.artifact} (stale)"})
+                if row.artifact in old and getattr(row, "bundle", "this") == "this"
+                else row
+                for row in items
             )
 
         return self.latency.model_copy(
@@ -80,6 +82,16 @@ class Source:
                 "comparisons": marked(self.latency.comparisons),
             }
         )
+
+    @property
+    def run_with(self) -> Choice | None:
+        """What the bundle is run with where that is possible: the first choice of bytes it holds.
+
+        None if it was not tuned, or no choice is left; then it is the graph as it was exported.
+        """
+        known = {name: artifact.sha256 for name, artifact in self.manifest.artifacts.items()}
+        kept = (one for one in self.manifest.choices if known.get(one.artifact) == one.sha256)
+        return next(kept, None)
 
     @property
     def retuned(self) -> bool:

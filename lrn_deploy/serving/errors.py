@@ -1,7 +1,7 @@
-"""Why a request is refused, in terms that every transport can tell its client.
+"""Why a request is refused, in terms that every transport can tell its caller.
 
 The status is HTTP's; the gRPC server translates it. Triton 2.51 answers 500 to requests that the
-client got wrong; here those are 400.
+caller got wrong; here those are 400.
 """
 
 from __future__ import annotations
@@ -10,6 +10,8 @@ from typing import Literal
 
 Reason = Literal["REJECTED", "CANCELED", "BACKEND", "OTHER"]
 """Triton's reasons of a failed request, as its metric ``nv_inference_request_failure`` has them."""
+_LONGEST = 1000
+"""Characters of a message: by gRPC it travels in a header, and it stands in the log."""
 
 
 class RequestError(Exception):
@@ -24,6 +26,8 @@ class RequestError(Exception):
     reason: Reason = "OTHER"
 
     def __init__(self, message: str, *, retry_after: int | None = None) -> None:
+        if len(message) > _LONGEST:  # what a caller sent may stand in it
+            message = f"{message[:_LONGEST]} … (of {len(message):,} characters)."
         super().__init__(message)
         self.message = message
         self.retry_after = retry_after
@@ -35,13 +39,55 @@ class RequestError(Exception):
 
 
 class InvalidRequestError(RequestError):
-    """The client sent something that no server could answer."""
+    """The caller sent something that no server could answer."""
+
+
+class UnauthorizedError(RequestError):
+    """The request has no key, or none that is taken.
+
+    Args:
+        message: As for every error.
+        scope: What the key must allow.
+        sent: Whether there was one.
+    """
+
+    status = 401
+
+    def __init__(self, message: str, scope: str, *, sent: bool = False) -> None:
+        super().__init__(message)
+        self._scope = scope
+        self._sent = sent
+
+    @property
+    def headers(self) -> tuple[tuple[str, str], ...]:
+        """``WWW-Authenticate``, which this status must have (RFC 9110, 15.5.2; RFC 6750, 3)."""
+        wrong = ', error="invalid_token"' if self._sent else ""
+        return (("www-authenticate", f'Bearer realm="lrn-server", scope="{self._scope}"{wrong}'),)
 
 
 class ForbiddenError(RequestError):
     """Whoever asks may not have this done."""
 
     status = 403
+
+
+class ScopeError(ForbiddenError):
+    """The request's key does not allow it.
+
+    Args:
+        message: As for every error.
+        scope: What the key would have to allow.
+    """
+
+    def __init__(self, message: str, scope: str) -> None:
+        super().__init__(message)
+        self._scope = scope
+
+    @property
+    def headers(self) -> tuple[tuple[str, str], ...]:
+        """``WWW-Authenticate`` again, as RFC 6750, 3.1, has it."""
+        challenge = f'Bearer realm="lrn-server", error="insufficient_scope", scope="{self._scope}"'
+        return (("www-authenticate", challenge),)
 
 
 class NotFoundError(RequestError):
@@ -71,7 +117,7 @@ class MethodError(RequestError):
 
 
 class TimedOutError(RequestError):
-    """The client did not send its body in time."""
+    """The caller did not send its body in time."""
 
     status = 408
 
@@ -83,13 +129,13 @@ class TooLargeError(RequestError):
 
 
 class ExpectationError(RequestError):
-    """The client expects what this server does not do."""
+    """The caller expects what this server does not do."""
 
     status = 417
 
 
 class TooManyError(RequestError):
-    """The client sends more requests than it may."""
+    """The caller sends more requests than it may."""
 
     status = 429
 
@@ -127,7 +173,7 @@ class AbandonedError(UnavailableError):
 
 
 class CanceledError(RequestError):
-    """The client went away."""
+    """The caller went away."""
 
     status = 499
     reason = "CANCELED"

@@ -1,4 +1,4 @@
-"""What a client asks a network for: arrays, which outputs it wants and in what form, until when."""
+"""What a caller asks a network for: arrays, which outputs it wants and in what form, until when."""
 
 from __future__ import annotations
 
@@ -47,14 +47,14 @@ class InferRequest:
     """An inference request, whatever transport brought it.
 
     Attributes:
-        inputs: The arrays by name, each with the shape that the client claims.
+        inputs: The arrays by name, each with the shape that the caller claims.
         outputs: The outputs to return, in that order; empty for all, as ``binary`` says.
         binary: The form of outputs that ``outputs`` does not list.
-        timeout_us: The client's ``timeout`` in microseconds; 0: none.
-        priority: The client's ``priority``; 0: the default.
-        id: The client's own id of it.
+        timeout_us: The caller's ``timeout`` in microseconds; 0: none.
+        priority: The caller's ``priority``; 0: the default.
+        id: The caller's own id of it.
         deadline: Of the transport, in nanoseconds of the monotonic clock; None: none.
-        client: Whose it is.
+        caller: Whose it is.
     """
 
     inputs: dict[str, Array]
@@ -64,10 +64,10 @@ class InferRequest:
     priority: int = 0
     id: str = ""
     deadline: int | None = field(default=None, compare=False)
-    client: str = field(default="", compare=False)
+    caller: str = field(default="", compare=False)
 
-    def sent_by(self, client: str, deadline: int | None = None) -> InferRequest:
-        """The same, of a client, with a deadline of the transport."""
+    def sent_by(self, caller: str, deadline: int | None = None) -> InferRequest:
+        """The same, of a caller, with a deadline of the transport."""
         return InferRequest(
             self.inputs,
             self.outputs,
@@ -76,5 +76,5 @@ class InferRequest:
             self.priority,
             self.id,
             deadline,
-            client,
+            caller,
         )

@@ -2,7 +2,7 @@
 
 Closing it, or shutting it down, resets the connections that the kernel has completed and nobody has
 accepted yet: their requests may be on the way already. So it is first made deaf: a filter drops
-packets that would open a connection, while those that are queued are still accepted. A client that
+packets that would open a connection, while those that are queued are still accepted. A caller that
 knocks at the deaf socket tries again after a second, finds it closed, and is refused.
 """
 

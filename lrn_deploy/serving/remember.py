@@ -1,6 +1,6 @@
 """What was read a moment ago need not be read again.
 
-A client that asks often sends the same head and the same announcement each time.
+A caller that asks often sends the same head and the same announcement each time.
 """
 
 from __future__ import annotations

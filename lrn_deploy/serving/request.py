@@ -26,8 +26,9 @@ class Request:
         query: The query's parameters.
         body: Empty until it has been read, which is after the request was admitted.
         id: What identifies it in logs and answers.
-        client: Address of the peer.
+        peer: Address that it came from.
         caller: Who it counts for in rate limits and turns; see :mod:`.rate_limit`.
+        key: Name of the API key that it came with; empty where none is asked for.
         trace: Its place in a trace; None if it is in none.
         timings: Of what has run for it, as far as that is done.
     """
@@ -38,14 +39,15 @@ class Request:
     query: Mapping[str, str] = field(default_factory=dict)
     body: bytes | bytearray = b""
     id: str = ""
-    client: str = ""
+    peer: str = ""
     caller: str = ""
+    key: str = ""
     trace: Trace | None = None
     timings: list[Timing] = field(default_factory=list, compare=False)
 
 
 def request_id(claimed: str | None) -> str:
-    """The client's own id (``X-Request-Id``) if it is fit to print, else a new one."""
+    """The caller's own id (``X-Request-Id``) if it is fit to print, else a new one."""
     if claimed and len(claimed) <= _MAX_ID and claimed.isascii() and claimed.isprintable():
         return claimed
     return f"{_PREFIX}-{next(_numbers)}"

@@ -26,10 +26,12 @@ from lrn_deploy.serving.errors import (
 from lrn_deploy.serving.inference import InferRequest
 from lrn_deploy.serving.protocol import metadata
 from lrn_deploy.serving.protocol.shared_memory import SharedMemory
-from lrn_deploy.serving.rate_limit import RateLimiter, client_name
+from lrn_deploy.serving.rate_limit import RateLimiter, caller_name
 from lrn_deploy.serving.repository.model import VERSION, ServedModel
 from lrn_deploy.serving.repository.repository import Repository
 from lrn_deploy.serving.request import Request, request_id
+from lrn_deploy.serving.security.key_ring import KeyRing
+from lrn_deploy.serving.security.scopes import NEEDED, Scope
 from lrn_deploy.serving.settings import ServerSettings
 from lrn_deploy.serving.telemetry import metrics, stderr
 from lrn_deploy.serving.telemetry.access_log import AccessLog
@@ -44,6 +46,7 @@ class Service:
         repository: The models.
         settings: Limits and permissions.
         spans: Where traces go; None if nowhere.
+        keys: Who is let in; None: everyone.
 
     Attributes:
         stopping: Whether the server is about to end: it is not ready any more.
@@ -52,10 +55,16 @@ class Service:
     """
 
     def __init__(
-        self, repository: Repository, settings: ServerSettings, *, spans: Spans | None = None
+        self,
+        repository: Repository,
+        settings: ServerSettings,
+        *,
+        spans: Spans | None = None,
+        keys: KeyRing | None = None,
     ) -> None:
         self.repository = repository
         self.settings = settings
+        self.keys = keys
         self.memory = SharedMemory(enabled=settings.shared_memory)
         self.limiter = RateLimiter(settings.rate_limit)
         self.log = AccessLog(settings.access_log, spans)
@@ -72,7 +81,7 @@ class Service:
         path: str,
         headers: Mapping[str, str],
         query: Mapping[str, str],
-        client: str,
+        peer: str,
     ) -> Request:
         """A request of which the body is still to come, with its id, its caller and its trace.
 
@@ -81,7 +90,7 @@ class Service:
             path: The path, or the name of gRPC's method.
             headers: Names in lower case.
             query: Parameters of the query.
-            client: Address of the peer.
+            peer: Address that it comes from.
         """
         settings = self.settings
         claimed = headers.get(settings.client_header.lower()) if settings.client_header else None
@@ -91,8 +100,8 @@ class Service:
             headers,
             query,
             id=request_id(headers.get("x-request-id")),
-            client=client,
-            caller=client_name(client, claimed),
+            peer=peer,
+            caller=caller_name(peer, claimed),
             trace=trace_of(headers.get(REQUEST_HEADER), settings.trace_sample),
         )
 
@@ -109,6 +118,24 @@ class Service:
         """
         if self.draining:
             raise UnavailableError("The server is stopping; try another one.")
+
+    def authorize(self, request: Request, scope: Scope | None) -> None:
+        """Refuse a request whose key does not allow it; with a key, the caller is the key.
+
+        Raises:
+            UnauthorizedError: If it has no key that is taken.
+            ScopeError: If its key does not allow it.
+            TooManyError: If its key has been used too often.
+        """
+        if self.keys is not None and scope is not None:
+            request.key = self.keys.admit(request.headers, scope).name
+            if self.settings.client_header.lower() not in request.headers:
+                request.caller = f"key {request.key}"
+
+    def still_allows(self, request: Request, operation: str) -> bool:
+        """Whether what was let in may go on; its key may have been revoked since."""
+        scope = NEEDED[operation]
+        return self.keys is None or scope is None or self.keys.allows(request.headers, scope)
 
     def admit_work(self, request: Request, name: str | None, version: str = "") -> None:
         """Refuse a request that a network would run for, before anything is done for it.
@@ -173,7 +200,8 @@ class Service:
 
     def metrics(self) -> str:
         """The counters of all models as Prometheus text."""
-        return metrics.render(self.repository.models(), self.limiter.refused, stderr.dropped())
+        refused = self.limiter.refused + (self.keys.refused if self.keys else 0)
+        return metrics.render(self.repository.models(), refused, stderr.dropped())
 
     def index(self, *, ready: bool = False) -> list[dict[str, Any]]:
         """The repository index, of those alone that can answer if so wished."""
@@ -187,7 +215,7 @@ class Service:
             parameters: Names of the request's parameters.
 
         Raises:
-            ForbiddenError: If clients may not.
+            ForbiddenError: If callers may not.
             UnsupportedError: If the parameters ask for what this server does not do.
             NotFoundError: If no bundle has this name.
             InvalidRequestError: If it cannot be loaded.
@@ -249,7 +277,7 @@ class Answering:
 
     Attributes:
         status: What the answer says; set it if that is not 200.
-        refusal: What to tell the client if there is no answer: the error that ended the block.
+        refusal: What to tell the caller if there is no answer: the error that ended the block.
     """
 
     __slots__ = ("_request", "_service", "_started", "refusal", "status")

@@ -67,7 +67,7 @@ def fit_graph(
 def merge(first: tuple[EngineLrn | None, ...], others: Records) -> Records:
     """One record for each LRN, in the graph's order: ``others`` are those that are None."""
     rest = iter(others)
-    return tuple(item or next(rest) for item in first)
+    return tuple(known or next(rest) for known in first)
 
 
 def _fit(graph: bytes, *, lrn_layer: bool, wide: bool) -> tuple[bytes, Records]:
@@ -79,10 +79,10 @@ def _fit(graph: bytes, *, lrn_layer: bool, wide: bool) -> tuple[bytes, Records]:
         ) from error
     first = _lower(model) if not lrn_layer else None
     written = write_out_lrn(model, why_not_native)
-    others = tuple(record(item) for item in written)
+    others = tuple(record(layer) for layer in written)
     lrn = others if first is None else merge(first, others)
     widened = widen_products(model) if wide else []
-    if widened or any(item.form != "native" for item in lrn):
+    if widened or any(layer.form != "native" for layer in lrn):
         graph = ir.to_proto(model).SerializeToString()
     return graph, lrn
 
@@ -92,6 +92,6 @@ def _lower(model: ir.Model) -> tuple[EngineLrn | None, ...]:
     nodes = [node for node in model.graph if node.op_type == "LRN" and node.domain == ""]
     names = [str(node.name or node.outputs[0].name) for node in nodes]
     return tuple(
-        EngineLrn(name=name, form="written out", reason=SLOW_LAYER) if item.form else None
-        for name, item in zip(names, lower_lrn(model), strict=True)
+        EngineLrn(name=name, form="written out", reason=SLOW_LAYER) if lowered.form else None
+        for name, lowered in zip(names, lower_lrn(model), strict=True)
     )

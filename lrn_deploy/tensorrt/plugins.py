@@ -38,10 +38,10 @@ def fuse(graph: bytes) -> tuple[bytes, tuple[EngineLrn | None, ...]]:
     done = fuse_plugin(model)
     records = tuple(
         EngineLrn(
-            name=item.output, form="plugin", reason=f"{item.name} for {', '.join(item.nodes)}"
+            name=fused.output, form="plugin", reason=f"{fused.name} for {', '.join(fused.nodes)}"
         )
-        if item.name
+        if fused.name
         else None
-        for item in done
+        for fused in done
     )
     return ir.to_proto(model).SerializeToString(), records

@@ -121,7 +121,7 @@ def _receive(channel: IO[bytes], told: dict[str, Any]) -> BuiltEngine | None:
     return BuiltEngine(
         data=data,
         layers=tuple(NetworkLayer.model_validate(layer) for layer in facts["layers"]),
-        lrn=tuple(EngineLrn.model_validate(item) for item in facts["lrn"]),
+        lrn=tuple(EngineLrn.model_validate(record) for record in facts["lrn"]),
         profile={
             name: (tuple(low), tuple(best), tuple(high))
             for name, (low, best, high) in facts["profile"].items()

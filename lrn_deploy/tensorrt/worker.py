@@ -95,7 +95,7 @@ def _work(source: BinaryIO, channel: BinaryIO, *, reproducible: bool) -> None:
     tell(
         built={
             "layers": [layer.model_dump() for layer in built.layers],
-            "lrn": [item.model_dump() for item in built.lrn],
+            "lrn": [lrn.model_dump() for lrn in built.lrn],
             "profile": built.profile,
             "seconds": built.seconds,
             "peak_memory": built.peak_memory,

@@ -58,8 +58,10 @@ def decide(candidates: Sequence[Candidate], demand: Demand) -> Decision | None:
     """
     points = {
         at: point
-        for at, item in enumerate(candidates)
-        if item.within and item.raced and (point := best_point(item, demand)) is not None
+        for at, candidate in enumerate(candidates)
+        if candidate.within
+        and candidate.raced
+        and (point := best_point(candidate, demand)) is not None
     }
     if not points:
         return None
@@ -75,8 +77,8 @@ def best_point(candidate: Candidate, demand: Demand) -> Point | None:
     if demand.objective == "latency":
         return candidate.at(demand.batch)
     limit = demand.max_latency
-    fitting = [item for item in candidate.points if limit is None or item.seconds <= limit]
-    return min(fitting, key=lambda item: item.seconds / item.batch, default=None)
+    fitting = [point for point in candidate.points if limit is None or point.seconds <= limit]
+    return min(fitting, key=lambda point: point.seconds / point.batch, default=None)
 
 
 def pareto(candidates: Sequence[Candidate], demand: Demand) -> set[int]:
@@ -86,11 +88,11 @@ def pareto(candidates: Sequence[Candidate], demand: Demand) -> set[int]:
     that were not measured in turns do not compare, so who was not raced is not on it.
     """
     places = {
-        at: (point.seconds / point.batch, _error(item))
-        for at, item in enumerate(candidates)
-        if item.raced
-        and item.metrics is not None
-        and (point := best_point(item, demand)) is not None
+        at: (point.seconds / point.batch, _error(candidate))
+        for at, candidate in enumerate(candidates)
+        if candidate.raced
+        and candidate.metrics is not None
+        and (point := best_point(candidate, demand)) is not None
     }
     return {
         at
@@ -110,7 +112,7 @@ def explain(candidates: Sequence[Candidate], decision: Decision | None, demand: 
     point = best_point(chosen, demand)
     assert point is not None
     said = f"{chosen.name} takes {_ms(point)} at batch {point.batch}"
-    plain = next((item for item in candidates if as_most_run(item.placement)), None)
+    plain = next((candidate for candidate in candidates if as_most_run(candidate.placement)), None)
     before = plain.at(point.batch) if plain is not None and plain is not chosen else None
     if before is not None and plain is not None:
         times = before.seconds / point.seconds
@@ -170,7 +172,7 @@ def _reached(candidate: Candidate, demand: Demand) -> str:
 
 
 def _nearest(candidates: Sequence[Candidate]) -> str:
-    measured = [item for item in candidates if item.metrics is not None]
+    measured = [candidate for candidate in candidates if candidate.metrics is not None]
     if not measured:
         return "none could run here"
     best = min(measured, key=_error)

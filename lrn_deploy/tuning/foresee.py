@@ -173,5 +173,7 @@ def _fp32(target: str, seen: Mapping[Plan, Seen]) -> float | None:
 
 
 def _fastest(seen: Mapping[Plan, Seen]) -> float | None:
-    times = [item.seconds for item in seen.values() if item.within and item.seconds is not None]
+    times = [
+        judged.seconds for judged in seen.values() if judged.within and judged.seconds is not None
+    ]
     return min(times, default=None)

@@ -77,7 +77,8 @@ def pick(
     order = {device: rank for rank, device in enumerate(devices)}
     # An engine was built to be run: the backends for it come first on their device.
     for backend in sorted(
-        make(threads), key=lambda item: (order.get(item.device, len(order)), "onnx" in item.formats)
+        make(threads),
+        key=lambda backend: (order.get(backend.device, len(order)), "onnx" in backend.formats),
     ):
         probe = backend.probe()
         if not probe.available:
@@ -126,7 +127,7 @@ def pick_named(
 
 def _exact(artifacts: dict[str, Artifact], default: str, backend: Backend) -> list[str]:
     """Artifacts for ``backend`` that compute what was exported, the fastest first."""
-    engines = [name for name, item in artifacts.items() if item.engine is not None]
+    engines = [name for name, artifact in artifacts.items() if artifact.engine is not None]
     lowered = _LOWERED in artifacts and is_home(place(_LOWERED, backend), "cpu")
     wanted = [
         *([default] if default != MODEL else []),

@@ -93,7 +93,7 @@ def classify(
         MissingError: If the backend cannot run here.
     """
     _check_counts(batch_size, top)
-    recipe = image_recipe(bundle.manifest)
+    preprocessing = image_preprocessing(bundle.manifest)
     labels = class_labels(bundle)
     name = artifact or bundle.manifest.default
     kind = bundle.manifest.artifact(name).format
@@ -107,7 +107,7 @@ def classify(
         with backend.load(bundle.load(name)) as session:
             yield from classify_on(
                 session,
-                recipe,
+                preprocessing,
                 labels,
                 sources,
                 batch_size=batch_size,
@@ -121,7 +121,7 @@ def classify(
 
 def classify_on(
     session: Session,
-    recipe: Preprocessing,
+    preprocessing: Preprocessing,
     labels: tuple[str, ...] | None,
     sources: Iterable[ImageSource],
     *,
@@ -134,7 +134,7 @@ def classify_on(
 
     Args:
         session: The network.
-        recipe: How an image becomes its input.
+        preprocessing: How an image becomes its input.
         labels: Names of its classes, as :func:`class_labels` gives them.
         sources: The images.
         batch_size: Images to a batch. A network of a fixed batch is given that instead.
@@ -149,7 +149,7 @@ def classify_on(
     rows = session.inputs[0].fixed_batch or batch_size
     remaining = iter(sources)
     while chunk := list(islice(remaining, rows)):
-        prepared = [_prepare(source, recipe, limits) for source in chunk]
+        prepared = [_prepare(source, preprocessing, limits) for source in chunk]
         yield from _predict(session, prepared, labels, top)
         if on_batch is not None:
             on_batch(len(chunk))
@@ -161,7 +161,7 @@ def _check_counts(batch_size: int, top: int) -> None:
             raise BadInputError(f"The {what} must be at least 1, got {value}.")
 
 
-def image_recipe(manifest: Manifest) -> Preprocessing:
+def image_preprocessing(manifest: Manifest) -> Preprocessing:
     """How an image becomes the network's input.
 
     Raises:
@@ -241,14 +241,14 @@ def to_probabilities(scores: Array) -> NDArray[np.float64]:
 
 
 def _prepare(
-    source: ImageSource, recipe: Preprocessing, limits: ImageLimits
+    source: ImageSource, preprocessing: Preprocessing, limits: ImageLimits
 ) -> tuple[ImageResult, Array | None]:
     """A result without predictions, and the network's input unless the result is an error."""
     result = ImageResult(source.name)
     try:
         decoded = decode(source.content, name=source.name, limits=limits)
         result = replace(result, size=decoded.size, note=decoded.note)
-        return result, preprocess(decoded.image, recipe)
+        return result, preprocess(decoded.image, preprocessing)
     except BadInputError as error:
         return replace(result, error=error.message, hint=error.hint), None
 

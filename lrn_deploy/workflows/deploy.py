@@ -8,13 +8,13 @@ from pathlib import Path
 
 from lrn_deploy.bundle import Bundle
 from lrn_deploy.errors import MissingError
-from lrn_deploy.export import ExportRequest, current_bundle, export_bundle
+from lrn_deploy.export import ExportOptions, current_bundle, export_bundle
 from lrn_deploy.parity.schema import ParityReport
 from lrn_deploy.progress import Progress, silent
 from lrn_deploy.workflows.build_engine.build_engine import build_bundle_engine
 from lrn_deploy.workflows.build_engine.options import EngineOptions
 from lrn_deploy.workflows.import_network.import_network import current_import, import_network
-from lrn_deploy.workflows.import_network.options import Imported, ImportRequest
+from lrn_deploy.workflows.import_network.options import Imported, ImportOptions
 from lrn_deploy.workflows.outcome import Added
 from lrn_deploy.workflows.validate.options import ValidateOptions
 from lrn_deploy.workflows.validate.validate import validate
@@ -34,7 +34,7 @@ class DeployOptions:
         force: Replace a bundle that holds something else.
     """
 
-    source: ExportRequest | ImportRequest
+    source: ExportOptions | ImportOptions
     engine: EngineOptions | None = field(default_factory=EngineOptions)
     validate: ValidateOptions = field(default_factory=ValidateOptions)
     force: bool = False
@@ -106,7 +106,7 @@ def _made(
 ) -> tuple[Bundle, bool, Imported | None]:
     """The bundle, whether it was there, and what was read of files that were imported."""
     source, force = options.source, options.force
-    if isinstance(source, ImportRequest):
+    if isinstance(source, ImportOptions):
         stage("import")
         current = None if force else current_import(source, path)
         imported = None if current else import_network(source, path, force=force)

@@ -92,9 +92,9 @@ def inspect(bundle: Bundle) -> Inspection:
         bundle=str(bundle.path),
         manifest=manifest,
         operators=dict(Counter(node.op_type for node in nodes).most_common()),
-        opset=next((item.version for item in opsets if item.domain == ""), 0),
+        opset=next((stamp.version for stamp in opsets if stamp.domain == ""), 0),
         ir_version=model.ir_version if model is not None else 0,
-        metadata={item.key: item.value for item in model.metadata_props} if model else {},
+        metadata={entry.key: entry.value for entry in model.metadata_props} if model else {},
         files=tuple(files),
         stale=stale_notes(bundle),
     )

@@ -9,7 +9,7 @@ from lrn_deploy.bundle.said import complete
 from lrn_deploy.bundle.staleness import CALIBRATED_WITH, REPORTS, digest_of, is_calibrated
 from lrn_deploy.errors import BadInputError
 from lrn_deploy.placement import MODEL
-from lrn_deploy.workflows.classify import image_recipe
+from lrn_deploy.workflows.classify import image_preprocessing
 
 
 @dataclass(frozen=True)
@@ -18,13 +18,13 @@ class Correction:
 
     Attributes:
         bundle: The bundle, with the preprocessing that holds now.
-        recipe: That preprocessing.
+        preprocessing: That preprocessing.
         changed: Whether images become other inputs than before.
         untuned: Whether the bundle was tuned to something, which no longer counts.
     """
 
     bundle: Bundle
-    recipe: Preprocessing
+    preprocessing: Preprocessing
     changed: bool
     untuned: bool = False
 
@@ -45,7 +45,7 @@ def correct_preprocessing(bundle: Bundle, said: Said) -> Correction:
             change what is inside the graph.
         CannotWriteError: If the manifest cannot be written; it is then as it was.
     """
-    old, manifest = image_recipe(bundle.manifest), bundle.manifest
+    old, manifest = image_preprocessing(bundle.manifest), bundle.manifest
     new = complete(said, manifest.model.input_shape, old)
     assert new is not None  # a network that takes images
     if new == old:
@@ -59,8 +59,8 @@ def correct_preprocessing(bundle: Bundle, said: Said) -> Correction:
             "Export it again with '--input uint8 --force' and these options.",
         )
     artifacts = {
-        name: _stamped(item, old.digest) if is_calibrated(manifest, name) else item
-        for name, item in manifest.artifacts.items()
+        name: _stamped(artifact, old.digest) if is_calibrated(manifest, name) else artifact
+        for name, artifact in manifest.artifacts.items()
     }
     model = artifacts[MODEL]  # an export would not give this bundle again
     updated = bundle.update(
@@ -74,8 +74,8 @@ def correct_preprocessing(bundle: Bundle, said: Said) -> Correction:
     return Correction(updated, new, changed=True, untuned=bool(manifest.choices))
 
 
-def _in_graph(recipe: Preprocessing) -> tuple[object, ...]:
-    return recipe.mode, recipe.scale, recipe.mean, recipe.std
+def _in_graph(preprocessing: Preprocessing) -> tuple[object, ...]:
+    return preprocessing.mode, preprocessing.scale, preprocessing.mean, preprocessing.std
 
 
 def _stamped(artifact: Artifact, digest: str) -> Artifact:

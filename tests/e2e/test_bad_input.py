@@ -8,6 +8,7 @@ import signal
 import subprocess
 import sys
 import time
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -15,7 +16,7 @@ import torch
 
 from lrn_deploy.cli import run
 from lrn_deploy.errors import BAD_INPUT, CANNOT_WRITE, DAMAGED, DONE, INTERRUPTED
-from lrn_deploy.export import ExportRequest, export_bundle
+from tests.support.exported import exported
 
 NETWORKS = Path(__file__).parents[1] / "support/networks.py"
 
@@ -27,7 +28,7 @@ def in_tmp_path(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
 
 @pytest.fixture
 def bundle() -> Path:
-    return export_bundle(ExportRequest("digits"), Path("digits")).path
+    return exported("digits", Path("digits")).path
 
 
 def names() -> list[str]:
@@ -137,23 +138,21 @@ def test_unwritable_folder(capsys: pytest.CaptureFixture[str]) -> None:
     refused(capsys, ["export", "digits", "-o", "file/b"], CANNOT_WRITE, "file/b")
 
 
-def limit_files(size: int) -> None:
-    signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
-    resource.setrlimit(resource.RLIMIT_FSIZE, (size, size))
-
-
-def test_no_room_for_the_model() -> None:
+@pytest.fixture
+def small_files() -> Iterator[None]:
     """The kernel refuses to write more than 64 KiB, as a full disk would."""
-    done = subprocess.run(
-        [sys.executable, "-m", "lrn_deploy", "export", "digits", "-o", "b"],
-        preexec_fn=lambda: limit_files(65536),
-        capture_output=True,
-        text=True,
-        check=False,
-    )
-    assert done.returncode == CANNOT_WRITE, done.stderr
-    assert "Cannot write" in done.stderr
-    assert names() == []
+    limits = resource.getrlimit(resource.RLIMIT_FSIZE)
+    handler = signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (65536, limits[1]))
+    yield
+    resource.setrlimit(resource.RLIMIT_FSIZE, limits)
+    signal.signal(signal.SIGXFSZ, handler)
+
+
+@pytest.mark.usefixtures("bundle", "small_files")  # what exports is loaded when the limit comes
+def test_no_room_for_the_model(capsys: pytest.CaptureFixture[str]) -> None:
+    refused(capsys, ["export", "digits", "-o", "b"], CANNOT_WRITE, "Cannot write")
+    assert names() == ["digits"]
 
 
 def wait_until_torch_is_loading(pid: int) -> None:
@@ -167,7 +166,7 @@ def wait_until_torch_is_loading(pid: int) -> None:
     raise AssertionError("the command never came to use torch")
 
 
-@pytest.mark.usefixtures("bundle")
+@pytest.mark.usefixtures("bundle", "unmeasured")
 @pytest.mark.parametrize("words", [["export", "alexnet", "-o", "b"], ["validate", "digits"]])
 def test_ctrl_c_leaves_everything_as_it_was(words: list[str]) -> None:
     before = sorted(path for path in Path().rglob("*"))

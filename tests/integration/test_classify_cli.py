@@ -13,7 +13,7 @@ from typing import Any
 import pytest
 
 from lrn_deploy.cli import run
-from tests.support.image_bundles import RECIPE, SURE, colour_bundle, picture
+from tests.support.image_bundles import PREPROCESSING, SURE, colour_bundle, picture
 
 
 @pytest.fixture
@@ -94,7 +94,7 @@ def test_random_weights_are_admitted(here: Path, capsys: pytest.CaptureFixture[s
 def test_a_uint8_bundle_and_standard_input(
     here: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    colour_bundle(here / "bytes", recipe=RECIPE.model_copy(update={"in_graph": True}))
+    colour_bundle(here / "bytes", preprocessing=PREPROCESSING.model_copy(update={"in_graph": True}))
     monkeypatch.setattr(sys, "stdin", io.TextIOWrapper(io.BytesIO(picture("lime"))))
     assert run(["classify", "bytes", "-", "--jsonl"]) == 0
     (line,) = lines(capsys.readouterr().out)
@@ -141,7 +141,7 @@ def test_wrong_usage_exits_2(
 
 
 def test_a_network_without_images_exits_2(here: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    colour_bundle(here / "sounds", recipe=None)
+    colour_bundle(here / "sounds", preprocessing=None)
     assert run(["classify", "sounds", "photos"]) == 2
     assert "which are no images" in capsys.readouterr().err
 

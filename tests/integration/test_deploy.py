@@ -71,13 +71,13 @@ def test_inspect_tells_the_graph_the_layers_and_the_files(
 
 
 def test_deploy_ends_with_1_when_validation_fails(tmp_path: Path) -> None:
-    from lrn_deploy.export import ExportRequest
+    from lrn_deploy.export import ExportOptions
     from lrn_deploy.parity.budgets import Budgets
     from lrn_deploy.workflows.deploy import DeployOptions, deploy
     from lrn_deploy.workflows.validate.options import ValidateOptions
 
     options = DeployOptions(
-        source=ExportRequest("digits"),
+        source=ExportOptions("digits"),
         engine=None,
         validate=ValidateOptions(budgets=Budgets(max_error=1e-12)),
     )

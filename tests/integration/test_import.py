@@ -19,7 +19,7 @@ from lrn_deploy.caffe import read, run
 from lrn_deploy.errors import BadInputError
 from lrn_deploy.lrn import LrnSpec
 from lrn_deploy.workflows.import_network.import_network import import_network
-from lrn_deploy.workflows.import_network.options import ImportRequest
+from lrn_deploy.workflows.import_network.options import ImportOptions
 from lrn_deploy.workflows.validate.options import ValidateOptions
 from lrn_deploy.workflows.validate.validate import validate
 from tests.support.caffe_files import blob, caffemodel, deploy, message, real, write
@@ -65,7 +65,7 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     files = write(path, TEXT, message(100, MEAN) + caffemodel(BLOBS, 1))
     labels = path / "labels.txt"
     labels.write_text("a\nb\nc\nd\ne\n")
-    import_network(ImportRequest(files, labels=labels), path / "bundle")
+    import_network(ImportOptions(files, labels=labels), path / "bundle")
     return path
 
 
@@ -96,12 +96,12 @@ def test_the_manifest_says_what_the_files_say(bundle: Bundle, folder: Path) -> N
 
 
 def test_the_preprocessing_is_the_files_and_what_is_not_in_them_is_assumed(bundle: Bundle) -> None:
-    recipe = bundle.manifest.preprocessing
-    assert recipe is not None
-    assert (recipe.mode, recipe.scale, recipe.mean, recipe.std) == (
+    preprocessing = bundle.manifest.preprocessing
+    assert preprocessing is not None
+    assert (preprocessing.mode, preprocessing.scale, preprocessing.mean, preprocessing.std) == (
         "BGR", 1.0, (104.0, 117.0, 123.0), (1.0, 1.0, 1.0),
     )  # fmt: skip
-    assert recipe.assumed == ("resize", "interpolation")
+    assert preprocessing.assumed == ("resize", "interpolation")
 
 
 def test_the_graph_computes_what_the_files_say(bundle: Bundle, folder: Path) -> None:
@@ -142,7 +142,7 @@ def test_layers_are_compared_one_by_one(folder: Path, tmp_path: Path) -> None:
 
 def test_files_that_changed_are_no_reference(tmp_path: Path) -> None:
     files = write(tmp_path, TEXT, caffemodel(BLOBS))
-    bundle = import_network(ImportRequest(files), tmp_path / "bundle").bundle
+    bundle = import_network(ImportOptions(files), tmp_path / "bundle").bundle
     reopen(bundle.manifest).close()
     files[0].write_text(TEXT + "# a word more")
     with pytest.raises(BadInputError, match=r"deploy\.prototxt' is no longer what"):
@@ -176,25 +176,25 @@ def test_the_command_prints_each_lrn_with_its_origins(
 
 def test_a_mean_that_nobody_says_is_assumed_and_one_that_is_said_goes_first(tmp_path: Path) -> None:
     files = write(tmp_path, TEXT, caffemodel(BLOBS))
-    done = import_network(ImportRequest(files), tmp_path / "a")
-    recipe = done.bundle.manifest.preprocessing
-    assert recipe is not None
-    assert (recipe.scale, recipe.mean) == (1.0, (104.0, 117.0, 123.0))
-    assert recipe.assumed == ("resize", "interpolation", "mean")
+    done = import_network(ImportOptions(files), tmp_path / "a")
+    preprocessing = done.bundle.manifest.preprocessing
+    assert preprocessing is not None
+    assert (preprocessing.scale, preprocessing.mean) == (1.0, (104.0, 117.0, 123.0))
+    assert preprocessing.assumed == ("resize", "interpolation", "mean")
     assert "is not known" in " ".join(done.told)
     said = Said(mean=(1.0, 2.0, 3.0))
-    done = import_network(ImportRequest(files, preprocessing=said), tmp_path / "b")
-    recipe = done.bundle.manifest.preprocessing
-    assert recipe is not None
-    assert (recipe.mode, recipe.scale, recipe.mean, recipe.std) == (
+    done = import_network(ImportOptions(files, preprocessing=said), tmp_path / "b")
+    preprocessing = done.bundle.manifest.preprocessing
+    assert preprocessing is not None
+    assert (preprocessing.mode, preprocessing.scale, preprocessing.mean, preprocessing.std) == (
         "BGR", 1.0, (1.0, 2.0, 3.0), (1.0, 1.0, 1.0),
     )  # fmt: skip
     mean = tmp_path / "mean.binaryproto"
     mean.write_bytes(blob(np.full((3, 12, 11), 9, np.float32), legacy=True))
-    done = import_network(ImportRequest(files, mean=mean), tmp_path / "c")
-    recipe = done.bundle.manifest.preprocessing
-    assert recipe is not None
-    assert (recipe.resize, recipe.mean) == ((12, 11), (9.0, 9.0, 9.0))
+    done = import_network(ImportOptions(files, mean=mean), tmp_path / "c")
+    preprocessing = done.bundle.manifest.preprocessing
+    assert preprocessing is not None
+    assert (preprocessing.resize, preprocessing.mean) == ((12, 11), (9.0, 9.0, 9.0))
 
 
 @pytest.mark.parametrize(
@@ -251,6 +251,6 @@ def test_layers_of_a_stage_are_there_if_it_holds_and_the_reference_has_them_too(
 
 
 def test_a_bundle_that_is_there_stays_without_force(folder: Path) -> None:
-    request = ImportRequest((folder / "deploy.prototxt", folder / "net.caffemodel"))
+    request = ImportOptions((folder / "deploy.prototxt", folder / "net.caffemodel"))
     with pytest.raises(BadInputError, match="already holds a bundle"):
         import_network(request, folder / "bundle")

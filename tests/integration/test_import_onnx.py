@@ -26,7 +26,7 @@ from lrn_deploy.workflows import deploy as deploy_workflow
 from lrn_deploy.workflows.build_engine.options import EngineOptions
 from lrn_deploy.workflows.deploy import DeployOptions, deploy
 from lrn_deploy.workflows.import_network.import_network import current_import, import_network
-from lrn_deploy.workflows.import_network.options import ImportRequest
+from lrn_deploy.workflows.import_network.options import ImportOptions
 from lrn_deploy.workflows.validate.options import ValidateOptions
 from lrn_deploy.workflows.validate.validate import validate
 from tests.support.onnx_graphs import by_onnxruntime, model, node, save, zoo
@@ -36,7 +36,7 @@ RNG = np.random.default_rng(11)
 
 
 def imported(file: Path, path: Path) -> Bundle:
-    return import_network(ImportRequest(file), path).bundle
+    return import_network(ImportOptions(file), path).bundle
 
 
 def report_of(bundle: Bundle, options: ValidateOptions = OPTIONS) -> ParityReport:
@@ -134,7 +134,7 @@ def test_weights_beside_the_file_are_in_the_bundle_and_watched(tmp_path: Path) -
     bundle = imported(tmp_path / "net.onnx", tmp_path / "bundle")
     source = bundle.manifest.model
     assert source.sha256 != source.weights.sha256
-    assert current_import(ImportRequest(tmp_path / "net.onnx"), bundle.path) is None
+    assert current_import(ImportOptions(tmp_path / "net.onnx"), bundle.path) is None
     assert report_of(bundle).verdict == "pass"
     weights.write_bytes(weights.read_bytes()[::-1])
     with pytest.raises(BadInputError, match="is no longer what"):
@@ -170,7 +170,7 @@ def lrn_graph(opset: int = 13, **attributes: float) -> onnx.ModelProto:
 def test_lrn_nodes_become_what_runtimes_compute_rightly(
     tmp_path: Path, attributes: dict[str, float], spec: LrnSpec, form: str, said: str
 ) -> None:
-    done = import_network(ImportRequest(save(tmp_path, lrn_graph(**attributes))), tmp_path / "b")
+    done = import_network(ImportOptions(save(tmp_path, lrn_graph(**attributes))), tmp_path / "b")
     (layer,) = done.bundle.manifest.lrn_layers
     assert (layer.spec, layer.form) == (spec, form)
     assert said in done.lrn[0]
@@ -220,7 +220,7 @@ def test_an_lrn_taken_apart_is_one_node_again(tmp_path: Path) -> None:
         node("Div", "c i", "y"),
     ]
     made = model(nodes, {"x": [1, 3, 6, 6]}, {"y": None}, arrays, opset=11)
-    done = import_network(ImportRequest(save(tmp_path, made)), tmp_path / "b")
+    done = import_network(ImportOptions(save(tmp_path, made)), tmp_path / "b")
     (layer,) = done.bundle.manifest.lrn_layers
     assert (layer.spec, layer.origin) == (LrnSpec(5, 1e-4, 0.75, 2.0), "raised")
     assert "across channels, proven from" in done.lrn[0]
@@ -275,7 +275,7 @@ def test_a_batch_that_cannot_be_freed_stays_and_is_told(tmp_path: Path) -> None:
     made = lrn_graph(size=3)
     made.graph.node.extend([node("Shape", "y", "s"), node("Reshape", "y s", "z")])
     made.graph.output[0].name = "z"
-    done = import_network(ImportRequest(save(tmp_path, made)), tmp_path / "b")
+    done = import_network(ImportOptions(save(tmp_path, made)), tmp_path / "b")
     assert done.told == ("The batch stays 1: Shape 's_node' is not known to treat each row alone.",)
     assert done.bundle.manifest.inputs[0].shape == (1, 3, 6, 6)
     assert report_of(done.bundle).verdict == "pass"
@@ -420,7 +420,7 @@ def test_deploy_builds_the_engine_of_a_batch_that_is_fixed(
 
     monkeypatch.setattr(deploy_workflow, "build_bundle_engine", build)
     options = DeployOptions(
-        ImportRequest(save(tmp_path, made)), validate=ValidateOptions(batches=(1,))
+        ImportOptions(save(tmp_path, made)), validate=ValidateOptions(batches=(1,))
     )
     assert deploy(options, tmp_path / "b").no_engine == "None here."
     assert asked == [(1, 1, 1)]

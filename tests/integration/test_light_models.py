@@ -13,7 +13,7 @@ from lrn_deploy.lrn import LrnSpec
 from lrn_deploy.workflows.build_engine.build_engine import build_bundle_engine
 from lrn_deploy.workflows.build_engine.options import EngineOptions
 from lrn_deploy.workflows.import_network.import_network import import_network
-from lrn_deploy.workflows.import_network.options import ImportRequest
+from lrn_deploy.workflows.import_network.options import ImportOptions
 from lrn_deploy.workflows.validate.options import ValidateOptions
 from lrn_deploy.workflows.validate.validate import validate
 from tests.support.light_models import NAMES, WITH_LRN, light
@@ -26,7 +26,7 @@ SPECS = dict.fromkeys(NAMES, LrnSpec(5, 1e-4, 0.75, 1.0)) | {
 
 def imported(name: str, folder: Path, *, scores: bool = False) -> Bundle:
     file = save(folder, light(name, scores=scores))
-    return import_network(ImportRequest(file), folder / "bundle").bundle
+    return import_network(ImportOptions(file), folder / "bundle").bundle
 
 
 @pytest.mark.parametrize("name", NAMES)
@@ -69,6 +69,6 @@ def test_a_light_model_for_another_size_is_refused(tmp_path: Path) -> None:
     data = next(item for item in made.graph.input if item.name == "data_0")
     for axis in data.type.tensor_type.shape.dim[2:]:
         axis.dim_value = 288
-    request = ImportRequest(save(tmp_path, made))
+    request = ImportOptions(save(tmp_path, made))
     with pytest.raises(BadInputError, match="not as many numbers"):
         import_network(request, tmp_path / "b")

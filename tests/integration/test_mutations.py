@@ -20,7 +20,7 @@ import torch
 
 from lrn_deploy import cli
 from lrn_deploy.bundle import Bundle
-from lrn_deploy.export import ExportRequest, export_bundle
+from lrn_deploy.export import ExportOptions, export_bundle
 from tests.support import faults
 from tests.support.faults import Model, node, scale_attribute, set_attribute, set_weight, weight
 
@@ -151,7 +151,7 @@ def bundles(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
     folder = tmp_path_factory.mktemp("clean")
     names = ("small_alexnet", "small_alexnet_even")
     for name in names:
-        export_bundle(ExportRequest(f"{NETWORKS}:{name}"), folder / name)
+        export_bundle(ExportOptions(f"{NETWORKS}:{name}"), folder / name)
     return {name: folder / name for name in names}
 
 

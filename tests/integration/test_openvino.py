@@ -19,7 +19,6 @@ from lrn_deploy.backends.protocol import Session
 from lrn_deploy.backends.registry import artifact_backends, runs
 from lrn_deploy.bundle import ArtifactData, Bundle
 from lrn_deploy.errors import BadInputError, DamagedError, MissingError
-from lrn_deploy.export import ExportRequest, export_bundle
 from lrn_deploy.extras import install
 from lrn_deploy.models.digits_data import load_split
 from lrn_deploy.parity.budgets import Budgets
@@ -30,6 +29,7 @@ from lrn_deploy.workflows.optimize.options import OptimizeOptions
 from lrn_deploy.workflows.validate.options import ValidateOptions
 from lrn_deploy.workflows.validate.validate import validate
 from tests.support import faults
+from tests.support.exported import exported
 
 pytestmark = pytest.mark.skipif(
     any(importlib.util.find_spec(name) is None for name in ("openvino", "nncf")),
@@ -58,7 +58,7 @@ def make(bundle: Bundle, name: str, **more: Any) -> Bundle:
 def optimized(tmp_path_factory: pytest.TempPathFactory) -> Bundle:
     """The digits with every variant, validated once."""
     path = tmp_path_factory.mktemp("openvino") / "digits"
-    bundle = export_bundle(ExportRequest("digits"), path)
+    bundle = exported("digits", path)
     for name in VARIANTS:
         bundle = make(bundle, name)
     validate(bundle, QUICK)

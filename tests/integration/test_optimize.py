@@ -16,7 +16,6 @@ from PIL import Image
 from lrn_deploy import cli
 from lrn_deploy.bundle import Bundle
 from lrn_deploy.errors import BadInputError, MissingError
-from lrn_deploy.export import ExportRequest, export_bundle
 from lrn_deploy.images.examples import photographs
 from lrn_deploy.images.preprocess import preprocess
 from lrn_deploy.models.digits_data import load_split
@@ -30,6 +29,7 @@ from lrn_deploy.workflows.optimize.calibration import calibration_inputs
 from lrn_deploy.workflows.optimize.optimize import optimize
 from lrn_deploy.workflows.optimize.options import OptimizeOptions
 from lrn_deploy.workflows.optimize.recipes import variant_name
+from tests.support.exported import exported
 from tests.support.precision_graphs import Array, checked, inputs, run_all, small_network
 
 VARIANTS = (("tensorrt", "fp16"), ("tensorrt", "bf16"), ("tensorrt", "int8"), ("cuda", "fp16"))
@@ -39,14 +39,10 @@ NAMES = {"tensorrt": "trt", "cuda": "cuda", "cpu": "cpu"}
 variants = pytest.mark.parametrize(("target", "precision"), VARIANTS)
 
 
-def exported(path: Path, network: str, *, uint8: bool = False) -> Bundle:
-    return export_bundle(ExportRequest(network, uint8_input=uint8), path)
-
-
 @pytest.fixture(scope="module")
 def optimized(tmp_path_factory: pytest.TempPathFactory) -> Bundle:
     """The digits with every variant."""
-    bundle = exported(tmp_path_factory.mktemp("optimized") / "digits", "digits")
+    bundle = exported("digits", tmp_path_factory.mktemp("optimized") / "digits")
     for target, precision in VARIANTS:
         bundle = optimize(bundle, OptimizeOptions(target=target, precision=precision)).bundle
     return bundle
@@ -158,7 +154,7 @@ def test_other_options_and_images_make_another(digits: Bundle, tmp_path: Path) -
 
 
 def test_pixels_as_input(tmp_path: Path) -> None:
-    bundle = exported(tmp_path / "digits", "digits", uint8=True)
+    bundle = exported("digits", tmp_path / "digits", uint8_input=True)
     x = load_split()[1].images[:64, ..., None]
     truth = outputs(bundle, "model", x)
     for precision in ("fp16", "bf16", "int8"):
@@ -168,7 +164,7 @@ def test_pixels_as_input(tmp_path: Path) -> None:
 
 
 def test_a_network_without_lrn(tmp_path: Path) -> None:
-    bundle = exported(tmp_path / "twin", "digits_no_lrn")
+    bundle = exported("digits_no_lrn", tmp_path / "twin")
     for precision in ("fp16", "int8"):
         bundle = optimize(bundle, OptimizeOptions(target="tensorrt", precision=precision)).bundle
     x = load_split()[1].inputs[:64]
@@ -266,21 +262,22 @@ def test_tensorrt_parses_an_lrn_that_is_written_out(precision: str) -> None:
 
 @pytest.fixture(scope="module")
 def alexnet(tmp_path_factory: pytest.TempPathFactory) -> Bundle:
-    return exported(tmp_path_factory.mktemp("alexnet") / "alexnet", "alexnet")
+    return exported("alexnet", tmp_path_factory.mktemp("alexnet") / "alexnet")
 
 
 @pytest.mark.slow
+@pytest.mark.usefixtures("unmeasured")
 @pytest.mark.parametrize("precision", ["fp16", "bf16", "int8"])
 def test_errors_on_alexnet(alexnet: Bundle, precision: str) -> None:
     bundle = optimize(alexnet, OptimizeOptions(target="tensorrt", precision=precision)).bundle
-    recipe = bundle.manifest.preprocessing
-    assert recipe is not None
+    preprocessing = bundle.manifest.preprocessing
+    assert preprocessing is not None
     crops = [
         item.image.crop(box)
         for item in photographs()
         for box in ((0, 0, 640, 427), (0, 0, 320, 213), (320, 213, 640, 427), (160, 0, 480, 320))
     ]
-    x = np.stack([preprocess(crop, recipe) for crop in crops])
+    x = np.stack([preprocess(crop, preprocessing) for crop in crops])
     metrics = compare(outputs(bundle, f"trt-{precision}", x), outputs(bundle, "model", x))
     assert Budgets().budget(precision, "ordinary").holds(metrics)
     assert parsed_lrn_layers(bundle.load(f"trt-{precision}").data) == 2

@@ -18,18 +18,21 @@ from lrn_deploy.backends.protocol import Probe
 from lrn_deploy.bundle import Artifact, Bundle
 from lrn_deploy.cli import run
 from lrn_deploy.errors import BadInputError, DamagedError
-from lrn_deploy.export import ExportRequest, export_bundle
 from lrn_deploy.latency import sampling
 from lrn_deploy.latency.effort import Effort
 from lrn_deploy.latency.floor import Hardware
 from lrn_deploy.latency.machine import MAX_FOREIGN_CORES
-from lrn_deploy.latency.schema import LatencyReport, Row
+from lrn_deploy.latency.sampling import REST, WARMUP_MAX_SECONDS
+from lrn_deploy.latency.schema import FirstRun, LatencyReport, Row
 from lrn_deploy.latency.statistics import summarize
 from lrn_deploy.workflows.profile import first_run
 from lrn_deploy.workflows.profile import subjects as profile_subjects
 from lrn_deploy.workflows.profile.compare import compare_reports, read_baseline
 from lrn_deploy.workflows.profile.options import ProfileOptions, powers_up_to
 from lrn_deploy.workflows.profile.profile import REPORT, profile
+from tests.support.exported import exported
+
+pytestmark = pytest.mark.usefixtures("brisk")
 
 QUICK = ProfileOptions(
     batches=(1, 2), effort=Effort(6, 2.0), devices=("cpu",), first_run=False, artifacts=("model",)
@@ -39,7 +42,7 @@ QUICK = ProfileOptions(
 @pytest.fixture(scope="module")
 def digits(tmp_path_factory: pytest.TempPathFactory) -> Path:
     path = tmp_path_factory.mktemp("profile") / "digits"
-    return export_bundle(ExportRequest("digits"), path).path
+    return exported("digits", path).path
 
 
 @pytest.fixture
@@ -63,8 +66,17 @@ def without_openvino() -> Iterator[None]:
 
 
 @pytest.fixture
+def careful(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Rests and warms up as the program does: here the times are judged."""
+    monkeypatch.setattr(sampling, "REST", REST)
+    monkeypatch.setattr(sampling, "WARMUP_MAX_SECONDS", WARMUP_MAX_SECONDS)
+
+
+@pytest.fixture
 def known_machine(monkeypatch: pytest.MonkeyPatch) -> None:
-    """The machine's rates are not measured again; how that is done, other tests show."""
+    """Neither the machine's rates nor first runs are measured again: other tests show how."""
+    start = FirstRun(load=0.1, first=0.01, peak_memory=2 << 20, base_memory=1 << 20)
+    monkeypatch.setattr(profile_subjects, "measure_first_run", lambda *_, **__: start)
     rates = Hardware(2e10, 1e11, 32 << 20, {"fp32": 5e10})
     monkeypatch.setattr("lrn_deploy.workflows.profile.profile.measure", lambda *_arguments: rates)
     monkeypatch.setattr("lrn_deploy.workflows.profile.profile.matrix_products", lambda _options: {})
@@ -208,7 +220,7 @@ def test_ctrl_c_keeps_what_was_measured(
 
     # The preparation of images is timed by the same function, in ten rounds of two before.
     monkeypatch.setattr(
-        "lrn_deploy.workflows.profile.profile.time_preparation", lambda _recipe: None
+        "lrn_deploy.workflows.profile.profile.time_preparation", lambda _preprocessing: None
     )
     monkeypatch.setattr(sampling, "_turn", interrupted)
     assert run(["profile", str(bundle), "--device", "cpu", "--max-batch", "2"]) == 130
@@ -229,7 +241,7 @@ def test_ctrl_c_before_the_first_sample_leaves_no_report(
         raise KeyboardInterrupt
 
     monkeypatch.setattr(
-        "lrn_deploy.workflows.profile.profile.time_preparation", lambda _recipe: None
+        "lrn_deploy.workflows.profile.profile.time_preparation", lambda _preprocessing: None
     )
     monkeypatch.setattr(sampling, "_turn", stop)
     assert run(["profile", str(bundle), "--device", "cpu", "--max-batch", "1"]) == 130
@@ -249,7 +261,7 @@ def agree(row: Row, other: Row) -> bool:
     return fast.p50 >= slow.p5 or slow.p50 <= fast.p95
 
 
-@pytest.mark.usefixtures("known_machine")
+@pytest.mark.usefixtures("known_machine", "careful")
 def test_twice_the_same_within_the_spread_it_reports(bundle: Path) -> None:
     # On one thread a run of digits is far shorter than a turn of the system's scheduler, so
     # other programs leave most runs alone; several threads would wait for each other.
@@ -289,7 +301,7 @@ def slowed(factor: float) -> Callable[[profile_subjects.Subject, int], Callable[
     return candidate
 
 
-@pytest.mark.usefixtures("known_machine")
+@pytest.mark.usefixtures("known_machine", "careful")
 def test_a_slowdown_is_caught_in_turns_and_none_is_not(
     bundle: Path, digits: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -14,7 +14,7 @@ import pytest
 
 from lrn_deploy import cli
 from lrn_deploy.bundle import Bundle, Manifest
-from lrn_deploy.export import ExportRequest, export_bundle
+from lrn_deploy.export import ExportOptions, export_bundle
 from lrn_deploy.lrn import LrnSpec
 from lrn_deploy.report.console.export import describe_lrn, describe_lrn_like
 from lrn_deploy.report.page.bundle import lrn_layers
@@ -31,7 +31,7 @@ def bundles(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Bundle]:
     folder = tmp_path_factory.mktemp("raised")
     networks = {name: f"{NETWORKS}:{name}" for name in NAMES} | {"by_probes": f"{TORN}:by_probes"}
     return {
-        name: export_bundle(ExportRequest(factory), folder / name)
+        name: export_bundle(ExportOptions(factory), folder / name)
         for name, factory in networks.items()
     }
 

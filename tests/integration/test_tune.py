@@ -13,7 +13,6 @@ from lrn_deploy.backends.openvino import OpenVinoBackend
 from lrn_deploy.bundle import Artifact, Bundle
 from lrn_deploy.cli import cli
 from lrn_deploy.errors import BadInputError
-from lrn_deploy.export import ExportRequest, export_bundle
 from lrn_deploy.latency.effort import Effort
 from lrn_deploy.latency.sampling import interleave
 from lrn_deploy.parity.budgets import Budgets
@@ -27,20 +26,22 @@ from lrn_deploy.workflows.tune.tune import REPORT, tune
 from lrn_deploy.workflows.validate.options import ValidateOptions
 from lrn_deploy.workflows.validate.validate import REPORT as PARITY
 from lrn_deploy.workflows.validate.validate import validate
+from tests.support.exported import exported
+
+pytestmark = pytest.mark.usefixtures("brisk")
 
 QUICK = Effort(rounds=5, seconds=0.2)
 
 
 @pytest.fixture(scope="module")
-def exported(tmp_path_factory: pytest.TempPathFactory) -> Path:
+def plain(tmp_path_factory: pytest.TempPathFactory) -> Path:
     path = tmp_path_factory.mktemp("tune") / "digits"
-    export_bundle(ExportRequest(factory="digits"), path, force=False)
-    return path
+    return exported("digits", path).path
 
 
 @pytest.fixture
-def digits(exported: Path, tmp_path: Path) -> Bundle:
-    return Bundle.open(Path(shutil.copytree(exported, tmp_path / "digits")))
+def digits(plain: Path, tmp_path: Path) -> Bundle:
+    return Bundle.open(Path(shutil.copytree(plain, tmp_path / "digits")))
 
 
 def options(**changes: Any) -> TuneOptions:
@@ -199,7 +200,7 @@ def test_an_interrupt_keeps_what_was_measured_and_chooses_nothing(
         (["--device", "tpu"], "no device 'tpu'"),
     ],
 )
-def test_bad_demands_are_one_sentence(exported: Path, arguments: list[str], sentence: str) -> None:
-    result = CliRunner().invoke(cli, ["tune", str(exported), *arguments])
+def test_bad_demands_are_one_sentence(plain: Path, arguments: list[str], sentence: str) -> None:
+    result = CliRunner().invoke(cli, ["tune", str(plain), *arguments])
     assert isinstance(result.exception, BadInputError), result.output
     assert sentence in str(result.exception)

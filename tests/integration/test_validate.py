@@ -22,12 +22,13 @@ from lrn_deploy.backends.registry import artifact_backends
 from lrn_deploy.bundle import Artifact, Bundle
 from lrn_deploy.cli import run
 from lrn_deploy.errors import BadInputError
-from lrn_deploy.export import ExportRequest, export_bundle
+from lrn_deploy.export import ExportOptions, export_bundle
 from lrn_deploy.extras import install
 from lrn_deploy.parity.schema import ParityReport
 from lrn_deploy.workflows.validate.options import ValidateOptions, batches_up_to
 from lrn_deploy.workflows.validate.validate import validate
 from tests.support import faults
+from tests.support.exported import exported
 
 NETWORKS = Path(__file__).parents[1] / "support/small_alexnet.py"
 QUICK = ("--max-batch", "4")
@@ -49,7 +50,7 @@ def one_thread() -> Iterator[None]:
 def fresh(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """An exported bundle that was never validated."""
     path = tmp_path_factory.mktemp("fresh") / "bundle"
-    return export_bundle(ExportRequest(f"{NETWORKS}:small_alexnet"), path).path
+    return export_bundle(ExportOptions(f"{NETWORKS}:small_alexnet"), path).path
 
 
 @pytest.fixture(scope="module")
@@ -323,7 +324,7 @@ def test_a_network_whose_code_is_gone_is_held_to_what_is_stored(bundle: Path) ->
 
 
 def test_uint8_images_go_through_the_preprocessing_in_the_graph(tmp_path: Path) -> None:
-    request = ExportRequest(f"{NETWORKS}:small_alexnet", uint8_input=True)
+    request = ExportOptions(f"{NETWORKS}:small_alexnet", uint8_input=True)
     made = export_bundle(request, tmp_path / "bundle")
     report = validate(made, ValidateOptions(batches=(1, 3), layerwise=True)).report
     assert report.verdict == "pass"
@@ -333,7 +334,7 @@ def test_uint8_images_go_through_the_preprocessing_in_the_graph(tmp_path: Path) 
 
 def test_a_network_without_lrn(tmp_path: Path) -> None:
     networks = Path(__file__).parents[1] / "support/networks.py"
-    made = export_bundle(ExportRequest(f"{networks}:no_lrn_with_shape"), tmp_path / "bundle")
+    made = export_bundle(ExportOptions(f"{networks}:no_lrn_with_shape"), tmp_path / "bundle")
     report = validate(made, ValidateOptions(batches=(1, 3))).report
     assert report.verdict == "pass"
     assert not any(check.kind == "probe" for check in report.checks)
@@ -353,7 +354,7 @@ def test_without_photographs_the_rest_is_checked_and_it_says_so(
 
 def test_pictures_are_no_input_of_a_network_that_takes_none(tmp_path: Path) -> None:
     networks = Path(__file__).parents[1] / "support/networks.py"
-    made = export_bundle(ExportRequest(f"{networks}:functional"), tmp_path / "bundle")
+    made = export_bundle(ExportOptions(f"{networks}:functional"), tmp_path / "bundle")
     Image.new("RGB", (40, 40)).save(tmp_path / "one.png")
     report = validate(made, ValidateOptions(images=tmp_path, batches=(2,))).report
     assert report.verdict == "pass"
@@ -395,7 +396,7 @@ def test_each_precision_is_judged_where_it_is_made_for(
     capsys: pytest.CaptureFixture[str], tmp_path: Path
 ) -> None:
     """bf16 is emulated on the CPU and labelled so; int8 answers for images like its own only."""
-    bundle = export_bundle(ExportRequest("digits"), tmp_path / "b")
+    bundle = exported("digits", tmp_path / "b")
     for precision in ("fp16", "bf16", "int8"):
         assert (
             run(["optimize", str(bundle.path), "--target", "tensorrt", "--precision", precision])
@@ -428,7 +429,7 @@ def test_engine_that_cannot_run_here_is_hashed_and_said_so(
     pytest.importorskip("tensorrt_rtx", reason="builds its engine with tensorrt-rtx")
     if artifact_backends(["cuda"])[-1].probe().available:
         pytest.skip("there is a GPU here, and the engine runs")
-    path = str(export_bundle(ExportRequest("digits"), tmp_path / "b").path)
+    path = str(exported("digits", tmp_path / "b").path)
     assert run(["build-engine", path, "--target", "sm86"]) == 0
     assert run(["validate", path]) == 0
     assert "built, parsed and hashed, not run" in capsys.readouterr().out

@@ -61,20 +61,20 @@ def batcher(
         one.close(5)
 
 
-def job(*rows: int, timeout_ms: float | None = None, client: str = "") -> Job:
+def job(*rows: int, timeout_ms: float | None = None, caller: str = "") -> Job:
     now = time.monotonic_ns()
     return Job(
         {"x": np.array([[row, -row] for row in rows], np.int64)},
         len(rows),
         now,
         deadline=None if timeout_ms is None else now + int(timeout_ms * 1e6),
-        client=client,
+        caller=caller,
     )
 
 
 def submit(
-    one: Batcher, *rows: int, timeout_ms: float | None = None, client: str = ""
+    one: Batcher, *rows: int, timeout_ms: float | None = None, caller: str = ""
 ) -> Future[Outcome]:
-    request = job(*rows, timeout_ms=timeout_ms, client=client)
+    request = job(*rows, timeout_ms=timeout_ms, caller=caller)
     one.submit(request)
     return request.future

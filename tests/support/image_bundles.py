@@ -30,7 +30,7 @@ from lrn_deploy.bundle import (
 )
 
 LABELS = ("red", "green", "blue")
-RECIPE = Preprocessing(resize=None, crop=(8, 8), mean=(0, 0, 0), std=(1, 1, 1))
+PREPROCESSING = Preprocessing(resize=None, crop=(8, 8), mean=(0, 0, 0), std=(1, 1, 1))
 SURE = math.exp(10) / (math.exp(10) + 2)
 """Probability of 'red' for a red picture, whose scores are 10, 0, 0."""
 
@@ -38,7 +38,7 @@ SURE = math.exp(10) / (math.exp(10) + 2)
 def colour_bundle(
     path: Path,
     *,
-    recipe: Preprocessing | None = RECIPE,
+    preprocessing: Preprocessing | None = PREPROCESSING,
     labels: tuple[str, ...] | None = LABELS,
     batch: int | str = "batch",
     last: str = "",
@@ -48,7 +48,8 @@ def colour_bundle(
 
     Args:
         path: The bundle's folder.
-        recipe: With ``in_graph`` the graph takes uint8 (N, 8, 8, 3), else float32 (N, 3, 8, 8).
+        preprocessing: With ``in_graph`` the graph takes uint8 (N, 8, 8, 3), else float32
+            (N, 3, 8, 8).
         labels: The class names.
         batch: A number fixes the batch.
         last: An operator after the scores: ``Softmax``; ``Divide`` scores by themselves, so that a
@@ -56,7 +57,7 @@ def colour_bundle(
             own (N, 3, 8, 8).
         weights: What the manifest says of the weights.
     """
-    in_graph = recipe is not None and recipe.in_graph
+    in_graph = preprocessing is not None and preprocessing.in_graph
     nodes = []
     if in_graph:
         nodes += [
@@ -108,7 +109,7 @@ def colour_bundle(
                 ),
             ),
             outputs=(TensorSpec(name="scores", dtype="float32", shape=tuple(out)),),
-            preprocessing=recipe,
+            preprocessing=preprocessing,
             labels=_write(folder, "labels.txt", "\n".join(labels).encode()) if labels else None,
             artifacts={"model": Artifact(**record.model_dump(), format="onnx")},
         )

@@ -8,7 +8,7 @@ import torch
 from torch import Tensor, nn
 
 from lrn_deploy.bundle import Bundle
-from lrn_deploy.export import ExportRequest, export_bundle
+from lrn_deploy.export import ExportOptions, export_bundle
 from lrn_deploy.network.inputs import one_input
 
 FILE = Path(__file__).resolve()
@@ -106,7 +106,7 @@ class Mapped(Several):
 
 def captioned_bundle(path: Path) -> Bundle:
     """:class:`Captioned`, exported."""
-    return export_bundle(ExportRequest(f"{FILE}:Captioned", inputs=(IMAGE, TOKENS)), path)
+    return export_bundle(ExportOptions(f"{FILE}:Captioned", inputs=(IMAGE, TOKENS)), path)
 
 
 def captioned() -> Captioned:

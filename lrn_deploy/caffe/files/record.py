@@ -112,7 +112,7 @@ def from_text(node: Node, message: str) -> Record:
             )
         if len(nodes) > 1 and not declared.repeated:
             raise nodes[1].place.wrong(f"'{name}' is given a second time, and one is allowed.")
-        record.values[name] = [_value(item, declared) for item in nodes]
+        record.values[name] = [_value(given, declared) for given in nodes]
     return record
 
 

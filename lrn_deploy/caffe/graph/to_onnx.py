@@ -46,16 +46,16 @@ def to_ir(network: CaffeNetwork) -> ir.Model:
     """
     inputs = [
         ir.Value(
-            name=item.name,
-            shape=ir.Shape([BATCH, *item.shape]),
+            name=source.name,
+            shape=ir.Shape([BATCH, *source.shape]),
             type=ir.TensorType(ir.DataType.FLOAT),
         )
-        for item in network.inputs
+        for source in network.inputs
     ]
     graph = ir.Graph(inputs, [], nodes=[], name=network.name or "caffe", opset_imports={"": OPSET})
     tape = ir_tape.Tape(graph)
     ops = Ops(tape)
-    ops.reserve([*(item.name for item in network.inputs), *network.outputs])
+    ops.reserve([*(source.name for source in network.inputs), *network.outputs])
     ops.reserve([name for layer in network.layers for name in layer.outputs])
     values = {str(value.name): value for value in inputs}
     for layer in network.layers:

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import sys
 import types
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass, fields, replace
+from dataclasses import Field, dataclass, fields, replace
 from functools import wraps
 from pathlib import Path
 from typing import Any, Literal, TypeVar, Union, get_args, get_origin, get_type_hints
@@ -33,17 +34,23 @@ def takes(kind: type[Any]) -> Callable[[Function], Function]:
     return add
 
 
-def field_options(kind: type[Any], environment: str = "") -> Callable[[Function], Function]:
+def field_options(
+    kind: type[Any], environment: str = "", only: Mapping[str, str] | None = None
+) -> Callable[[Function], Function]:
     """Add an option for each field of ``kind``; :func:`made_of` makes the object of their values.
 
     Args:
         kind: The options class.
         environment: What the names of variables begin with that can set the options, too.
+        only: The fields to add, with what they mean here if that is not what they mean anywhere.
     """
 
     def add(function: Function) -> Function:
         for line in reversed(list(_lines(kind))):
-            function = line.decorate(environment)(function)
+            if only is None:
+                function = line.decorate(environment)(function)
+            elif line.name in only:
+                function = line.meaning(only[line.name]).decorate(environment)(function)
         return function
 
     return add
@@ -60,9 +67,12 @@ def made_of(kind: type[Kind], values: Mapping[str, Any]) -> Kind:
     for field in fields(kind):  # type: ignore[arg-type]  # a dataclass, which no bound can say
         option = option_of(field)
         if option.parts is not None:
-            parts = {name: values[name] for name in option.parts}
-            group: Any = field.default
-            arguments[field.name] = replace(group, **parts)
+            parts = {name: values[_part_name(field, name)] for name in option.parts}
+            unsaid: Any = field.default
+            said = replace(unsaid, **parts)
+            if option.joined is not None and values[field.name] is not None:
+                said = option.joined(said, values[field.name])
+            arguments[field.name] = said
         elif option.flag is not None:
             arguments[field.name] = values[field.name]
     return kind(**arguments)
@@ -77,9 +87,22 @@ class _Line:
     hint: Any
     default: Any
 
+    def meaning(self, text: str) -> _Line:
+        """The same with another meaning, if there is one."""
+        return replace(self, option=replace(self.option, line=text or self.option.line))
+
     def decorate(self, environment: str) -> Callable[[Function], Function]:
         """What adds it to a command."""
         option, written = self.option, self.option.written
+        if option.argument:
+            return click.argument(
+                self.name,
+                nargs=-1 if self.many else 1,
+                required=True,
+                type=self._type(),
+                metavar=option.argument,
+                callback=self._read,
+            )
         wanted: dict[str, Any] = {"type": self._type(), "metavar": option.metavar}
         flag = f"--{option.flag or self.name.replace('_', '-')}"
         if self.default is REQUIRED:
@@ -87,7 +110,7 @@ class _Line:
         else:
             shown = self.default
             if written is not None and shown is not None:
-                shown = written.write(shown)
+                shown = None if written.many else written.write(shown)
             wanted["default"] = shown
             wanted["show_default"] = not self.many
         if wanted["type"] is bool:
@@ -109,14 +132,16 @@ class _Line:
     @property
     def many(self) -> bool:
         """Whether it may be repeated."""
-        return self.option.written is None and get_origin(_required(self.hint)) is tuple
+        if self.option.written is not None:
+            return self.option.written.many
+        return get_origin(_required(self.hint)) is tuple
 
     def _type(self) -> Any:
         """What click is to make of a word."""
         option, kind = self.option, _required(self.hint)
         if option.written is not None:
-            return option.written.kind
-        if self.many:
+            kind = option.written.kind
+        elif self.many:
             kind = get_args(kind)[0]
         choices = option.choices or (get_args(kind) if get_origin(kind) is Literal else ())
         if choices:
@@ -135,28 +160,43 @@ class _Line:
 
     def _read(self, _ctx: click.Context, _param: click.Parameter, value: Any) -> Any:
         """The value that was meant."""
-        if self.many:
+        written = self.option.written
+        if self.many and (not value or written is None):
             return tuple(dict.fromkeys(value)) or self.default
-        if value is None or self.option.written is None:
+        if value is None or written is None:
             return value
         try:
-            return self.option.written.read(value)
+            return written.read(value)
         except ValueError as error:
             raise click.BadParameter(str(error)) from error
 
 
 def _lines(kind: type[Any]) -> Iterator[_Line]:
-    hints = get_type_hints(kind)
     for field in fields(kind):
-        option, hint = option_of(field), hints[field.name]
+        option = option_of(field)
         if option.parts is not None:
-            inner = {line.name: line for line in _lines(hint)}
+            if option.joined is not None:
+                yield _Line(field.name, option, None, None)
+            inner = {line.name: line for line in _lines(type(field.default))}
             for name, text in option.parts.items():
-                line, default = inner[name], getattr(field.default, name)
-                told = replace(line.option, line=text or line.option.line)
-                yield replace(line, option=told, default=default)
+                line, default = inner[name].meaning(text), getattr(field.default, name)
+                called = replace(line.option, flag=line.option.flag or name.replace("_", "-"))
+                yield replace(line, name=_part_name(field, name), option=called, default=default)
         elif option.flag is not None:
-            yield _Line(field.name, option, hint, field.default)
+            yield _Line(field.name, option, _hint(kind, field), field.default)
+
+
+def _part_name(field: Field[Any], part: str) -> str:
+    """What click calls a part's value; another field may be called as a part of what is said."""
+    return part if option_of(field).joined is None else f"{field.name}_{part}"
+
+
+def _hint(kind: type[Any], field: Field[Any]) -> Any:
+    """A field's type; None if its words are of another, which may then be one to be imported."""
+    if option_of(field).written is not None:
+        return None
+    alone = types.SimpleNamespace(__annotations__={field.name: field.type})
+    return get_type_hints(alone, vars(sys.modules[kind.__module__]))[field.name]
 
 
 def _required(hint: Any) -> Any:

@@ -2,15 +2,14 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
-from pydantic import BaseModel
 
 if TYPE_CHECKING:
+    from pydantic import BaseModel
     from rich.console import Console
     from rich.progress import Progress
 
@@ -38,10 +37,12 @@ def people(as_json: bool) -> Console:
 
 def emit(value: BaseModel | dict[str, Any] | list[Any]) -> None:
     """Print ``value`` as JSON on stdout."""
-    if isinstance(value, BaseModel):
-        click.echo(value.model_dump_json(indent=2))
-    else:
+    if isinstance(value, dict | list):
+        import json
+
         click.echo(json.dumps(value, indent=2, default=str))
+    else:
+        click.echo(value.model_dump_json(indent=2))
 
 
 @contextmanager

@@ -130,7 +130,7 @@ def _fuse(model: ir.Model, norm: ir.Node, pools: dict[str, Pool]) -> Fused:
         name=f"{y.name}_fused",
     )
     node.metadata_props.update(norm.metadata_props)
-    replaced = tuple(item.op_type for item in row)
+    replaced = tuple(taken.op_type for taken in row)
     entered, left = str(x.name), str(y.name)
     ir.convenience.replace_nodes_and_values(model.graph, row[0], row, [node], [y], node.outputs)
     model.graph.opset_imports[DOMAIN] = VERSION

@@ -51,7 +51,7 @@ def _between(last: ir.Value, first: str) -> set[ir.Node]:
             reached = True
         elif node is not None and node not in nodes:
             nodes.add(node)
-            waiting.extend(item for item in node.inputs if item is not None)
+            waiting.extend(value for value in node.inputs if value is not None)
     if not reached:
         raise BadInputError(
             f"The graph's value '{last.name}' does not come from '{first}', "

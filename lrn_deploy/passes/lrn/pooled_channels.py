@@ -140,7 +140,7 @@ def _unshaped(value: ir.Value) -> ir.Value:
     if node.op_type in ("Reshape", "Squeeze", "Unsqueeze", "Flatten", "Identity"):
         return _unshaped(_input(node, 0))
     if node.op_type == "If":
-        ways = {_unshaped(item.as_graph().outputs[0]) for item in node.attributes.values()}
+        ways = {_unshaped(branch.as_graph().outputs[0]) for branch in node.attributes.values()}
         return _unshaped(ways.pop()) if len(ways) == 1 else value
     return value
 

@@ -130,7 +130,7 @@ def raise_lrn(model: ir.Model) -> list[Raised]:
             item = _by_probes(model, node, known)
         if item is not None:
             done.append(item)
-    if any(item.spec is not None and not item.reason for item in done):
+    if any(raised.spec is not None and not raised.reason for raised in done):
         _remove_unused(model.graph)
         ir_passes.RemoveUnusedNodesPass()(model)
     return done
@@ -215,8 +215,8 @@ def _measured(model: ir.Model, region: Region) -> Measured | None:
 def _raise(graph: ir.Graph, region: Region, spec: LrnSpec, axis: int, proof: Proof) -> Raised:
     """Put an LRN node in the place of a region that is proven to be one, if a node is right."""
     node = region.nodes[-1]
-    inside = {item for item in region.nodes if not region.numbers.isdisjoint(item.outputs)}
-    types = [item.op_type for item in graph if item in inside and item.op_type in TELLING]
+    inside = {member for member in region.nodes if not region.numbers.isdisjoint(member.outputs)}
+    types = [member.op_type for member in graph if member in inside and member.op_type in TELLING]
     operators = tuple(dict.fromkeys(types))
     reason = reason_to_write_out(spec)
     if not reason and (beside := region.exit_beside) is not None:
@@ -234,7 +234,7 @@ def _raise(graph: ir.Graph, region: Region, spec: LrnSpec, axis: int, proof: Pro
 def _remove_unused(graph: ir.Graph) -> None:
     """Remove nodes without a use; those inside an If would else go on using nodes of the graph."""
     for node in reversed(list(graph)):
-        if any(item.uses() or item.is_graph_output() for item in node.outputs):
+        if any(value.uses() or value.is_graph_output() for value in node.outputs):
             continue
         for attribute in node.attributes.values():
             if attribute.type == ir.AttributeType.GRAPH:

@@ -89,7 +89,7 @@ class ShapeValues:
             return np.array(dims[start : node.attributes.get_int("end", len(dims))], np.int64)
         if node is None or node.domain or node.op_type not in _MOVES:
             raise UnknownShapeError(f"'{value.name}' does not follow from shapes alone")
-        inputs = [self.numbers(item) for item in node.inputs if item is not None]
+        inputs = [self.numbers(source) for source in node.inputs if source is not None]
         try:
             return np.asarray(_MOVES[node.op_type](node, inputs))
         except (ValueError, IndexError, OverflowError) as error:

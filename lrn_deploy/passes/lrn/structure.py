@@ -111,8 +111,8 @@ def _constant_operand(
     """The constant of a commutative operator and its other operand; neutral without one."""
     node = None if value is None else value.producer()
     if node is not None and node.op_type == op_type and not node.domain:
-        for one, other in (node.inputs, reversed(node.inputs)):
-            number = scalar(one)
+        for side, other in (node.inputs, reversed(node.inputs)):
+            number = scalar(side)
             if number is not None:
                 return number, other
     return neutral, value

@@ -198,8 +198,8 @@ def quantize_weights(
 def _replace(graph: ir.Graph, node: ir.Node, rounded: Blocks, options: _Options) -> None:
     weight, y = input_of(node, 1), node.outputs[0]
     new, result = _product(graph, node, rounded, options)
-    for item in new:
-        item.metadata_props.update(node.metadata_props)
+    for added in new:
+        added.metadata_props.update(node.metadata_props)
     ir.convenience.replace_nodes_and_values(graph, node, [node], new, [y], [result])
     drop_unused(graph, weight)
 

@@ -32,13 +32,13 @@ def describe_export(say: Console, manifest: Manifest, output: Path, *, reused: b
         say.print("  LRN: the network has none; everything else works the same")
     for layer in manifest.lrn_layers:
         say.print(f"  LRN: {describe_lrn(layer)}")
-    for item in manifest.lrn_like:
-        say.print(f"  LRN: {describe_lrn_like(item)}")
-    recipe = manifest.preprocessing
-    if recipe is not None:
-        say.print(f"  preprocessing: {recipe.described}")
-        if recipe.assumed:
-            say.print(f"  {warn_assumed(recipe, output)}", style="yellow")
+    for like in manifest.lrn_like:
+        say.print(f"  LRN: {describe_lrn_like(like)}")
+    preprocessing = manifest.preprocessing
+    if preprocessing is not None:
+        say.print(f"  preprocessing: {preprocessing.described}")
+        if preprocessing.assumed:
+            say.print(f"  {warn_assumed(preprocessing, output)}", style="yellow")
 
 
 def describe_lrn(layer: LrnLayer) -> str:
@@ -58,11 +58,11 @@ def describe_lrn_like(item: LrnLike) -> str:
     return f"{item.name} looks like one and stays as the network writes it: {item.reason}"
 
 
-def warn_assumed(recipe: Preprocessing | None, bundle: Path | str) -> str:
+def warn_assumed(preprocessing: Preprocessing | None, bundle: Path | str) -> str:
     """The sentence about what nobody said, with the way out; empty if there is none to say."""
-    if recipe is None or not recipe.assumed:
+    if preprocessing is None or not preprocessing.assumed:
         return ""
-    options = ", ".join(f"--{name}" for name in recipe.assumed)
-    if recipe.in_graph:
-        return f"{recipe.assumption}. To say it, export again with {options}."
-    return f"{recipe.assumption}. To say it: lrn-deploy preprocess {bundle} with {options}."
+    options = ", ".join(f"--{name}" for name in preprocessing.assumed)
+    if preprocessing.in_graph:
+        return f"{preprocessing.assumption}. To say it, export again with {options}."
+    return f"{preprocessing.assumption}. To say it: lrn-deploy preprocess {bundle} with {options}."

@@ -38,12 +38,12 @@ def describe_import(
         if layer.reason:
             say.print(f"  LRN: {layer.name} {layer.form}: {layer.reason}", markup=False)
     if manifest.model.origin == "onnx":
-        for item in manifest.lrn_like:
-            say.print(f"  LRN: {item.name} is none that ONNX has: {item.reason}", markup=False)
+        for like in manifest.lrn_like:
+            say.print(f"  LRN: {like.name} is none that ONNX has: {like.reason}", markup=False)
     for sentence in told:
         say.print(f"  {sentence}", markup=False)
-    recipe = manifest.preprocessing
-    if recipe is not None:
-        say.print(f"  preprocessing: {recipe.described}", markup=False)
-        if recipe.assumed:
-            say.print(f"  {warn_assumed(recipe, output)}", style="yellow")
+    preprocessing = manifest.preprocessing
+    if preprocessing is not None:
+        say.print(f"  preprocessing: {preprocessing.described}", markup=False)
+        if preprocessing.assumed:
+            say.print(f"  {warn_assumed(preprocessing, output)}", style="yellow")

@@ -56,8 +56,10 @@ def _print_layers(say: Console, report: LatencyReport) -> None:
     """The layers that take most of the time of the artifact that runs fastest."""
     if not report.layers:
         return
-    batch = min(item.batch for item in report.layers)
-    shown = min((item for item in report.layers if item.batch == batch), key=lambda it: it.whole)
+    batch = min(timed.batch for timed in report.layers)
+    shown = min(
+        (timed for timed in report.layers if timed.batch == batch), key=lambda timed: timed.whole
+    )
     table = _table((f"most time in {shown.artifact} on {shown.backend}", "kind"), ("ms", "share"))
     layers = sorted(shown.layers, key=lambda layer: -layer.seconds)
     lines = [(layer.name, layer.kind, layer.seconds) for layer in layers[:TOP_LAYERS]]
@@ -120,16 +122,16 @@ def _comparisons(report: LatencyReport) -> Table:
     table = _table(
         ("artifact", "against", "backend"), ("batch", "ratio", "95 % interval", "answer")
     )
-    for item in report.comparisons:
-        ratio = item.ratio
+    for comparison in report.comparisons:
+        ratio = comparison.ratio
         table.add_row(
-            item.artifact,
-            item.against,
-            item.backend,
-            str(item.batch),
+            comparison.artifact,
+            comparison.against,
+            comparison.backend,
+            str(comparison.batch),
             f"{ratio.estimate:.3f}" if ratio else "-",
             f"{ratio.low:.3f} to {ratio.high:.3f}" if ratio else "-",
-            item.answer,
+            comparison.answer,
         )
     return table
 
@@ -137,13 +139,15 @@ def _comparisons(report: LatencyReport) -> Table:
 def _verdict(report: LatencyReport) -> list[str]:
     limit = f"{100 * report.max_regression:g} %"
     lines = [
-        f"Inconclusive: {_what(item)}: {item.reason}" for item in report.comparisons if item.reason
+        f"Inconclusive: {_what(comparison)}: {comparison.reason}"
+        for comparison in report.comparisons
+        if comparison.reason
     ]
-    slower = [item for item in report.comparisons if item.answer == "regression"]
+    slower = [comparison for comparison in report.comparisons if comparison.answer == "regression"]
     if slower:
-        names = "; ".join(_what(item) for item in slower)
+        names = "; ".join(_what(comparison) for comparison in slower)
         return [*lines, f"REGRESSION: slower by more than {limit}: {names}."]
-    unsure = sum(item.answer == "inconclusive" for item in report.comparisons)
+    unsure = sum(comparison.answer == "inconclusive" for comparison in report.comparisons)
     if unsure:
         total = len(report.comparisons)
         return [*lines, f"No regression over {limit} is shown; {unsure} of {total} inconclusive."]

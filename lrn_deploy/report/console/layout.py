@@ -75,7 +75,7 @@ def print_list(
 
     widths = [
         max(map(cell_len, texts))
-        for texts in zip([one.title for one in columns], *rows, strict=True)
+        for texts in zip([column.title for column in columns], *rows, strict=True)
     ]
     least = [
         min(width, _TEXT) if column.wraps else width
@@ -98,8 +98,8 @@ def print_list(
         for name, *values in rows:
             known = [pair for pair in zip(columns[1:], values, strict=True) if pair[1] != "-"]
             parts = [
-                Text(one.label + value, style="red" if value in alarms else "")
-                for one, value in known
+                Text(column.label + value, style="red" if value in alarms else "")
+                for column, value in known
             ]
             _paragraph(console, Text(name, style="bold"), indent=2)
             _paragraph(console, Text(", ").join(parts), indent=4)

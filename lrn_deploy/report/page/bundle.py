@@ -12,17 +12,15 @@ def artifacts(source: Source) -> Markup:
     manifest = source.manifest
     rows: list[tuple[Child, ...]] = [
         (
-            join(name, el("span", " (default)", class_="soft"))
-            if name == manifest.default
-            else name,
-            item.precision,
-            item.target,
-            number(_size(item), f"{_size(item) / 1e6:.2f}"),
-            el("code", item.sha256[:12], title=item.sha256),
-            item.source or "-",
-            ", ".join(f"{tool} {version}" for tool, version in item.built_by.items()) or "-",
+            join(name, el("span", " default", class_="on")) if name == manifest.default else name,
+            artifact.precision,
+            artifact.target,
+            number(_size(artifact), f"{_size(artifact) / 1e6:.2f}"),
+            el("code", artifact.sha256[:12], title=artifact.sha256),
+            artifact.source or "-",
+            ", ".join(f"{tool} {version}" for tool, version in artifact.built_by.items()) or "-",
         )
-        for name, item in manifest.artifacts.items()
+        for name, artifact in manifest.artifacts.items()
     ]
     titles = ("artifact", "precision", "target", "MB", "SHA-256", "made from", "built by")
     return section("Artifacts", table(titles, rows, right=(3,)), id_="artifacts")
@@ -32,26 +30,34 @@ def lrn_layers(source: Source) -> Markup:
     """Each LRN layer's parameters, its form in the graph, and how active the inputs made it."""
     layers, like = source.manifest.lrn_layers, source.manifest.lrn_like
     others = [
-        el("p", f"{item.name} looks like one and stays as the network writes it: {item.reason}.")
-        for item in like
+        el(
+            "p",
+            f"{layer.name} looks like one and stays as the network writes it: {layer.reason}.",
+        )
+        for layer in like
     ]
     if not layers:
         none = others or [el("p", "The network has none.")]
         return section("LRN layers", *none, id_="lrn")
-    rows: list[tuple[Child, ...]] = [
-        (
-            layer.name,
-            number(layer.spec.size, str(layer.spec.size)),
-            *(number(v, f"{v:g}") for v in (layer.spec.alpha, layer.spec.beta, layer.spec.k)),
-            " x ".join(str(axis) for axis in layer.shape),
-            layer.described_origin,
-            layer.form,
-            layer.reason or "-",
+    origins = {layer.described_origin for layer in layers}
+    rows: list[tuple[Child, ...]] = []
+    for layer in layers:
+        notes = [layer.reason, layer.described_origin if len(origins) > 1 else ""]
+        rows.append(
+            (
+                layer.name,
+                number(layer.spec.size, str(layer.spec.size)),
+                *(number(v, f"{v:g}") for v in (layer.spec.alpha, layer.spec.beta, layer.spec.k)),
+                " x ".join(str(axis) for axis in layer.shape),
+                join(layer.form, *(el("span", f" {note}", class_="on") for note in notes if note)),
+            )
         )
-        for layer in layers
-    ]
-    titles = ("layer", "size", "alpha", "beta", "k", "input", "parameters", "in the graph", "why")
+    titles = ("layer", "size", "alpha", "beta", "k", "input", "in the graph")
     parts = [table(titles, rows, right=(1, 2, 3, 4)), *others]
+    if len(origins) == 1:
+        origin = origins.pop()
+        those = "those " if origin.startswith("of ") else ""
+        parts.insert(0, el("p", f"Their parameters are {those}{origin}.", class_="soft"))
     activity = source.parity.activity if source.parity else {}
     if any(activity.values()):
         names = list(dict.fromkeys(name for layers in activity.values() for name in layers))
@@ -82,9 +88,9 @@ def provenance(source: Source) -> Markup:
     ]
     if weights.sha256:
         entries.append(("weights, SHA-256", el("code", weights.sha256)))
-    recipe = source.manifest.preprocessing
-    if recipe is not None:
-        entries.append(("preprocessing", recipe.described))
+    preprocessing = source.manifest.preprocessing
+    if preprocessing is not None:
+        entries.append(("preprocessing", preprocessing.described))
     reports = (("checked", source.parity), ("timed", source.latency), ("tuned", source.tune))
     for what, report in reports:
         if report is None:

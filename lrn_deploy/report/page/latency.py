@@ -9,11 +9,13 @@ from lrn_deploy.report.charts.frame import Box, Line, box_chart, line_chart
 from lrn_deploy.report.markup import (
     Child,
     Markup,
-    bullets,
     el,
+    folded,
     join,
     milliseconds,
+    not_run,
     number,
+    place,
     section,
     table,
 )
@@ -28,7 +30,7 @@ def latency(report: LatencyReport | None) -> Markup:
     parts: list[Child] = [el("p", _setting(report), class_="soft")]
     timed = [row for row in report.rows if row.summary is not None]
     if timed:
-        parts += [_throughput(timed), _distributions(timed), _numbers(timed)]
+        parts += [_numbers(timed), _distributions(timed), _throughput(timed)]
     parts += [_not_measured(report), _starts(report), _comparisons(report), _floor(report)]
     return section("Speed", *parts, id_="latency")
 
@@ -57,6 +59,7 @@ def _throughput(rows: Sequence[Row]) -> Markup:
 
 
 def _distributions(rows: Sequence[Row]) -> Markup:
+    """A chart for the smallest and the largest batch; those of the others are folded away."""
     charts = []
     for batch in sorted({row.batch for row in rows if row.batch}):
         chosen = [row for row in rows if row.batch == batch]
@@ -72,10 +75,13 @@ def _distributions(rows: Sequence[Row]) -> Markup:
         "p99. Dot: the slowest run, an arrow if it lies beyond the axis. Dashed green: the least "
         "time that the machine's measured bandwidth and matrix rate allow."
     )
+    between = charts[1:-1]
+    more = f"{len(between)} more batch size{'' if len(between) == 1 else 's'}"
     return join(
         el("h3", "Latency distributions"),
         el("p", note, class_="soft"),
-        el("div", *charts, class_="charts"),
+        el("div", *charts[:1], *charts[1:][-1:], class_="charts"),
+        folded(more, el("div", *between, class_="charts")) if between else None,
     )
 
 
@@ -96,65 +102,94 @@ def _box(row: Row) -> Box:
 
 
 def _numbers(rows: Sequence[Row]) -> Markup:
-    cells: list[tuple[Child, ...]] = []
+    """The smallest and the largest batch; every row, and what few ask for, folded away."""
     ordered = sorted(rows, key=lambda row: (row.batch or 0, row.artifact, row.backend, row.bundle))
-    for row in ordered:
-        told = row.summary
-        assert told is not None
-        noisy = row.noise is None or row.noise.noisy
-        why = "; ".join(row.noise.reasons) if row.noise else "noise unknown"
-        cells.append(
-            (
-                _artifact(row),
-                row.backend,
-                str(row.batch),
-                *(milliseconds(value) for value in (told.p50, told.p90, told.p99, told.max)),
-                _whole(row.throughput),
-                milliseconds(row.bound.seconds if row.bound else None),
-                _whole(row.over_bound),
-                str(told.count),
-                el("span", "noisy", class_="state limited", title=why) if noisy else "steady",
-            )
+    ends = (ordered[0].batch, ordered[-1].batch)
+    shown = [row for row in ordered if row.batch in ends]
+    titles = ("artifact", "batch", "p50 ms", "p90", "p99", "max", "items/s", "x floor", "noise")
+    right = tuple(range(1, 8))
+    between = [row for row in ordered if row.batch not in ends]
+    cells = [_times(row) for row in between]
+    more = f"{_rows(between)} of the batch sizes between"
+    bounds: list[tuple[Child, ...]] = [
+        (
+            place(_artifact(row), row.backend),
+            str(row.batch),
+            milliseconds(row.bound.seconds if row.bound else None),
+            _whole(row.over_bound),
+            str(row.summary.count) if row.summary else "-",
+            "; ".join(row.noise.reasons) or "steady" if row.noise else "unknown",
         )
-    times = ("p50 ms", "p90", "p99", "max", "items/s", "floor ms", "x floor")
-    titles = ("artifact", "backend", "batch", *times, "runs", "noise")
-    return table(titles, cells, right=tuple(range(2, 11)))
+        for row in ordered
+    ]
+    behind = ("artifact", "batch", "floor ms", "x floor", "runs", "noise")
+    return join(
+        table(titles, [_times(row) for row in shown], right=right),
+        folded(more, table(titles, cells, right=right)) if between else None,
+        folded(
+            f"The hardware floor, the number of runs and the noise: {_rows(ordered)}",
+            table(behind, bounds, right=(1, 2, 3, 4)),
+        ),
+    )
+
+
+def _times(row: Row) -> tuple[Child, ...]:
+    told = row.summary
+    assert told is not None
+    noisy = row.noise is None or row.noise.noisy
+    why = "; ".join(row.noise.reasons) if row.noise else "noise unknown"
+    return (
+        place(_artifact(row), row.backend),
+        str(row.batch),
+        *(milliseconds(value) for value in (told.p50, told.p90, told.p99, told.max)),
+        _whole(row.throughput),
+        _whole(row.over_bound),
+        el("span", "noisy", class_="state limited", title=why) if noisy else "steady",
+    )
+
+
+def _rows(rows: Sequence[Row]) -> str:
+    return f"{len(rows)} row{'' if len(rows) == 1 else 's'}"
 
 
 def _not_measured(report: LatencyReport) -> Markup:
-    """What could not be timed; not for a device that is absent where another timed it."""
-    ran = {(row.bundle, row.artifact) for row in report.rows if row.samples}
-    lines: list[Child] = [
-        f"Not timed: {_artifact(row)}{f' on {row.backend}' if row.backend else ''}"
-        f"{f' at batch {row.batch}' if row.batch else ''}: {row.reason}"
+    """What could not be timed, and why, folded away."""
+    entries = [
+        (
+            f"{_artifact(row)}{f' on {row.backend}' if row.backend else ''}"
+            f"{f' at batch {row.batch}' if row.batch else ''}",
+            row.reason,
+        )
         for row in report.rows
-        if row.reason and ((row.bundle, row.artifact) not in ran or row.batch is not None)
+        if row.reason
     ]
-    return bullets(lines)
+    return not_run("not timed here", entries)
 
 
 def _starts(report: LatencyReport) -> Markup:
     rows: list[tuple[Child, ...]] = []
+    failed: list[tuple[str, str]] = []
     for start in report.starts:
         cost = start.cost
-        other = "" if start.bundle == "this" else " (other bundle)"
+        name = start.artifact + ("" if start.bundle == "this" else " (other bundle)")
+        if cost.error:
+            failed.append((f"{name} on {start.backend}", cost.error))
+            continue
         rows.append(
             (
-                start.artifact + other,
-                start.backend,
+                place(name, start.backend),
                 milliseconds(cost.load),
                 milliseconds(cost.first),
                 _megabytes(cost.peak_memory),
                 _megabytes(cost.base_memory),
-                cost.error or "-",
             )
         )
-    if not rows:
-        return Markup()
-    titles = ("artifact", "backend", "load ms", "first run ms", "peak MB", "MB before", "problem")
+    titles = ("artifact", "load ms", "first run ms", "peak MB", "MB before")
+    heading = el("h3", "The first answer, in a process of its own")
     return join(
-        el("h3", "The first answer, in a process of its own"),
-        table(titles, rows, right=(2, 3, 4, 5)),
+        heading if rows or failed else None,
+        table(titles, rows, right=(1, 2, 3, 4)) if rows else None,
+        not_run("without a first answer", failed),
     )
 
 
@@ -162,23 +197,25 @@ def _comparisons(report: LatencyReport) -> Markup:
     if not report.comparisons:
         return Markup()
     classes = {"regression": "fail", "within": "pass", "inconclusive": "limited"}
-    rows: list[tuple[Child, ...]] = [
-        (
-            item.artifact,
-            item.against,
-            item.backend,
-            str(item.batch),
-            number(item.ratio.estimate, f"{item.ratio.estimate:.3f}") if item.ratio else "-",
-            f"{item.ratio.low:.3f} to {item.ratio.high:.3f}" if item.ratio else "-",
-            el("span", item.answer, class_=f"state {classes[item.answer]}"),
-            item.reason or "-",
+    rows: list[tuple[Child, ...]] = []
+    for compared in report.comparisons:
+        ratio = compared.ratio
+        answer = el("span", compared.answer, class_=f"state {classes[compared.answer]}")
+        why = el("span", compared.reason, class_="on") if compared.reason else None
+        rows.append(
+            (
+                place(compared.artifact, compared.backend),
+                compared.against,
+                str(compared.batch),
+                number(ratio.estimate, f"{ratio.estimate:.3f}") if ratio else "-",
+                f"{ratio.low:.3f} to {ratio.high:.3f}" if ratio else "-",
+                join(answer, " ", why),
+            )
         )
-        for item in report.comparisons
-    ]
-    titles = ("artifact", "against", "backend", "batch", "ratio", "95 % interval", "answer", "why")
+    titles = ("artifact", "against", "batch", "ratio", "95% interval", "answer")
     return join(
         el("h3", f"Comparison, with {100 * report.max_regression:g} % let pass"),
-        table(titles, rows, right=(3, 4, 5)),
+        table(titles, rows, right=(2, 3, 4)),
     )
 
 

@@ -4,36 +4,52 @@ from __future__ import annotations
 
 from lrn_deploy.latency.schema import LatencyReport, Layers
 from lrn_deploy.report.charts.bars import Bar, bar_chart
-from lrn_deploy.report.markup import Child, Markup, el, milliseconds, number, section, table
+from lrn_deploy.report.markup import (
+    Child,
+    Markup,
+    el,
+    folded,
+    milliseconds,
+    number,
+    percent,
+    place,
+    section,
+    table,
+)
 
 MOST = 16
 """Layers that are drawn alone; the others of a deeper network are one bar."""
+SHOWN = 2
+"""Artifacts whose layers are drawn without unfolding them, the quickest first."""
 
 
 def layer_times(report: LatencyReport | None) -> Markup:
     """What LRN takes of each artifact, and each artifact's layers as bars."""
     if report is None or not report.layers:
         return Markup()
-    found = sorted(report.layers, key=lambda item: item.whole)
+    found = sorted(report.layers, key=lambda traced: traced.whole)
     note = (
         "Measured in a session that times its own kernels, which makes a run longer than the p50 "
         "of one that does not, of a short network many times; the quicker half of its runs "
         "counts. What a runtime fused is told under the layer that does the work; an LRN layer "
-        "is everything it was lowered to. In the order in which they ran, orange: LRN."
+        "is everything it was lowered to. In the order in which they ran, orange and with a star: "
+        "LRN."
     )
     charts = [
         el(
             "div",
-            el("h3", f"{item.artifact} on {item.backend}, batch {item.batch}"),
-            bar_chart(_bars(item), f"Time by layer of {item.artifact} on {item.backend}"),
+            el("h3", f"{traced.artifact} on {traced.backend}, batch {traced.batch}"),
+            bar_chart(_bars(traced), f"Time by layer of {traced.artifact} on {traced.backend}"),
         )
-        for item in found
+        for traced in found
     ]
+    more = charts[SHOWN:]
     return section(
         "Time by layer",
-        el("p", note, class_="soft"),
         _summary(found, report),
-        el("div", *charts, class_="charts"),
+        el("p", note, class_="soft"),
+        el("div", *charts[:SHOWN], class_="charts"),
+        folded(f"{len(more)} more, slower", el("div", *more, class_="charts")) if more else None,
         id_="layers",
     )
 
@@ -45,33 +61,22 @@ def _summary(found: list[Layers], report: LatencyReport) -> Markup:
         if row.bundle == "this" and row.summary is not None
     }
     rows: list[tuple[Child, ...]] = []
-    for item in found:
-        lrn = sum(layer.seconds for layer in item.layers if layer.kind == "LRN")
+    for traced in found:
+        lrn = sum(layer.seconds for layer in traced.layers if layer.kind == "LRN")
         rows.append(
             (
-                item.artifact,
-                item.backend,
-                str(item.batch),
-                milliseconds(timed.get((item.artifact, item.backend, item.batch))),
-                milliseconds(item.whole),
+                place(traced.artifact, traced.backend),
+                str(traced.batch),
+                milliseconds(timed.get((traced.artifact, traced.backend, traced.batch))),
+                milliseconds(traced.whole),
                 milliseconds(lrn),
-                _percent(lrn / item.whole),
-                milliseconds(item.rest),
-                str(item.runs),
+                number(lrn / traced.whole, percent(lrn / traced.whole)),
+                milliseconds(traced.rest),
+                str(traced.runs),
             )
         )
-    titles = (
-        "artifact",
-        "backend",
-        "batch",
-        "p50 ms",
-        "run ms",
-        "LRN ms",
-        "LRN",
-        "outside ms",
-        "runs",
-    )
-    return table(titles, rows, right=tuple(range(2, 9)))
+    titles = ("artifact", "batch", "p50 ms", "run ms", "LRN ms", "LRN", "outside ms", "runs")
+    return table(titles, rows, right=tuple(range(1, 8)))
 
 
 def _bars(item: Layers) -> list[Bar]:
@@ -83,7 +88,7 @@ def _bars(item: Layers) -> list[Bar]:
         drawn.add(id(ranked[MOST]))
     bars = [
         _bar(
-            layer.name,
+            f"★ {layer.name}" if layer.kind == "LRN" else layer.name,
             layer.seconds,
             item.whole,
             "lrn" if layer.kind == "LRN" else "layer",
@@ -95,7 +100,7 @@ def _bars(item: Layers) -> list[Bar]:
     others = [layer for layer in item.layers if id(layer) not in drawn]
     if others:
         name = f"{len(others)} other layers"
-        bars.append(_bar(name, sum(it.seconds for it in others), item.whole, "rest", name))
+        bars.append(_bar(name, sum(small.seconds for small in others), item.whole, "rest", name))
     told = "Outside of the layers: dispatching, copies, and waiting in between"
     return [*bars, _bar("outside", item.rest, item.whole, "rest", told)]
 
@@ -104,7 +109,3 @@ def _bar(name: str, seconds: float, whole: float, class_: str, told: str) -> Bar
     share = f"{seconds / whole:.1%}" if abs(seconds) < 0.1 * whole else f"{seconds / whole:.0%}"
     shown = f"{1e3 * seconds:.3g} ms · {share}"
     return Bar(name, 1e3 * seconds, shown, class_, f"{told}: {shown}")
-
-
-def _percent(share: float) -> Markup:
-    return number(share, f"{share:.0%}")

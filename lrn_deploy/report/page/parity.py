@@ -13,7 +13,9 @@ from lrn_deploy.report.markup import (
     bullets,
     el,
     folded,
+    not_run,
     number,
+    place,
     section,
     short,
     table,
@@ -23,32 +25,43 @@ MISSING = "Nothing was checked yet: run 'lrn-deploy validate BUNDLE' and draw th
 
 
 def parity(report: ParityReport | None) -> Markup:
-    """The worst check of each artifact on each backend against its budget; all kinds, folded."""
+    """The worst check of each artifact on each backend against its budget; the rest, folded."""
     if report is None:
         return section("Parity", el("p", MISSING), id_="parity")
-    ran = {check.artifact for check in report.checks if check.metrics is not None}
-    kinds = [worst(group) for group in grouped(report.checks)]
-    # One that ran on another backend need not say again where it did not.
-    kinds = [item for item in kinds if item.verdict != "skipped" or item.artifact not in ran]
+    worsts = [worst(group) for group in grouped(report.checks)]
+    kinds = [check for check in worsts if check.verdict != "skipped"]
     places: dict[tuple[str, str], list[Check]] = {}
-    for item in kinds:
-        places.setdefault((item.artifact, item.backend), []).append(item)
-    shown = [worst(_judged(items) or items) for items in places.values()]
+    for check in kinds:
+        places.setdefault((check.artifact, check.backend), []).append(check)
+    shown = [worst(_judged(there) or there) for there in places.values()]
     note = (
         "The worst check of each artifact on each backend. A bar is the error over its budget, on "
         "a scale of powers of ten; the line is the budget."
     )
-    told = [_reason(item) for item in kinds if item.verdict not in ("pass", "unjudged")]
-    more = [_reason(item) for item in kinds if item.verdict == "unjudged"]
+    told = [_reason(check) for check in kinds if check.verdict not in ("pass", "unjudged")]
+    more = [_reason(check) for check in kinds if check.verdict == "unjudged"]
     every = f"The worst check of every kind: {len(kinds)} rows"
     return section(
         "Parity",
         el("p", note, class_="soft"),
-        _table(shown),
+        _table(shown) if shown else el("p", "No check could be run here."),
         bullets(list(told)),
+        not_run("not checked here", _skipped(worsts)),
         folded(every, _table(kinds), bullets(list(more))) if len(kinds) > len(shown) else None,
         id_="parity",
     )
+
+
+def _skipped(checks: Sequence[Check]) -> list[tuple[str, str]]:
+    """What could not run, and why; the group is told where others of that place ran."""
+    ran = {(check.artifact, check.backend) for check in checks if check.verdict != "skipped"}
+    entries = []
+    for check in checks:
+        if check.verdict == "skipped":
+            name = f"{check.artifact or 'the reference'} on {check.backend}"
+            part = f", {check.group}" if (check.artifact, check.backend) in ran else ""
+            entries.append((name + part, check.reason))
+    return entries
 
 
 def _judged(checks: Sequence[Check]) -> list[Check]:
@@ -56,21 +69,20 @@ def _judged(checks: Sequence[Check]) -> list[Check]:
 
 
 def _table(checks: Sequence[Check]) -> Markup:
-    titles = ("artifact", "backend", "check", "relative L2", "over signal", "budget")
     rows: list[tuple[Child, ...]] = [
         (
-            item.artifact or "(reference)",
-            item.backend,
-            item.group,
-            number(item.error),
-            number(item.signal_error),
-            number(item.budget.relative_l2 if item.budget else None),
-            _bar(item),
-            _state(item),
+            place(check.artifact or "(reference)", check.backend),
+            check.group,
+            number(check.error),
+            number(check.signal_error),
+            number(check.budget.relative_l2 if check.budget else None),
+            _bar(check),
+            _state(check),
         )
-        for item in checks
+        for check in checks
     ]
-    return table((*titles, "of the budget", "verdict"), rows, right=(3, 4, 5))
+    titles = ("artifact", "check", "relative L2", "over signal", "budget")
+    return table((*titles, "of the budget", "verdict"), rows, right=(2, 3, 4))
 
 
 def probes(report: ParityReport | None) -> Markup:
@@ -115,35 +127,38 @@ def probes(report: ParityReport | None) -> Markup:
 
 
 def drift(report: ParityReport | None) -> Markup:
-    """Where artifacts first leave their budget, and the worst check of every layer."""
+    """Where artifacts first leave their budget, and the worst check of every layer, folded."""
     if report is None or not report.drift:
         return Markup()
     groups = _by_place(report.checks, "layer")
-    parts: list[Child] = []
-    for item in report.drift:
-        parts.append(el("h3", f"{item.artifact} on {item.backend}"))
-        if item.first is None:
-            said = f"All {item.compared} layers compared are within budget."
-        else:
-            said = (
-                f"Of {item.compared} layers compared, the first over budget is "
-                f"{item.first.subject}, on {item.first.inputs}."
-            )
-        if item.missing:
-            said += f" The graph no longer has the values of {', '.join(item.missing)}."
-        parts.append(el("p", said))
+    rows: list[tuple[Child, ...]] = []
+    folds: list[Child] = []
+    for found in report.drift:
+        first, answer = "none", el("span", "within budget", class_="state pass")
+        if found.first is not None:
+            first = f"{found.first.subject}, on {found.first.inputs}"
+            answer = el("span", "over budget", class_="state fail")
+        missing = ", ".join(found.missing) or "none"
+        where = place(found.artifact, found.backend)
+        rows.append((where, str(found.compared), answer, first, missing))
         layers: dict[str, list[Check]] = {}
-        for check in groups.get((item.artifact, item.backend), ()):
+        for check in groups.get((found.artifact, found.backend), ()):
             layers.setdefault(check.subject, []).append(check)
-        rows: list[tuple[Child, ...]] = []
-        for name, checks in layers.items():
-            shown = worst(checks)
-            error = number(shown.error)
-            rows.append((name, shown.inputs, error, _bar(shown), _state(shown)))
-        titles = ("layer", "worst on", "relative L2", "of the budget", "verdict")
-        if rows:
-            parts.append(table(titles, rows, right=(2,)))
-    return section("Drift by layer", *parts, id_="drift")
+        if layers:
+            title = f"{found.artifact} on {found.backend}: {len(layers)} layers"
+            folds.append(folded(title, _each_layer(layers)))
+    titles = ("artifact", "layers", "verdict", "first over budget", "no longer in the graph")
+    return section("Drift by layer", table(titles, rows, right=(1,)), *folds, id_="drift")
+
+
+def _each_layer(layers: dict[str, list[Check]]) -> Markup:
+    """The worst check of each."""
+    rows: list[tuple[Child, ...]] = []
+    for name, checks in layers.items():
+        shown = worst(checks)
+        rows.append((name, shown.inputs, number(shown.error), _bar(shown), _state(shown)))
+    titles = ("layer", "worst on", "relative L2", "of the budget", "verdict")
+    return table(titles, rows, right=(2,))
 
 
 def _line(name: str, checks: Sequence[Check]) -> Line:
@@ -194,6 +209,7 @@ def _state(check: Check) -> Markup:
 
 
 def _reason(check: Check) -> Markup:
-    place = [check.artifact or "reference", *(p for p in (check.subject, check.inputs) if p)]
-    place += [f"batch {check.batch}"] if check.batch else []
-    return el("span", _state(check), f" {', '.join(place)}: {check.reason or 'no reason given'}")
+    where = f"{check.artifact or 'the reference'} on {check.backend}"
+    told = [where, *(part for part in (check.subject, check.inputs) if part)]
+    told += [f"batch {check.batch}"] if check.batch else []
+    return el("span", _state(check), f" {', '.join(told)}: {check.reason or 'no reason given'}")

@@ -8,9 +8,12 @@ from lrn_deploy.report.markup import (
     Markup,
     bullets,
     el,
+    folded,
     join,
     milliseconds,
+    not_run,
     number,
+    place,
     section,
     table,
 )
@@ -29,7 +32,9 @@ def tuning(report: TuneReport | None) -> Markup:
     """The choice in a sentence, the candidates as points, and all of them in a table."""
     if report is None:
         return Markup()
-    parts: list[Child] = [el("p", chosen(report)), el("p", _demand(report), class_="soft")]
+    measured = f"Errors measured on {report.inputs.rstrip('.')}."
+    demand = f"Asked for: {asked_for(report.demand)}. {measured}"
+    parts: list[Child] = [el("p", chosen(report)), el("p", demand, class_="soft")]
     spots = _spots(report)
     if spots:
         limit = report.demand.max_error
@@ -47,7 +52,7 @@ def tuning(report: TuneReport | None) -> Markup:
             note += " An error of 0 stands at the left edge."
         charts = el("div", el("div", figure), class_="charts")
         parts += [el("p", note, class_="soft"), charts]
-    return section("Choice", *parts, _table(report), _reasons(report), id_="tune")
+    return section("Choice", *parts, _table(report), _reasons(report), _not_run(report), id_="tune")
 
 
 def chosen(report: TuneReport) -> str:
@@ -57,71 +62,80 @@ def chosen(report: TuneReport) -> str:
     return report.explanation
 
 
-def _demand(report: TuneReport) -> str:
-    asked = report.demand
-    if asked.objective == "latency":
-        said = f"Asked for: the shortest run of batch {asked.batch}"
+def asked_for(demand: Demand) -> str:
+    """What was asked of the choice, in words that follow "asked for"."""
+    if demand.objective == "latency":
+        said = f"the shortest run of batch {demand.batch}"
     else:
-        said = "Asked for: the most items a second"
-        if asked.max_latency is not None:
-            said += f" in runs of at most {1e3 * asked.max_latency:.3g} ms"
-    if asked.max_error is not None:
-        said += f", relative L2 error at most {asked.max_error:g}"
-    if asked.min_agreement is not None:
-        said += f", agreement of the best class at least {asked.min_agreement:.1%}"
-    return f"{said}. Errors measured on {report.inputs.rstrip('.')}."
+        said = "the most items a second"
+        if demand.max_latency is not None:
+            said += f" in runs of at most {1e3 * demand.max_latency:.3g} ms"
+    if demand.max_error is not None:
+        said += f", relative L2 error at most {demand.max_error:g}"
+    if demand.min_agreement is not None:
+        said += f", agreement of the best class at least {demand.min_agreement:.1%}"
+    return said
 
 
 def _spots(report: TuneReport) -> list[Spot]:
     spots = []
-    for at, item in enumerate(report.candidates):
-        point = best_point(item, report.demand)
-        if item.metrics is None or point is None:
+    for at, candidate in enumerate(report.candidates):
+        point = best_point(candidate, report.demand)
+        if candidate.metrics is None or point is None:
             continue
-        seconds, error = point.seconds / point.batch, item.metrics.relative_l2
-        look = "chosen" if at == report.chosen else "within" if item.within else "beyond"
-        told = f"{item.name}: {1e3 * seconds:.3g} ms an item, error {error:.2g}"
-        spots.append(Spot(str(at + 1), error, 1e3 * seconds, look, told, item.front))
+        seconds, error = point.seconds / point.batch, candidate.metrics.relative_l2
+        look = "chosen" if at == report.chosen else "within" if candidate.within else "beyond"
+        told = f"{candidate.name}: {1e3 * seconds:.3g} ms an item, error {error:.2g}"
+        spots.append(Spot(str(at + 1), error, 1e3 * seconds, look, told, candidate.front))
     return spots
 
 
 def _table(report: TuneReport) -> Markup:
+    """The candidates that were timed."""
     rows = [
-        _row(at, item, report.demand, is_chosen=at == report.chosen)
-        for at, item in enumerate(report.candidates)
+        _row(at, candidate, report.demand, is_chosen=at == report.chosen)
+        for at, candidate in enumerate(report.candidates)
+        if candidate.points
     ]
-    titles = ("#", "artifact", "backend", "threads", "relative L2", "agreement")
-    more = ("batch", "run ms", "items/s", "verdict")
-    return table((*titles, *more), rows, right=(0, 3, 4, 5, 6, 7, 8))
+    if not rows:
+        return Markup()
+    titles = ("candidate", "threads", "relative L2", "agreement", "batch", "run ms", "items/s")
+    return table((*titles, "verdict"), rows, right=(1, 2, 3, 4, 5, 6))
 
 
 def _reasons(report: TuneReport) -> Markup:
-    """Why candidates are out or were not measured, each reason once."""
+    """Why candidates of the table are out, or were not timed with the others, each reason once."""
     found: dict[str, list[str]] = {}
-    for at, item in enumerate(report.candidates):
-        if item.reason:
-            found.setdefault(item.reason, []).append(str(at + 1))
-    return bullets([f"{', '.join(numbers)}: {reason}" for reason, numbers in found.items()])
+    for at, candidate in enumerate(report.candidates):
+        if candidate.reason and candidate.points:
+            found.setdefault(candidate.reason, []).append(str(at + 1))
+    lines = [f"{', '.join(numbers)}: {reason}" for reason, numbers in found.items()]
+    if not lines:
+        return Markup()
+    count = sum(len(numbers) for numbers in found.values())
+    return folded(f"{count} out, or not raced to the end", bullets(list(lines)))
 
 
-def _row(at: int, item: Candidate, demand: Demand, *, is_chosen: bool) -> tuple[Child, ...]:
-    point = best_point(item, demand)
-    metrics = item.metrics
+def _not_run(report: TuneReport) -> Markup:
+    """Candidates that were not made, could not run here, or were out before they were timed."""
+    entries = [(one.name, one.reason) for one in report.candidates if not one.points]
+    return not_run("not timed", entries)
+
+
+def _row(at: int, candidate: Candidate, demand: Demand, *, is_chosen: bool) -> tuple[Child, ...]:
+    point = best_point(candidate, demand)
+    metrics = candidate.metrics
     agreement = metrics.top1_agreement if metrics else None
-    word, look = ("within", "pass") if item.within else ("out", "fail")
+    word, look = ("within", "pass") if candidate.within else ("out", "fail")
     if is_chosen:
         word = "chosen"
-    elif item.within and point is None:
+    elif candidate.within and point is None:
         word, look = "not timed", "skipped"
-    elif metrics is None:
-        word, look = "not run", "skipped"
     noisy = point is not None and point.noise.noisy
     rate = None if point is None else point.throughput
     return (
-        str(at + 1),
-        item.artifact,
-        item.backend,
-        str(item.threads) if item.threads else "-",
+        join(el("span", f"{at + 1} ", class_="rank"), place(candidate.artifact, candidate.backend)),
+        str(candidate.threads) if candidate.threads else "-",
         number(metrics.relative_l2 if metrics else None),
         number(agreement, None if agreement is None else f"{agreement:.1%}"),
         str(point.batch) if point else "-",

@@ -91,14 +91,14 @@ class Batcher:
         """Requests whose batch is running now."""
         return sum(len(instance.batch) for instance in self._instances)
 
-    def refuse_if_full(self, client: str = "") -> None:
-        """What :meth:`submit` would do to any request of a client; cheap, before a body is read.
+    def refuse_if_full(self, caller: str = "") -> None:
+        """What :meth:`submit` would do to any request of a caller; cheap, before a body is read.
 
         Raises:
             UnavailableError: If the queue is full.
         """
         with self._changed:
-            admitted = self._queue.admits(client)
+            admitted = self._queue.admits(caller)
         if not admitted:
             self.statistics.record_failure("REJECTED")
             raise UnavailableError(
@@ -137,9 +137,9 @@ class Batcher:
                 displaced = self._queue.put(job)
                 job.future.add_done_callback(self._count_cancelled)
             self._wake()
-            for one in displaced:
+            for gone in displaced:
                 self._ledger.fail(
-                    one, UnavailableError("The queue is full; another client's turn came.")
+                    gone, UnavailableError("The queue is full; another client's turn came.")
                 )
         except ClosedError:
             raise  # not counted: a newer instance will take it
@@ -163,7 +163,9 @@ class Batcher:
         for instance in self._instances:
             if instance.alive:
                 instance.thread.join(None if limit is None else max(0, limit - time.monotonic()))
-        finished = not any(one.alive and one.thread.is_alive() for one in self._instances)
+        finished = not any(
+            instance.alive and instance.thread.is_alive() for instance in self._instances
+        )
         if not finished:
             for instance in self._instances:
                 instance.abandon("The server is stopping.")
@@ -199,7 +201,8 @@ class Batcher:
         """Run a batch on the event loop's thread if that takes less than waking another."""
         self._called = None
         with self._changed:
-            instance = next((one for one in self._instances if not one.taken and one.alive), None)
+            free = (known for known in self._instances if not known.taken and known.alive)
+            instance = next(free, None)
             if instance is None:
                 return  # whoever has one looks at the queue again
             rows = self._quick_rows()

@@ -1,11 +1,11 @@
-"""The requests of one priority in the order in which they are served, fair between clients.
+"""The requests of one priority in the order in which they are served, fair between callers.
 
 Start-time fair queueing (Goyal, Vin and Cheng, 1996). A request gets a start tag when it comes: the
-finish tag of the same client's request before it, or the time of the queue if that is later. Its
+finish tag of the same caller's request before it, or the time of the queue if that is later. Its
 finish tag is its start tag plus its rows. The lowest start tag is served first, and the time of the
-queue is the start tag of what was served last. So clients that always have something waiting get
+queue is the start tag of what was served last. So callers that always have something waiting get
 equally many rows, one that comes now and then waits for about one request of each other, and each
-client's own requests keep their order. A single client has a plain queue.
+caller's own requests keep their order. A single caller has a plain queue.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from itertools import count
 
 from lrn_deploy.serving.batching.job import Job
 
-_MANY_CLIENTS = 1000
+_MANY_CALLERS = 1000
 
 
 class FairQueue:
@@ -44,33 +44,33 @@ class FairQueue:
 
     def put(self, job: Job) -> None:
         """Add a job."""
-        start = max(self._time, self._finish.pop(job.client, 0))
-        self._finish[job.client] = start + job.rows  # at the end: the latest
+        start = max(self._time, self._finish.pop(job.caller, 0))
+        self._finish[job.caller] = start + job.rows  # at the end: the latest
         insort(self._waiting, (start, next(self._arrivals), job))
 
     def take(self) -> Job:
-        """Remove the first job. It was its client's turn, also if it is late or cancelled."""
+        """Remove the first job. It was its caller's turn, also if it is late or cancelled."""
         self._time, _, job = self._waiting.pop(0)
         self._forget()
         return job
 
     def give_up(self, job: Job) -> None:
-        """Remove a client's newest job; it costs no turn."""
+        """Remove a caller's newest job; it costs no turn."""
         place = next(at for at, entry in enumerate(self._waiting) if entry[2] is job)
-        self._finish[job.client], _, _ = self._waiting.pop(place)
+        self._finish[job.caller], _, _ = self._waiting.pop(place)
         self._forget()
 
     def _forget(self) -> None:
         """Drop finish tags that no longer matter.
 
-        Names of clients come from outside. Where each comes once, the time stands still and no tag
-        falls behind it; so of clients that do not wait, only the latest are remembered.
+        Names of callers come from outside. Where each comes once, the time stands still and no tag
+        falls behind it; so of callers that do not wait, only the latest are remembered.
         """
         if not self._waiting:
             self._finish.clear()
             self._time = 0
-        elif len(self._finish) > _MANY_CLIENTS + 2 * len(self._waiting):
-            waiting = {job.client for job in self}
+        elif len(self._finish) > _MANY_CALLERS + 2 * len(self._waiting):
+            waiting = {job.caller for job in self}
             others = [who for who in self._finish if who not in waiting]
-            for who in others[: -_MANY_CLIENTS // 2]:  # half of them, so this is done seldom
+            for who in others[: -_MANY_CALLERS // 2]:  # half of them, so this is done seldom
                 del self._finish[who]

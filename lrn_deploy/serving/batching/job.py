@@ -51,11 +51,11 @@ class Job:
 
     Attributes:
         inputs: One array for each input of the network, each with ``rows`` rows.
-        rows: Rows, the batch size that the client sent.
+        rows: Rows, the batch size that the caller sent.
         arrived: When, in nanoseconds of the monotonic clock.
         deadline: When an answer is of no use any more, on the same clock; None: never.
         priority: 1 is the highest.
-        client: Whose it is; clients are served in turns.
+        caller: Whose it is; callers are served in turns.
         future: Where the outcome goes; cancelling it takes the job out of the queue.
     """
 
@@ -64,7 +64,7 @@ class Job:
     arrived: int
     deadline: int | None = None
     priority: int = 1
-    client: str = ""
+    caller: str = ""
     future: Future[Outcome] = field(default_factory=Future)
     size: int = field(init=False)
     shape: tuple[tuple[int, ...], ...] = field(init=False)

@@ -2,10 +2,10 @@
 
 Triton's rules (``dynamic_batch_scheduler.cc``): a batch is a run of requests from the front of the
 queue; a request that does not fit into the remaining rows, or whose rows have another shape, closes
-it; no request is ever split. Priority 1 is the highest; within one priority clients take turns.
+it; no request is ever split. Priority 1 is the highest; within one priority callers take turns.
 
-A full queue is shared too: the newest request of the client that has most in it makes room for one
-of a client that would still have less. So nobody can lock the others out by filling it.
+A full queue is shared too: the newest request of the caller that has most in it makes room for one
+of a caller that would still have less. So nobody can lock the others out by filling it.
 
 Nothing here knows threads or the clock: the caller holds a lock and passes the time.
 """
@@ -57,35 +57,35 @@ class PendingQueue:
     def __len__(self) -> int:
         return self.requests
 
-    def admits(self, client: str) -> bool:
-        """Whether some request of ``client``, however small and urgent, could enter now."""
-        return self._room(client, 1, 1) is not None
+    def admits(self, caller: str) -> bool:
+        """Whether some request of ``caller``, however small and urgent, could enter now."""
+        return self._room(caller, 1, 1) is not None
 
     def put(self, job: Job) -> list[Job]:
         """Add a job.
 
         Returns:
-            Jobs of another client that had to make room; those that were cancelled are just gone.
+            Jobs of another caller that had to make room; those that were cancelled are just gone.
 
         Raises:
             UnavailableError: If the queue is full. A job larger than ``max_bytes`` still enters an
                 empty queue, since it would never find more room.
         """
-        displaced = self._room(job.client, job.size, job.priority)
+        displaced = self._room(job.caller, job.size, job.priority)
         if displaced is None:
             raise UnavailableError(
                 f"Exceeds maximum queue size: {self.requests} requests with {self.bytes:,} bytes "
                 "are waiting. Try again later."
             )
-        for one in displaced:
-            self._levels[one.priority].give_up(one)
-            self._count(one, -1)
+        for gone in displaced:
+            self._levels[gone.priority].give_up(gone)
+            self._count(gone, -1)
         if job.priority not in self._levels:
             self._levels[job.priority] = FairQueue()
             self._levels = dict(sorted(self._levels.items()))
         self._levels[job.priority].put(job)
         self._count(job, 1)
-        return [one for one in displaced if one.future.set_running_or_notify_cancel()]
+        return [gone for gone in displaced if gone.future.set_running_or_notify_cancel()]
 
     def front(self, max_rows: int) -> NextBatch | None:
         """What could run next as one batch of at most ``max_rows`` rows; None if nothing waits."""
@@ -137,19 +137,19 @@ class PendingQueue:
         self.requests = self.rows = self.bytes = 0
         return jobs
 
-    def _room(self, client: str, size: int, priority: int) -> list[Job] | None:
+    def _room(self, caller: str, size: int, priority: int) -> list[Job] | None:
         """Jobs that must leave for one of ``size`` bytes to enter; None if it may not."""
         if self._fits(self.requests, self.bytes, size):
             return []
-        wanted = self._share(self._requests_of[client] + 1, self._bytes_of[client] + size)
+        wanted = self._share(self._requests_of[caller] + 1, self._bytes_of[caller] + size)
         heaviest = max(
             self._requests_of,
-            key=lambda one: self._share(self._requests_of[one], self._bytes_of[one]),
+            key=lambda who: self._share(self._requests_of[who], self._bytes_of[who]),
         )
         requests, bytes_ = self._requests_of[heaviest], self._bytes_of[heaviest]
         leaving: list[Job] = []
         left, left_bytes = self.requests, self.bytes
-        for job in self._newest(heaviest, priority) if heaviest != client else ():
+        for job in self._newest(heaviest, priority) if heaviest != caller else ():
             requests, bytes_ = requests - 1, bytes_ - job.size
             left, left_bytes = left - 1, left_bytes - job.size
             leaving.append(job)
@@ -171,11 +171,11 @@ class PendingQueue:
             bytes_ / self.max_bytes if self.max_bytes else 0,
         )
 
-    def _newest(self, client: str, priority: int) -> Iterator[Job]:
-        """A client's jobs of no higher priority, the least urgent and newest first."""
+    def _newest(self, caller: str, priority: int) -> Iterator[Job]:
+        """A caller's jobs of no higher priority, the least urgent and newest first."""
         for level in sorted(self._levels, reverse=True):
             if level >= priority:
-                yield from (job for job in reversed(self._levels[level]) if job.client == client)
+                yield from (job for job in reversed(self._levels[level]) if job.caller == caller)
 
     def _jobs(self) -> Iterator[Job]:
         for level in self._levels.values():
@@ -185,7 +185,7 @@ class PendingQueue:
         self.requests += sign
         self.rows += sign * job.rows
         self.bytes += sign * job.size
-        self._requests_of[job.client] += sign
-        self._bytes_of[job.client] += sign * job.size
-        if not self._requests_of[job.client]:
-            del self._requests_of[job.client], self._bytes_of[job.client]
+        self._requests_of[job.caller] += sign
+        self._bytes_of[job.caller] += sign * job.size
+        if not self._requests_of[job.caller]:
+            del self._requests_of[job.caller], self._bytes_of[job.caller]

@@ -86,7 +86,8 @@ def decode(request: Any, memory: SharedMemory = OFF) -> InferRequest:
         else:
             arrays[tensor.name] = _array(tensor, next(contents), dtype, shape)
     outputs = tuple(
-        output_form(item.name, _plain(item.parameters), binary=True) for item in request.outputs
+        output_form(output.name, _plain(output.parameters), binary=True)
+        for output in request.outputs
     )
     check_distinct(outputs)
     memory.check([form.place for form in outputs])

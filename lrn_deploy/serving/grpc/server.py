@@ -22,14 +22,18 @@ from lrn_deploy.serving.errors import (
     UnsupportedError,
 )
 from lrn_deploy.serving.grpc import codec, health
+from lrn_deploy.serving.grpc.credentials import credentials
 from lrn_deploy.serving.listener import check_port
 from lrn_deploy.serving.request import Request
+from lrn_deploy.serving.security.scopes import NEEDED, Scope
+from lrn_deploy.serving.security.tls import Tls
 from lrn_deploy.serving.service import Service
 from lrn_deploy.serving.trace import RESPONSE_HEADER
 
 _SERVICE = "inference.GRPCInferenceService"
 _CODES = {
     400: grpc.StatusCode.INVALID_ARGUMENT,
+    401: grpc.StatusCode.UNAUTHENTICATED,
     403: grpc.StatusCode.PERMISSION_DENIED,
     404: grpc.StatusCode.NOT_FOUND,
     413: grpc.StatusCode.RESOURCE_EXHAUSTED,
@@ -38,6 +42,7 @@ _CODES = {
     501: grpc.StatusCode.UNIMPLEMENTED,
     503: grpc.StatusCode.UNAVAILABLE,
 }
+_HANDSHAKE_MS = 10_000  # for which a peer may say nothing before it is dropped
 _FOREVER_SECONDS = 365 * 86400
 
 
@@ -67,12 +72,16 @@ class GrpcServer:
         service: What does it all.
         host: Address to bind to.
         port: Port; 0 takes a free one.
+        tls: What calls are encrypted with; None: nothing is.
+
+    Attributes:
+        paths: Those of all methods.
 
     Raises:
         BadInputError: If the port cannot be bound.
     """
 
-    def __init__(self, service: Service, host: str, port: int) -> None:
+    def __init__(self, service: Service, host: str, port: int, tls: Tls | None = None) -> None:
         self.service = service
         self.host = host
         limit = service.settings.max_body_bytes
@@ -82,27 +91,32 @@ class GrpcServer:
                 ("grpc.max_receive_message_length", limit),
                 ("grpc.max_send_message_length", -1),
                 ("grpc.so_reuseport", 0),
+                ("grpc.server_handshake_timeout_ms", _HANDSHAKE_MS),
             ],
         )
-        methods = {"ModelInfer": self._infer} | {
-            name: _method(operation, getattr(pb, f"{name}Response"))
-            for name, operation in self._operations().items()
+        methods = {"ModelInfer": ("infer", self._infer)} | {
+            name: (operation, _method(function, getattr(pb, f"{name}Response")))
+            for name, (operation, function) in self._operations().items()
         }
         handlers = {
             f"/{_SERVICE}/{name}": grpc.unary_unary_rpc_method_handler(
-                self._guarded(name, method, getattr(pb, f"{name}Request")),
+                self._guarded(name, method, getattr(pb, f"{name}Request"), NEEDED[operation]),
                 # Messages come as bytes: what is none is then refused like any other mistake.
                 response_serializer=getattr(pb, f"{name}Response").SerializeToString,
             )
-            for name, method in methods.items()
+            for name, (operation, method) in methods.items()
         }
         guard = partial(self._guarded, draining=True)
-        handlers |= health.handlers(service, _SERVICE, guard)
+        handlers |= health.handlers(service, _SERVICE, guard, self._let_in)
+        self.paths = tuple(handlers)
         self._server.add_generic_rpc_handlers((_Handlers(handlers, self._unknown),))
         self.port = check_port(host, port)
         address = f"[{host}]" if ":" in host else host
         try:
-            self._server.add_insecure_port(f"{address}:{self.port}")
+            if tls is None:
+                self._server.add_insecure_port(f"{address}:{self.port}")
+            else:
+                self._server.add_secure_port(f"{address}:{self.port}", credentials(tls))
         except RuntimeError as error:
             raise BadInputError(
                 f"Cannot listen on {host}:{self.port} for gRPC.", "Choose another port."
@@ -116,29 +130,57 @@ class GrpcServer:
         """Accept no more, and wait so long at most for those in flight."""
         self._server.stop(seconds).wait(seconds + 1)
 
-    def _operations(self) -> dict[str, Callable[[Any], dict[str, Any] | None]]:
-        """By method: what makes its answer of its message, as JSON; None if that says nothing."""
+    def _operations(self) -> dict[str, tuple[str, Callable[[Any], dict[str, Any] | None]]]:
+        """By method: the operation, and what makes an answer of a message.
+
+        The answer is as JSON; None if it says nothing.
+        """
         service = self.service
         return {
-            "ServerLive": lambda _: {"live": service.live},
-            "ServerReady": lambda _: {"ready": service.ready},
-            "ServerMetadata": lambda _: service.server(),
-            "ModelReady": lambda asked: {"ready": self._ready(asked.name, asked.version)},
-            "ModelMetadata": lambda asked: service.model_metadata(asked.name, asked.version),
-            "ModelConfig": lambda asked: {
-                "config": service.model_config(asked.name, asked.version)
-            },
-            "ModelStatistics": lambda asked: service.statistics(asked.name, asked.version),
-            "RepositoryIndex": lambda asked: {"models": service.index(ready=asked.ready)},
-            "RepositoryModelLoad": lambda asked: service.load(asked.model_name, asked.parameters),
-            "RepositoryModelUnload": lambda asked: service.unload(asked.model_name),
-            "SystemSharedMemoryStatus": lambda asked: {
-                "regions": {region["name"]: region for region in service.regions(asked.name)}
-            },
-            "SystemSharedMemoryRegister": lambda asked: service.register(
-                asked.name, asked.key, asked.offset, asked.byte_size
+            "ServerLive": ("live", lambda _: {"live": service.live}),
+            "ServerReady": ("ready", lambda _: {"ready": service.ready}),
+            "ServerMetadata": ("server", lambda _: service.server()),
+            "ModelReady": (
+                "model ready",
+                lambda asked: {"ready": self._ready(asked.name, asked.version)},
             ),
-            "SystemSharedMemoryUnregister": lambda asked: service.unregister(asked.name),
+            "ModelMetadata": (
+                "model",
+                lambda asked: service.model_metadata(asked.name, asked.version),
+            ),
+            "ModelConfig": (
+                "config",
+                lambda asked: {"config": service.model_config(asked.name, asked.version)},
+            ),
+            "ModelStatistics": (
+                "statistics",
+                lambda asked: service.statistics(asked.name, asked.version),
+            ),
+            "RepositoryIndex": (
+                "index",
+                lambda asked: {"models": service.index(ready=asked.ready)},
+            ),
+            "RepositoryModelLoad": (
+                "load",
+                lambda asked: service.load(asked.model_name, asked.parameters),
+            ),
+            "RepositoryModelUnload": ("unload", lambda asked: service.unload(asked.model_name)),
+            "SystemSharedMemoryStatus": (
+                "regions",
+                lambda asked: {
+                    "regions": {region["name"]: region for region in service.regions(asked.name)}
+                },
+            ),
+            "SystemSharedMemoryRegister": (
+                "register",
+                lambda asked: service.register(
+                    asked.name, asked.key, asked.offset, asked.byte_size
+                ),
+            ),
+            "SystemSharedMemoryUnregister": (
+                "unregister",
+                lambda asked: service.unregister(asked.name),
+            ),
         }
 
     def _guarded(
@@ -146,6 +188,7 @@ class GrpcServer:
         name: str,
         function: Callable[[Any, Any], Any],
         kind: Any,
+        scope: Scope | None = None,
         *,
         draining: bool = False,
     ) -> Callable[[Any, grpc.ServicerContext], Any]:
@@ -155,6 +198,7 @@ class GrpcServer:
             name: Of the method.
             function: Answers a message and what is known of its call.
             kind: Class of the message; None for a method that this server does not have.
+            scope: What a key must allow; None: none is asked for.
             draining: Answer also when no requests are taken any more.
         """
 
@@ -169,6 +213,8 @@ class GrpcServer:
             with self.service.answering(request) as answering:
                 if not draining:
                     self.service.admit()
+                if scope is not None:
+                    self.service.authorize(request, scope)
                 return function(_parse(kind, content), _Call(context, request))
             refusal = answering.refusal
             context.abort(
@@ -178,8 +224,20 @@ class GrpcServer:
 
         return call
 
+    def _let_in(self, name: str, operation: str, stream: Callable[..., Any]) -> Callable[..., Any]:
+        """``stream``, where the caller's key allows an operation; without keys, that itself."""
+        if self.service.keys is None:
+            return stream
+        check = self._guarded(name, lambda *_: None, None, NEEDED[operation], draining=True)
+
+        def call(messages: Any, context: grpc.ServicerContext) -> Any:
+            check(b"", context)
+            return stream(messages, context)
+
+        return call
+
     def _unknown(self, path: str) -> Any:
-        """What answers a method that is not there, whatever streams its client expects."""
+        """What answers a method that is not there, whatever streams its caller expects."""
         _, _, name = path.rpartition("/")
 
         def refuse(_message: Any, _context: Any) -> Any:

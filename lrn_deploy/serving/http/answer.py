@@ -9,7 +9,7 @@ from http import HTTPStatus
 CONTINUE = b"HTTP/1.1 100 Continue\r\n\r\n"
 LAST_CHUNK = b"0\r\n\r\n"
 
-_FIRST_LINES = {int(one): f"HTTP/1.1 {int(one)} {one.phrase}\r\n" for one in HTTPStatus}
+_FIRST_LINES = {int(status): f"HTTP/1.1 {int(status)} {status.phrase}\r\n" for status in HTTPStatus}
 
 
 def answer_head(status: int, date: str, headers: Iterable[tuple[str, str]]) -> bytes:

@@ -1,7 +1,7 @@
 """The body of an HTTP/1 request as it comes: of a known length, in chunks, or dropped.
 
 A body of known length is read from the socket into its own place; nothing copies it again. Memory
-grows with what has come and not with what the client claims.
+grows with what has come and not with what the caller claims.
 
 Chunks are read here and not by llhttp, which reads heads: through httptools it tells neither how
 large a chunk will be, so that one above the limit could not be refused before it comes, nor where
@@ -28,7 +28,7 @@ class Body(Protocol):
 
     Attributes:
         done: Whether all of it has come.
-        announced: What the client said that would come.
+        announced: What the caller said that would come.
     """
 
     done: bool

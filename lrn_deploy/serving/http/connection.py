@@ -1,7 +1,7 @@
 """One HTTP/1 connection: requests come, one after the other, and each gets its answer.
 
 The connection is always in one of three states: it reads a head, or the body that the head
-announced, or it answers. Meanwhile a client may send its next request, which waits in
+announced, or it answers. Meanwhile a caller may send its next request, which waits in
 ``_received``. A request is admitted or refused when its head is there; what is refused is not kept.
 """
 
@@ -26,26 +26,28 @@ from lrn_deploy.serving.request import Request, request_id
 from lrn_deploy.serving.trace import RESPONSE_HEADER
 
 HEAD_SECONDS = 30.0
-_PATIENCE = 0.05  # seconds in which a client that sends no more may still get its answer
-_LINGER_SECONDS = 1.0  # in which a client that is still sending may find its refusal
+_PATIENCE = 0.05  # seconds in which a caller that sends no more may still get its answer
+_LINGER_SECONDS = 1.0  # in which a caller that is still sending may find its refusal
 _AHEAD_BYTES = 64 * 2**10  # of further requests that may wait here
 _JOIN_BYTES = 64 * 2**10  # below it a copy is cheaper than a further part to send
 
 
 class Connection(asyncio.BufferedProtocol):
-    """What a client and this server say to each other.
+    """What a caller and this server say to each other.
 
     Args:
         shared: What all connections of its port share.
+        counted: The address that it was counted for; None if it was not.
     """
 
-    def __init__(self, shared: Shared) -> None:
+    def __init__(self, shared: Shared, counted: str | None = None) -> None:
         self.deadline = 0.0
         """When whatever it waits for must be there, on the loop's clock; 0: any time."""
         self._shared = shared
+        self._counted = counted
         self._handler = shared.handler
         self._loop = shared.loop
-        self._client = ""
+        self._peer = ""
         self._received = bytearray()
         self._searched = 0
         self._head: Head | None = None
@@ -54,22 +56,24 @@ class Connection(asyncio.BufferedProtocol):
         self._held: Response | None = None
         self._started = 0
         self._task: asyncio.Task[None] | None = None
-        self._ended = False  # the client sends no more
+        self._ended = False  # the caller sends no more
         self._closing = False
         self._choked: asyncio.Event | None = None
         self._paused = False
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        """A client has connected."""
+        """A caller has connected."""
         self._transport = cast(asyncio.Transport, transport)
         host, port = (transport.get_extra_info("peername") or ("", 0))[:2]  # it may have left
-        self._client = f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
+        self._peer = f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
         self.deadline = self._loop.time() + HEAD_SECONDS
         self._shared.connections.add(self)
 
     def connection_lost(self, _error: Exception | None) -> None:
         """It is over; queued work of its request is dropped."""
         self._shared.connections.discard(self)
+        if self._counted is not None:
+            self._shared.crowd.leave(self._counted)
         self._closing = True
         if self._choked is not None:
             self._choked.set()
@@ -96,13 +100,13 @@ class Connection(asyncio.BufferedProtocol):
         self._advance()
 
     def eof_received(self) -> bool:
-        """The client sends no more: it has gone, or it waits for the answer to what it sent."""
+        """The caller sends no more: it has gone, or it waits for the answer to what it sent."""
         self._ended = True
         if self._closing:
             return False
         if self._task is not None:
             self._loop.call_later(_PATIENCE, self._give_up)
-            return True
+            return self._transport.can_write_eof()  # over TLS, who says no more hears no more
         if self._body is not None:
             announced = self._body.announced
             self._refuse(
@@ -113,20 +117,30 @@ class Connection(asyncio.BufferedProtocol):
         return False
 
     def pause_writing(self) -> None:
-        """The client does not read what it is sent."""
+        """The caller does not read what it is sent."""
         self._choked = asyncio.Event()
+        self.deadline = self._loop.time() + self._handler.answer_seconds
 
     def resume_writing(self) -> None:
         """It does again."""
         if self._choked is not None:
             self._choked.set()
         self._choked = None
+        self.deadline = self._loop.time() + _LINGER_SECONDS if self._closing else 0.0
         self._advance()
+
+    @property
+    def busy(self) -> bool:
+        """Whether it has a request whose answer is not written yet."""
+        return self._body is not None or self._task is not None
 
     def expire(self) -> None:
         """The deadline has passed."""
-        if self._closing:
+        if self._choked is not None or self._transport.is_closing():
             self._transport.abort()
+        elif self._closing:
+            self._transport.close()
+            self.deadline = self._loop.time() + self._handler.answer_seconds
         elif self._body is not None:
             self._refuse(
                 TimedOutError(f"The body did not come within {self._handler.body_seconds:g} s.")
@@ -173,7 +187,7 @@ class Connection(asyncio.BufferedProtocol):
         self._started = int(self._loop.time() * 1e9)
         handler = self._handler
         self._request = request = handler.begin(
-            head.method, head.path, head.headers, head.query, self._client
+            head.method, head.path, head.headers, head.query, self._peer
         )
         try:
             limit = handler.admit(request)
@@ -210,7 +224,7 @@ class Connection(asyncio.BufferedProtocol):
             self._task = self._loop.create_task(self._handle(request))
 
     def _give_up(self) -> None:
-        """Stop waiting for an answer: the client has gone, or waits no longer for it."""
+        """Stop waiting for an answer: the caller has gone, or waits no longer for it."""
         if self._task is not None:
             self._task.cancel()
             self.close()
@@ -232,7 +246,7 @@ class Connection(asyncio.BufferedProtocol):
                 await self._stream(request, response, cast(Any, response.stream))
             else:
                 self._send(request, response, keep=self._keeps())
-        except Exception as error:  # a bug of ours must not leave the client waiting
+        except Exception as error:  # a bug of ours must not leave the caller waiting
             self._handler.bug(request, error, self._started)
             self._transport.abort()
         self._task = None
@@ -244,7 +258,7 @@ class Connection(asyncio.BufferedProtocol):
             return
         body = response.body
         head = self._answer_head(request, response, ("content-length", str(len(body))), keep)
-        if request.method == "HEAD":
+        if request.method == "HEAD" or response.status == 304:
             self._transport.write(head)
         elif len(body) < _JOIN_BYTES:
             self._transport.write(head + body)
@@ -255,7 +269,7 @@ class Connection(asyncio.BufferedProtocol):
             self._linger()
 
     async def _stream(self, request: Request, response: Response, parts: Any) -> None:
-        """Send an answer's parts as they come, until they end or the client has gone."""
+        """Send an answer's parts as they come, until they end or the caller has gone."""
         chunked = self._head is not None and self._head.modern
         keep = chunked and self._keeps()
         coding = ("transfer-encoding", "chunked") if chunked else ("cache-control", "no-store")
@@ -293,18 +307,19 @@ class Connection(asyncio.BufferedProtocol):
         self._body = self._held = None
         started = self._started if self._request else int(self._loop.time() * 1e9)
         request = self._request or Request(
-            "", "", id=request_id(None), client=self._client, caller=self._client
+            "", "", id=request_id(None), peer=self._peer, caller=self._peer
         )
         self._send(request, self._handler.refusal(request, error, started), keep=False)
 
     def _linger(self) -> None:
-        """Close, but let a client that is still sending find its answer first.
+        """Close, but let a caller that is still sending find its answer first.
 
         Closed at once, with bytes of it unread, the connection would be reset, and the answer lost.
         """
         self._closing = True
         self._received.clear()
-        self.deadline = self._loop.time() + _LINGER_SECONDS
+        if self._choked is None:
+            self.deadline = self._loop.time() + _LINGER_SECONDS
         if self._ended:
             self._transport.close()
             return

@@ -20,7 +20,12 @@ class Handler(Protocol):
 
     @property
     def body_seconds(self) -> float:
-        """The time that a client may take to send its body."""
+        """The time that a caller may take to send its body."""
+        ...
+
+    @property
+    def answer_seconds(self) -> float:
+        """The time that a caller may take to take its answer."""
         ...
 
     @property
@@ -34,7 +39,7 @@ class Handler(Protocol):
         path: str,
         headers: Mapping[str, str],
         query: Mapping[str, str],
-        client: str,
+        peer: str,
     ) -> Request:
         """Make a request of a head, and of the peer's address."""
         ...

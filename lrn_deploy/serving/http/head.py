@@ -35,7 +35,7 @@ class Head:
         headers: Names in lower case; values of the same name are joined by commas.
         length: Bytes of the body; 0 without one. Without meaning if ``chunked``.
         chunked: Whether the body comes in chunks.
-        expects: Whether the client waits for ``100 Continue`` before it sends the body.
+        expects: Whether the caller waits for ``100 Continue`` before it sends the body.
         keep_alive: Whether the connection serves for further requests.
         modern: Whether it is HTTP/1.1; the answer may be chunked then.
     """
@@ -130,7 +130,7 @@ def parse_head(head: bytes) -> Head:
 
 
 read_or_remember = remembering(parse_head)
-"""For clients that send the same head each time."""
+"""For callers that send the same head each time."""
 
 
 class _Seen:

@@ -7,7 +7,7 @@ from typing import Any
 from lrn_deploy import __version__
 from lrn_deploy.bundle import TensorSpec
 from lrn_deploy.serving.datatypes import config_name, protocol_name, wire_shape
-from lrn_deploy.serving.repository.model import VERSION, ServedModel
+from lrn_deploy.serving.protocol.model import Model
 from lrn_deploy.serving.settings import DEFAULT_PRIORITY, PRIORITY_LEVELS
 
 EXTENSIONS = (
@@ -35,7 +35,7 @@ def server(*, shared_memory: bool = False) -> dict[str, Any]:
     return {"name": "lrn-server", "version": __version__, "extensions": extensions}
 
 
-def metadata(model: ServedModel) -> dict[str, Any]:
+def metadata(model: Model) -> dict[str, Any]:
     """The protocol's model metadata; shapes have the batch, as -1.
 
     What makes the answers doubtful stands in ``parameters``, as other servers of the protocol tell
@@ -54,7 +54,7 @@ def metadata(model: ServedModel) -> dict[str, Any]:
 
     return {
         "name": model.name,
-        "versions": [VERSION],
+        "versions": [model.version],
         "platform": _PLATFORMS[model.source.backend],
         "inputs": tensors(model.inputs),
         "outputs": tensors(model.outputs),
@@ -62,7 +62,7 @@ def metadata(model: ServedModel) -> dict[str, Any]:
     }
 
 
-def config(model: ServedModel) -> dict[str, Any]:
+def config(model: Model) -> dict[str, Any]:
     """Triton's model configuration, as far as it applies; shapes are without the batch."""
     batches = model.fixed_batch is None
 

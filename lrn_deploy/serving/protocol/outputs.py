@@ -1,4 +1,4 @@
-"""The outputs that a client asks for, and the elements of those that it gets."""
+"""The outputs that a caller asks for, and the elements of those that it gets."""
 
 from __future__ import annotations
 
@@ -11,9 +11,9 @@ from numpy.typing import NDArray
 from lrn_deploy.serving.datatypes import protocol_name
 from lrn_deploy.serving.errors import InvalidRequestError
 from lrn_deploy.serving.inference import InferRequest, OutputForm
+from lrn_deploy.serving.protocol.model import Model
 from lrn_deploy.serving.protocol.parameters import flag, whole
 from lrn_deploy.serving.protocol.shared_memory import place_of
-from lrn_deploy.serving.repository.model import ServedModel
 
 Array = NDArray[Any]
 Elements = Array | list[str]
@@ -54,7 +54,7 @@ def check_distinct(outputs: tuple[OutputForm, ...]) -> None:
 
 
 def outputs_of(
-    asked: InferRequest, model: ServedModel, arrays: Mapping[str, Array]
+    asked: InferRequest, model: Model, arrays: Mapping[str, Array]
 ) -> Iterator[tuple[OutputForm, str, list[int], Elements]]:
     """Each output that was asked for: its form, datatype, shape and elements.
 

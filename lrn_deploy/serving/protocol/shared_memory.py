@@ -1,6 +1,6 @@
-"""POSIX shared memory of clients on this machine: the protocol's extension, off unless asked for.
+"""POSIX shared memory of callers on this machine: the protocol's extension, off unless asked for.
 
-Regions are read and written through their file descriptors, not mapped: a client that shortens its
+Regions are read and written through their file descriptors, not mapped: a caller that shortens its
 region then gets an error, where a mapping would end the server with SIGBUS; and tensors are copies,
 so what was checked is what runs.
 """
@@ -54,7 +54,7 @@ class _Region:
 
 
 class SharedMemory:
-    """The regions that clients have registered. Thread-safe.
+    """The regions that callers have registered. Thread-safe.
 
     Args:
         enabled: Whether there may be any.
@@ -110,8 +110,8 @@ class SharedMemory:
         """Forget a region, or all of them; one that is not there is no error."""
         self.require()
         with self._lock:
-            for one in [name] if name else list(self._regions):
-                region = self._regions.pop(one, None)
+            for listed in [name] if name else list(self._regions):
+                region = self._regions.pop(listed, None)
                 if region is not None:
                     os.close(region.descriptor)
 
@@ -126,9 +126,14 @@ class SharedMemory:
             if name and name not in self._regions:
                 raise NotFoundError(f"There is no shared memory region '{name}'.")
             return [
-                {"name": one, "key": region.key, "offset": region.offset, "byte_size": region.size}
-                for one, region in self._regions.items()
-                if name in ("", one)
+                {
+                    "name": listed,
+                    "key": region.key,
+                    "offset": region.offset,
+                    "byte_size": region.size,
+                }
+                for listed, region in self._regions.items()
+                if name in ("", listed)
             ]
 
     def read(self, place: Place, size: int, tensor: str) -> bytes:
@@ -151,7 +156,7 @@ class SharedMemory:
         return content
 
     def write(self, place: Place, content: bytes, tensor: str) -> None:
-        """Put an output where its client wants it.
+        """Put an output where its caller wants it.
 
         Raises:
             InvalidRequestError: If it does not fit, or the place is not within a region.

@@ -59,13 +59,13 @@ def expose(
     if node is None or node.op_type not in _LINEAR:
         raise NotFoundError("its output does not come from a fully connected layer.")
     weight = _source(makers, node.input[1])
-    shapes = {item.name: tuple(item.dims) for item in graph.initializer}
+    shapes = {tensor.name: tuple(tensor.dims) for tensor in graph.initializer}
     if weight not in shapes or len(shapes[weight]) != 2:
         raise NotFoundError("the weight of its last layer is not stored as a matrix.")
-    flipped = any(item.name == "transB" and item.i for item in node.attribute)
+    flipped = any(attribute.name == "transB" and attribute.i for attribute in node.attribute)
     tensor = node.input[0]
     source = _source(makers, tensor)
-    names = [item.module for item in layers if item.tensor == source]
+    names = [layer.module for layer in layers if layer.tensor == source]
     embedding = Embedding(tensor, names[-1] if names else source, shapes[weight][int(flipped)])
     return replace(artifact, data=artifact.data + _further_output(tensor)), embedding
 

@@ -19,7 +19,7 @@ from lrn_deploy.serving.errors import NotFoundError
 from lrn_deploy.serving.repository.embedding import Embedding, expose
 from lrn_deploy.serving.repository.model import ServedModel, Source
 from lrn_deploy.serving.settings import ModelSettings
-from lrn_deploy.workflows.choice import Pick, pick
+from lrn_deploy.workflows.choice import Pick, pick, pick_named
 
 _HERE_SECONDS = 200e-6
 """To hand a batch to another thread and its answers back takes about half as long."""
@@ -30,6 +30,7 @@ def load_model(
     settings: ModelSettings,
     *,
     name: str = "",
+    artifact: str = "",
     on_change: Callable[[], None] = lambda: None,
     backends: Callable[[int], Sequence[Backend]] | None = None,
 ) -> ServedModel:
@@ -38,16 +39,22 @@ def load_model(
     Args:
         path: The bundle's folder.
         settings: How it is run and queued.
-        name: Name that clients ask for; the network's own if empty.
+        name: Name that callers ask for; the network's own if empty.
+        artifact: Name of the artifact to run; what suits the machine if empty.
         on_change: Called when the number of its live instances has changed.
         backends: What it may run on, for a number of threads; None: all on the settings' device.
 
     Raises:
-        LrnDeployError: If the bundle is damaged, or cannot run on this machine.
+        LrnDeployError: If the bundle is damaged, has no such artifact, or cannot run on this machine.
     """
     check_device(settings.device)
     bundle = Bundle.open(path)
-    picked, sessions, embedding, why = _sessions(bundle, settings, backends)
+    if artifact:
+        picked = pick_named(bundle, settings.device, artifact=artifact, threads=settings.threads)
+        why = picked.reason
+        sessions, embedding = _made(bundle, picked, settings, settings.instances)
+    else:
+        picked, sessions, embedding, why = _sessions(bundle, settings, backends)
     first = sessions[0]
     engine = bundle.manifest.artifact(picked.artifact).engine
     smallest, largest = (
@@ -101,7 +108,9 @@ def _sessions(
                 bundle,
                 (settings.device,),
                 threads=settings.threads,
-                backends=lambda threads: [one for one in make(threads) if one.name not in refused],
+                backends=lambda threads: [
+                    backend for backend in make(threads) if backend.name not in refused
+                ],
             )
         except MissingError as error:
             raise next(iter(refused.values()), error) from None

@@ -23,7 +23,7 @@ from lrn_deploy.serving.settings import DEFAULT_PRIORITY, PRIORITY_LEVELS, Model
 Array = NDArray[Any]
 
 VERSION = "1"
-"""The only version of a model. A reload replaces it, so clients that pin it go on undisturbed."""
+"""The only version of a model. A reload replaces it, so callers that pin it go on undisturbed."""
 
 
 @dataclass(frozen=True)
@@ -49,7 +49,7 @@ class ServedModel:
     """A network behind its queue. Made by :func:`lrn_deploy.serving.repository.loading.load_model`.
 
     Args:
-        name: Name that clients ask for.
+        name: Name that callers ask for.
         source: Where it came from and what runs it.
         inputs: What the network takes, as the loaded session says.
         outputs: What the session gives; an embedding among them is not listed as an output.
@@ -71,6 +71,7 @@ class ServedModel:
         embedding: Embedding | str,
     ) -> None:
         self.name = name
+        self.version = VERSION
         self.source = source
         self.bundle = bundle = source.bundle
         self.artifact = source.artifact
@@ -141,7 +142,7 @@ class ServedModel:
             now,
             deadline=min(deadlines, default=None),
             priority=call.priority or DEFAULT_PRIORITY,
-            client=call.client,
+            caller=call.caller,
         )
         self.batcher.submit(job)
         return job.future

@@ -31,9 +31,10 @@ from lrn_deploy.serving.settings import ModelSettings
 
 @dataclass
 class _Slot:
-    """One name: where its bundle is, and what became of it."""
+    """One name: where its bundle is, what of it was asked for, and what became of it."""
 
     path: Path
+    artifact: str = ""
     model: ServedModel | None = None
     state: str = "UNAVAILABLE"
     reason: str = "not loaded"
@@ -53,13 +54,14 @@ class Repository:
         self._slots: dict[str, _Slot] = {}
         self._changing = threading.Lock()
 
-    def add(self, path: Path, name: str = "") -> str:
+    def add(self, path: Path, name: str = "", artifact: str = "") -> str:
         """Make a bundle known, without loading it; returns its name.
 
         Args:
             path: Its folder.
-            name: Name that clients ask for; else the network's own, or the folder's if the
-                manifest cannot be read.
+            name: Name that callers ask for; else the network's own, or the folder's if the
+                manifest cannot be read, and behind it the artifact's.
+            artifact: Name of the artifact to run; what suits the machine if empty.
 
         Raises:
             BadInputError: If two bundles would have one name.
@@ -69,12 +71,13 @@ class Repository:
                 name = Bundle.open(path).manifest.model.name
             except LrnDeployError:
                 name = path.resolve().name
+            name += f"-{artifact}" if artifact else ""
         if name in self._slots:
             raise BadInputError(
                 f"'{self._slots[name].path}' and '{path}' would both be served as '{name}'.",
                 f"Give one of them another name: {name}-2={path}",
             )
-        self._slots[name] = _Slot(path)
+        self._slots[name] = _Slot(path, artifact)
         return name
 
     def load(self, name: str) -> None:
@@ -88,7 +91,7 @@ class Repository:
         with self._changing:
             old = slot.model
             try:
-                new = load_model(slot.path, self.settings, name=name)
+                new = load_model(slot.path, self.settings, name=name, artifact=slot.artifact)
             except LrnDeployError as error:
                 if old is None:
                     slot.state, slot.reason = "UNAVAILABLE", str(error)
@@ -167,7 +170,7 @@ class Repository:
     def _slot(self, name: str) -> _Slot:
         slot = self._slots.get(name)
         if slot is None:
-            known = ", ".join(f"'{one}'" for one in self._slots) or "none"
+            known = ", ".join(f"'{served}'" for served in self._slots) or "none"
             raise NotFoundError(
                 f"Request for unknown model: '{name}' is not found; there is {known}."
             )

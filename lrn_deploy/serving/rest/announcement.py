@@ -58,7 +58,7 @@ class Announcement:
         binary: The form of outputs that ``outputs`` does not list.
         timeout_us: Its ``timeout``; 0: none.
         priority: Its ``priority``; 0: the default.
-        id: The client's own id of it.
+        id: The caller's own id of it.
     """
 
     inputs: tuple[Announced, ...]
@@ -81,12 +81,12 @@ def read(text: bytes | bytearray) -> Announcement:
     if not tensors:
         raise InvalidRequestError("The request has no 'inputs', a list of tensors.")
     inputs = tuple(_input(tensor) for tensor in tensors)
-    if len({one.name for one in inputs}) < len(inputs):
-        ((twin, _),) = Counter(one.name for one in inputs).most_common(1)
+    if len({tensor.name for tensor in inputs}) < len(inputs):
+        ((twin, _),) = Counter(tensor.name for tensor in inputs).most_common(1)
         raise InvalidRequestError(f"Input '{twin}' is there twice.")
     parameters = field(content, "parameters", dict, {})
     binary = flag(parameters, "binary_data_output")
-    outputs = tuple(_output(item, binary) for item in field(content, "outputs", list, []))
+    outputs = tuple(_output(output, binary) for output in field(content, "outputs", list, []))
     check_distinct(outputs)
     return Announcement(
         inputs,

@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 
 from lrn_deploy.bundle import TensorSpec
 from lrn_deploy.serving.datatypes import protocol_name
-from lrn_deploy.serving.errors import InferenceError, InvalidRequestError
+from lrn_deploy.serving.errors import InvalidRequestError
 from lrn_deploy.serving.http.message import BINARY, JSON, Response
 from lrn_deploy.serving.inference import InferRequest
 from lrn_deploy.serving.protocol.outputs import outputs_of, raw
@@ -99,8 +99,8 @@ def encode(
     """Encode the answer to ``asked``, and put into shared memory what belongs there.
 
     Raises:
-        InvalidRequestError: If an output does not fit into its shared memory.
-        InferenceError: If an output that is to be JSON has NaN or infinity.
+        InvalidRequestError: If an output does not fit into its shared memory, or is to be JSON and
+            has NaN or infinity: with binary outputs the same request is answered.
     """
     described: list[dict[str, Any]] = []
     tails: list[bytes] = []
@@ -122,7 +122,7 @@ def encode(
     try:
         head = _ENCODER.encode(content).encode()
     except ValueError as error:
-        raise InferenceError(
+        raise InvalidRequestError(
             "The answer has NaN or infinity, which JSON does not know; ask for binary outputs."
         ) from error
     if not tails:

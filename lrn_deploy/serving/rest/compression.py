@@ -47,16 +47,23 @@ def decompress(body: bytes | bytearray, encoding: str, limit: int) -> bytes | by
 
 
 def compressed(response: Response, accepted: str) -> Response:
-    """``response`` in an encoding that the client accepts, if it is large enough to be worth it."""
-    if not accepted or len(response.body) < _WORTH_COMPRESSING:
+    """``response`` in an encoding that the caller accepts, if it is large enough to be worth it."""
+    if len(response.body) < _WORTH_COMPRESSING or any(
+        name == "content-encoding" for name, _ in response.headers
+    ):
         return response
-    offers = dict(map(_offer, accepted.split(",")))
-    encoding = next((name for name in ("gzip", "deflate") if offers.get(name)), None)
-    if encoding is None:
+    encoding = coding(accepted)
+    if not encoding:
         return response
     packer = zlib.compressobj(1, wbits=31 if encoding == "gzip" else 15)
     body = packer.compress(response.body) + packer.flush()
     return replace(response, headers=(*response.headers, ("content-encoding", encoding)), body=body)
+
+
+def coding(accepted: str) -> str:
+    """The encoding for a caller that accepts these, ``Accept-Encoding``; empty if there is none."""
+    offers = dict(map(_offer, accepted.split(",")))
+    return next((name for name in ("gzip", "deflate") if offers.get(name)), "")
 
 
 def _offer(part: str) -> tuple[str, bool]:

@@ -32,12 +32,12 @@ class ImageRoutes:
             max_bytes=service.settings.max_body_bytes, max_pixels=service.settings.max_pixels
         )
         self.routes = [
-            Route("POST", "/v1/classify", self._classify, works=True),
-            Route("POST", "/v1/embed", self._embed, works=True),
+            Route("POST", "/v1/classify", self._classify, "infer", works=True),
+            Route("POST", "/v1/embed", self._embed, "infer", works=True),
         ]
 
     async def _classify(self, request: Request, _match: Match) -> Response:
-        top = _number(request.query.get("top", str(images.DEFAULT_TOP)), "top")
+        top = whole_number(request.query.get("top", str(images.DEFAULT_TOP)), "top")
         model = self._model(request)
         images.check_classes(model)
         ran = await self._run(request, model)
@@ -94,20 +94,32 @@ class ImageRoutes:
         decoded = time.monotonic_ns()
         futures = []
         try:
-            for one in prepared:
-                if one.asked is not None:
-                    futures.append(self.service.infer(request, model.name, "", one.asked)[1])
-            outcomes = await asyncio.gather(*(asyncio.wrap_future(one) for one in futures))
+            for image in prepared:
+                if image.asked is not None:
+                    futures.append(self.service.infer(request, model.name, "", image.asked)[1])
+            outcomes = await asyncio.gather(*(asyncio.wrap_future(future) for future in futures))
         except BaseException:
             images.cancel(futures)
             raise
         if not outcomes:
-            raise InvalidRequestError("; ".join(one.entry["error"] for one in prepared))
-        request.timings.extend(one.timing for one in outcomes)
+            raise InvalidRequestError("; ".join(image.entry["error"] for image in prepared))
+        request.timings.extend(outcome.timing for outcome in outcomes)
         return images.Ran(prepared, outcomes, started, decoded)
 
 
-def _number(text: str, name: str) -> int:
-    if not (text.isascii() and text.isdecimal()) or not 1 <= int(text) <= 10_000:
-        raise InvalidRequestError(f"'{name}' must be from 1 to 10000, got '{text[:20]}'.")
+def whole_number(text: str, name: str, least: int = 1, most: int = 10_000) -> int:
+    """A number of the query.
+
+    Args:
+        text: As it stands there.
+        name: What it is called there.
+        least: Smallest one that it may be.
+        most: Largest one.
+
+    Raises:
+        InvalidRequestError: If it is none, or out of range.
+    """
+    known = text.isascii() and text.isdecimal() and len(text) < 10
+    if not known or not least <= int(text) <= most:
+        raise InvalidRequestError(f"'{name}' must be from {least} to {most}, got '{text[:20]}'.")
     return int(text)

@@ -1,7 +1,7 @@
 """``POST /v1/classify``: image files in, labels out.
 
 The images of one request are rows for the batcher like any others, so they share batches with each
-other and with other clients.
+other and with other callers.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ from lrn_deploy.serving.repository.embedding import Embedding
 from lrn_deploy.serving.repository.model import ServedModel
 from lrn_deploy.workflows.classify import (
     class_count,
-    image_recipe,
+    image_preprocessing,
     to_probabilities,
     weights_note,
 )
@@ -67,10 +67,10 @@ class Ran:
         remaining = iter(self.outcomes)
         return [
             (
-                one.entry,
-                None if one.asked is None else next(remaining).outputs[output][:1].reshape(-1),
+                image.entry,
+                None if image.asked is None else next(remaining).outputs[output][:1].reshape(-1),
             )
-            for one in self.prepared
+            for image in self.prepared
         ]
 
     def timing(self) -> dict[str, float]:
@@ -110,14 +110,14 @@ def prepare(model: ServedModel, name: str, content: bytes, limits: ImageLimits) 
         InvalidRequestError: If the network takes no images.
     """
     try:
-        recipe = image_recipe(model.bundle.manifest)
+        preprocessing = image_preprocessing(model.bundle.manifest)
     except BadInputError as error:
         raise InvalidRequestError(str(error)) from error
     entry: dict[str, Any] = {"image": name, "error": None}
     try:
         decoded = decode(content, name=name, limits=limits)
         entry |= {"width": decoded.size[0], "height": decoded.size[1], "note": decoded.note or None}
-        array = preprocess(decoded.image, recipe)
+        array = preprocess(decoded.image, preprocessing)
     except BadInputError as error:
         return Prepared(entry | {"error": str(error)}, None)
     spec = model.inputs[0]

@@ -52,7 +52,8 @@ class AccessLog:
         line = {
             "time": time.strftime("%Y-%m-%dT%H:%M:%S", time.gmtime()) + "Z",
             "id": request.id,
-            "client": request.client,
+            "client": request.peer,
+            **({"key": request.key} if request.key else {}),
             "method": request.method,
             "path": request.path,
             "status": status,

@@ -20,7 +20,7 @@ class Interval:
 
     def __init__(self, models: Sequence[ServedModel], now: int) -> None:
         self._since = now
-        self._before = {one.name: _Counts(one.batcher.statistics) for one in models}
+        self._before = {model.name: _Counts(model.batcher.statistics) for model in models}
 
     def next(self, models: Sequence[ServedModel], now: int) -> dict[str, Any]:
         """The interval's seconds, and what each model did in them."""

@@ -39,7 +39,7 @@ def render(models: Iterable[ServedModel], rate_limited: int = 0, log_dropped: in
 
     Args:
         models: The models.
-        rate_limited: Requests that were refused for their client's rate.
+        rate_limited: Requests that were refused for their caller's rate.
         log_dropped: Lines of the log that nobody read.
     """
     loaded = [(f'model="{_escape(model.name)}",version="{VERSION}"', model) for model in models]

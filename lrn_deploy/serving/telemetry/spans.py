@@ -60,7 +60,7 @@ class Spans:
             "http.request.method": request.method,
             "url.path": request.path,
             "http.response.status_code": status,
-            "client.address": request.client,
+            "client.address": request.peer,
             "lrn.request_id": request.id,
         }
         parent = int(place.parent, 16) if place.parent else 0

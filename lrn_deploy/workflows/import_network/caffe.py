@@ -18,28 +18,29 @@ from lrn_deploy.bundle import (
     TensorSpec,
     Weights,
 )
-from lrn_deploy.bundle.said import NAMES, complete
+from lrn_deploy.bundle.said import complete
 from lrn_deploy.caffe import CaffeNetwork, read, to_ir
 from lrn_deploy.caffe.axes import Shape
 from lrn_deploy.caffe.graph.ops import BATCH
 from lrn_deploy.caffe.parameters import Identity, Lrn
 from lrn_deploy.passes.lrn.legalize_lrn import Legalized, choose_form, write_out_lrn
+from lrn_deploy.said import NAMES
 from lrn_deploy.workflows.import_network.made import MadeNetwork
-from lrn_deploy.workflows.import_network.options import ImportRequest, file_digest
+from lrn_deploy.workflows.import_network.options import ImportOptions, file_digest
 
 USUAL_MEAN = (104.0, 117.0, 123.0)
 """ImageNet's mean in blue, green and red, in pixels: what is assumed where nothing tells."""
 
 
 def made_of_caffe(
-    prototxt: Path, caffemodel: Path, request: ImportRequest, name: str
+    prototxt: Path, caffemodel: Path, options: ImportOptions, name: str
 ) -> MadeNetwork:
     """Read a network of Caffe's.
 
     Args:
         prototxt: Its layers in text.
         caffemodel: Its weights.
-        request: What else is said of it.
+        options: What else is said of it.
         name: What the bundle is called; empty: as the network.
 
     Raises:
@@ -48,20 +49,20 @@ def made_of_caffe(
     network = read(
         prototxt,
         caffemodel,
-        request.mean,
-        input_shape=request.input_shape,
-        stages=request.stages,
+        options.mean,
+        input_shape=options.input_shape,
+        stages=options.stages,
     )
-    preprocessing = _preprocessing(network, request.preprocessing)
+    preprocessing = _preprocessing(network, options.preprocessing)
     source = _source(network, prototxt, caffemodel, name).model_copy(
-        update={"stages": request.stages}
+        update={"stages": options.stages}
     )
     model = _graph(network, source)
     forms = _legalized(model, network)
     return MadeNetwork(
         model=model,
         source=source,
-        inputs=tuple(_tensor(item.name, item.shape) for item in network.inputs),
+        inputs=tuple(_tensor(entry.name, entry.shape) for entry in network.inputs),
         outputs=tuple(_tensor(value, shape) for value, shape in network.outputs.items()),
         preprocessing=preprocessing,
         lrn_layers=_lrn_layers(network, forms),
@@ -110,7 +111,7 @@ def _legalized(model: ir.Model, network: CaffeNetwork) -> list[Legalized]:
     specs = [own.spec for _, own in network.lrns if own.spec is not None]
     done = write_out_lrn(model, lambda spec, rank: choose_form(spec, rank)[1])
     # A node's attributes are fp32; the manifest keeps the numbers that the file gives.
-    return [replace(item, spec=spec) for item, spec in zip(done, specs, strict=True)]
+    return [replace(form, spec=spec) for form, spec in zip(done, specs, strict=True)]
 
 
 def _lrn_layers(network: CaffeNetwork, forms: list[Legalized]) -> tuple[LrnLayer, ...]:
@@ -121,13 +122,13 @@ def _lrn_layers(network: CaffeNetwork, forms: list[Legalized]) -> tuple[LrnLayer
             spec=spec,
             origin="prototxt",
             proven_from=layer.place.short,
-            form=item.form,
-            reason=item.reason,
-            input=str(item.input.name),
-            output=str(item.output.name),
+            form=form.form,
+            reason=form.reason,
+            input=str(form.input.name),
+            output=str(form.output.name),
             shape=(BATCH, *layer.input_shapes[0]),
         )
-        for (layer, spec), item in zip(across, forms, strict=True)
+        for (layer, spec), form in zip(across, forms, strict=True)
     )
 
 
@@ -174,11 +175,11 @@ def _preprocessing(network: CaffeNetwork, said: Said) -> Preprocessing | None:
         mean=tuple(value * transform.scale for value in mean),
         std=(1.0,) * shape[0],
     )
-    recipe = complete(said.over(usual), shape)
-    if recipe is None:
+    preprocessing = complete(said.over(usual), shape)
+    if preprocessing is None:
         return None
-    assumed = tuple(name for name in NAMES if name in (*recipe.assumed, "mean"))
-    return recipe.model_copy(update={"assumed": assumed})
+    assumed = tuple(name for name in NAMES if name in (*preprocessing.assumed, "mean"))
+    return preprocessing.model_copy(update={"assumed": assumed})
 
 
 def _sentence(name: str, own: Lrn) -> str:

@@ -30,14 +30,14 @@ from lrn_deploy.workflows.import_network.caffe import made_of_caffe
 from lrn_deploy.workflows.import_network.kinds import onnx_or_caffe
 from lrn_deploy.workflows.import_network.made import MadeNetwork
 from lrn_deploy.workflows.import_network.onnx_file import made_of_onnx
-from lrn_deploy.workflows.import_network.options import Imported, ImportRequest, tools
+from lrn_deploy.workflows.import_network.options import Imported, ImportOptions, tools
 
 
-def import_network(request: ImportRequest, path: Path, *, force: bool = False) -> Imported:
+def import_network(options: ImportOptions, path: Path, *, force: bool = False) -> Imported:
     """Import a network into a new bundle at ``path``.
 
     Args:
-        request: What to import.
+        options: What to import.
         path: Folder of the bundle to be.
         force: Replace a bundle that is there.
 
@@ -47,28 +47,28 @@ def import_network(request: ImportRequest, path: Path, *, force: bool = False) -
         CannotWriteError: If the bundle cannot be written; nothing is left behind.
     """
     check_target(path, force=force)
-    name = bundle_name(request.name, path)
-    labels = read_labels_file(request.labels) if request.labels else None
-    files = onnx_or_caffe(request.paths)
+    name = bundle_name(options.name, path)
+    labels = read_labels_file(options.labels) if options.labels else None
+    files = onnx_or_caffe(options.paths)
     if len(files) == 2:
-        made = made_of_caffe(*files, request, name)
+        made = made_of_caffe(*files, options, name)
     else:
-        made = made_of_onnx(*files, request, name)
+        made = made_of_onnx(*files, options, name)
     if labels:
         check_count(labels, made.outputs[0])
-    # Weights in files that the request does not name can change without it.
-    key = "" if made.beside else request.key()
+    # Weights in files that the options do not name can change without it.
+    key = "" if made.beside else options.key()
     _write(made, labels, key, path, force=force)
     return Imported(Bundle.open(path), made.lrn, made.told)
 
 
-def current_import(request: ImportRequest, path: Path) -> Bundle | None:
-    """The bundle at ``path`` if it is what ``request`` would give again, undamaged; else None."""
+def current_import(options: ImportOptions, path: Path) -> Bundle | None:
+    """The bundle at ``path`` if it is what ``options`` would give again, undamaged; else None."""
     if not (path / MANIFEST).is_file():
         return None
     try:
         bundle = Bundle.open(path)
-        return bundle if bundle.holds("model", request.key()) else None
+        return bundle if bundle.holds("model", options.key()) else None
     except LrnDeployError:
         return None
 

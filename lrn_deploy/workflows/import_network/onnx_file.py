@@ -30,33 +30,33 @@ from lrn_deploy.passes.cancel_transposes import cancel_transposes
 from lrn_deploy.passes.lrn.legalize_lrn import Legalized, choose_form, write_out_lrn
 from lrn_deploy.passes.lrn.raise_lrn import Raised, raise_lrn
 from lrn_deploy.workflows.import_network.made import MadeNetwork
-from lrn_deploy.workflows.import_network.options import ImportRequest
+from lrn_deploy.workflows.import_network.options import ImportOptions
 
 _PARAMETERS = {"size": "size", "alpha": "alpha", "beta": "beta", "bias": "k"}
 """What the attributes of an LRN node are called here."""
 
 
-def made_of_onnx(path: Path, request: ImportRequest, name: str) -> MadeNetwork:
+def made_of_onnx(path: Path, options: ImportOptions, name: str) -> MadeNetwork:
     """Read a network in an ONNX file.
 
     Args:
         path: The file.
-        request: What else is said of it.
+        options: What else is said of it.
         name: What the bundle is called; empty: as the file.
 
     Raises:
         BadInputError: If the file cannot be read or is of no network that can be imported.
     """
-    if request.mean is not None:
+    if options.mean is not None:
         raise BadInputError(
             "A mean file belongs to a network of Caffe's, not to an ONNX file.",
             "Give the numbers with --mean, and --std with them.",
         )
-    if request.stages:
+    if options.stages:
         raise BadInputError(
             "A stage belongs to a network of Caffe's, not to an ONNX file.", "Leave it out."
         )
-    network = read(path, request.input_shape)
+    network = read(path, options.input_shape)
     model = network.model
     own = set(_values(model))
     read_from = {
@@ -76,7 +76,7 @@ def made_of_onnx(path: Path, request: ImportRequest, name: str) -> MadeNetwork:
             "without control flow are imported.",
             "Export the network for inputs of one size, or simplify the file with onnxslim.",
         )
-    done = [_as_in_file(item) for item in write_out_lrn(model, _why) if _name(item) in read_from]
+    done = [_as_in_file(form) for form in write_out_lrn(model, _why) if _name(form) in read_from]
     specs = tuple(_tensor(value) for value in model.graph.inputs)
     outputs = tuple(_tensor(value) for value in model.graph.outputs)
     runtime, remark = runtime_of(network.file, network.opset)
@@ -85,8 +85,8 @@ def made_of_onnx(path: Path, request: ImportRequest, name: str) -> MadeNetwork:
     order = _values(model)
     layers = sorted(
         [
-            *(_layer(item, names, path) for item in done),
-            *(_raised(item, names) for item in raised if item.spec is not None),
+            *(_layer(form, names, path) for form in done),
+            *(_raised(region, names) for region in raised if region.spec is not None),
         ],
         key=lambda layer: order.index(layer.output),
     )
@@ -95,12 +95,12 @@ def made_of_onnx(path: Path, request: ImportRequest, name: str) -> MadeNetwork:
         source=source,
         inputs=specs,
         outputs=outputs,
-        preprocessing=_preprocessing(request, specs),
+        preprocessing=_preprocessing(options, specs),
         lrn_layers=tuple(layers),
         lrn_like=tuple(
-            LrnLike(name=names.get(item.output) or item.output, reason=item.reason)
-            for item in raised
-            if item.spec is None
+            LrnLike(name=names.get(region.output) or region.output, reason=region.reason)
+            for region in raised
+            if region.spec is None
         ),
         layers=_layers(model, own),
         lrn=tuple(_sentence(layer, read_from.get(layer.output, frozenset())) for layer in layers),
@@ -220,10 +220,10 @@ def _say_source(model: ir.Model, source: ModelSource) -> None:
     )
 
 
-def _preprocessing(request: ImportRequest, specs: tuple[TensorSpec, ...]) -> Preprocessing | None:
+def _preprocessing(options: ImportOptions, specs: tuple[TensorSpec, ...]) -> Preprocessing | None:
     shape = tuple(axis for axis in specs[0].shape[1:] if isinstance(axis, int))
     image = len(specs) == 1 and specs[0].dtype == "float32"
-    return complete(request.preprocessing, shape if image else ())
+    return complete(options.preprocessing, shape if image else ())
 
 
 def _layers(model: ir.Model, own: set[str]) -> tuple[LayerTensor, ...]:

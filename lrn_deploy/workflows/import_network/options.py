@@ -4,39 +4,76 @@ from __future__ import annotations
 
 import hashlib
 import json
+import re
 from collections.abc import Sequence
-from dataclasses import dataclass, field
-from importlib.metadata import version
+from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from lrn_deploy import __version__
-from lrn_deploy.bundle import Bundle, Said
 from lrn_deploy.errors import BadInputError
+from lrn_deploy.options import REQUIRED, Written, explained, option
+from lrn_deploy.said import AS_WRITTEN, Said
+
+if TYPE_CHECKING:
+    from lrn_deploy.bundle import Bundle
 
 Files = Path | str | Sequence[Path | str]
 
 
-@dataclass(frozen=True)
-class ImportRequest:
-    """What to import.
+def read_shape(words: Sequence[str]) -> tuple[int, ...]:
+    """A shape as it is written, ``C,H,W``.
 
-    Attributes:
-        files: An ONNX file; or the prototxt and the caffemodel of a network of Caffe's.
-        mean: The mean of a Caffe network's training images, a ``.binaryproto`` or ``.npy``.
-        stages: Stages of a Caffe network that hold: layers with other ones are left out.
-        input_shape: Shape of one input without the batch, if the files do not say it.
-        labels: File of class names, as ``read_labels_file`` takes it.
-        name: What the bundle is called, and served as; None: as its folder.
-        preprocessing: What the user says of it, which goes before what the files say.
+    Raises:
+        ValueError: If it is not written so, or more than once.
     """
+    if len(words) > 1:
+        raise ValueError("--shape is given more than once, and only the first input takes it.")
+    if not re.fullmatch(r"[1-9]\d*(,[1-9]\d*)*", words[0].strip()):
+        raise ValueError(f"'{words[0]}' is no shape; write 3,227,227 for instance.")
+    return tuple(int(size) for size in words[0].split(","))
 
-    files: Files
-    mean: Path | None = None
-    stages: tuple[str, ...] = ()
-    input_shape: tuple[int, ...] | None = None
-    labels: Path | None = None
-    name: str | None = None
-    preprocessing: Said = field(default_factory=Said)
+
+@explained
+@dataclass(frozen=True)
+class ImportOptions:
+    """What to import."""
+
+    files: Files = option(
+        REQUIRED,
+        "An ONNX file; or the prototxt and the caffemodel of a network of Caffe's.",
+        argument="FILE...",
+        written=Written(Path, tuple, many=True),
+    )
+    mean: Path | None = option(
+        None,
+        "Mean of the images that a network of Caffe's was trained on: .binaryproto or .npy.",
+        flag="mean-file",
+        metavar="FILE",
+    )
+    stages: tuple[str, ...] = option(
+        (),
+        "Stages of a Caffe network that hold, for layers that ask for one.",
+        flag="stage",
+        line="Stage of a Caffe network that holds, for layers that ask for one; repeatable.",
+        metavar="NAME",
+    )
+    input_shape: tuple[int, ...] | None = option(
+        None,
+        "Shape of an input without the batch, where the files do not say it.",
+        flag="shape",
+        metavar="C,H,W",
+        written=Written(str, read_shape, many=True),
+    )
+    labels: Path | None = option(
+        None, "Class names: one in each line, or JSON: a list or a map of indices to names."
+    )
+    name: str | None = option(None, "Name to serve and report it as; else its folder's.")
+    preprocessing: Said = option(
+        Said(),
+        "What is said of how an image becomes an input, which goes before what the files say.",
+        **AS_WRITTEN,
+    )
 
     @property
     def paths(self) -> tuple[Path, ...]:
@@ -94,4 +131,6 @@ def file_digest(path: Path) -> str:
 
 def tools() -> dict[str, str]:
     """The versions of what makes the graph."""
+    from importlib.metadata import version  # which a help need not wait for
+
     return {"lrn-deploy": __version__, **{name: version(name) for name in ("onnx", "onnx-ir")}}

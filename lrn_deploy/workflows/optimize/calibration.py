@@ -66,18 +66,18 @@ def calibration_inputs(manifest: Manifest, folder: Path | None = None) -> Calibr
         BadInputError: If the network takes no images, there are none or too few of them, or they
             are all equal.
     """
-    recipe = manifest.preprocessing
-    if recipe is None:
+    preprocessing = manifest.preprocessing
+    if preprocessing is None:
         raise BadInputError(
             f"'{manifest.model.name}' {manifest.no_image}, so there is nothing to calibrate int8 "
             "on.",
             "Choose --precision fp16 or bf16, which need no calibration.",
         )
     if folder is not None:
-        found = _from_folder(folder, recipe)
+        found = _from_folder(folder, preprocessing)
     else:
         try:
-            found = _own(manifest, recipe)
+            found = _own(manifest, preprocessing)
         except MissingError as error:
             raise BadInputError(
                 f"There are no images to calibrate int8 on: {error.message}",
@@ -87,7 +87,7 @@ def calibration_inputs(manifest: Manifest, folder: Path | None = None) -> Calibr
     return found
 
 
-def _from_folder(folder: Path, recipe: Preprocessing) -> Calibration:
+def _from_folder(folder: Path, preprocessing: Preprocessing) -> Calibration:
     if not folder.is_dir():
         raise BadInputError(
             f"There is no folder '{folder}' to take calibration images from.", _HINT
@@ -96,20 +96,23 @@ def _from_folder(folder: Path, recipe: Preprocessing) -> Calibration:
     chosen = evenly(sources, MAX_IMAGES)
     images = [decode(source.content, name=source.name).image for source in chosen]
     return Calibration(
-        prepare_images(images, recipe), f"{len(chosen)} of {len(sources)} images of the user's"
+        prepare_images(images, preprocessing),
+        f"{len(chosen)} of {len(sources)} images of the user's",
     )
 
 
-def _own(manifest: Manifest, recipe: Preprocessing) -> Calibration:
+def _own(manifest: Manifest, preprocessing: Preprocessing) -> Calibration:
     if manifest.model.origin == "zoo" and manifest.model.factory in DIGITS:
         from lrn_deploy.models.digits_data import load_split
 
         images = [Image.fromarray(image) for image in load_split()[0].images[:MAX_IMAGES]]
         return Calibration(
-            prepare_images(images, recipe), f"{MAX_IMAGES} training images of digits"
+            prepare_images(images, preprocessing), f"{MAX_IMAGES} training images of digits"
         )
     taken = [crop for photograph in photographs() for crop in crops(photograph.image, _CROPS)]
-    return Calibration(prepare_images(taken, recipe), f"{len(taken)} crops of two photographs")
+    return Calibration(
+        prepare_images(taken, preprocessing), f"{len(taken)} crops of two photographs"
+    )
 
 
 def crops(image: Image.Image, places: Sequence[tuple[float, int, int]]) -> Iterator[Image.Image]:
@@ -127,9 +130,9 @@ def crops(image: Image.Image, places: Sequence[tuple[float, int, int]]) -> Itera
                 yield image.crop((int(left), int(top), int(left) + side, int(top) + side))
 
 
-def prepare_images(images: Sequence[Image.Image], recipe: Preprocessing) -> Array:
+def prepare_images(images: Sequence[Image.Image], preprocessing: Preprocessing) -> Array:
     """Images as inputs of a network, of its dtype and shape (N, *)."""
-    return np.stack([preprocess(image, recipe) for image in images])
+    return np.stack([preprocess(image, preprocessing) for image in images])
 
 
 def _check(calibration: Calibration) -> None:

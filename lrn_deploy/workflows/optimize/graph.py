@@ -95,7 +95,7 @@ def make_graph(
             told["lossy_weights"] = done.lossy
     if recipe.lowers_lrn:
         progress("lowering LRN", 0, 1)
-        left = {item.output: item.reason for item in lower_lrn(model) if item.reason}
+        left = {layer.output: layer.reason for layer in lower_lrn(model) if layer.reason}
         if left:
             told["lrn_left_alone"] = left
     return model, told
@@ -112,7 +112,7 @@ def _quantized(
     evaluate = _evaluator(calibration, progress)
     if recipe.bits is not None:
         done = quantize_weights(model, evaluate, bits=recipe.bits, block=_BLOCKS[recipe.bits])
-        left = {item.node: item.reason for item in done if item.reason}
+        left = {layer.node: layer.reason for layer in done if layer.reason}
         if len(left) == len(done):
             raise BadInputError(
                 f"No fully connected layer is fit for {recipe.precision}: "

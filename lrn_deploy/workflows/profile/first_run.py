@@ -70,9 +70,9 @@ def run_task(task: dict[str, Any]) -> FirstRun:
     bundle = Bundle.open(Path(task["bundle"]))
     name = task["artifact"]
     backend = next(
-        item
-        for item in artifact_backends([task["device"]], threads=task["threads"])
-        if item.name == task["backend"]
+        candidate
+        for candidate in artifact_backends([task["device"]], threads=task["threads"])
+        if candidate.name == task["backend"]
     )
     try:
         base = peak_memory()

@@ -49,7 +49,7 @@ class LayerNames:
 
     def __init__(self, data: bytes, manifest: Manifest) -> None:
         graph = ir.from_proto(onnx.load_model_from_string(data)).graph
-        self._modules = {item.tensor: item.module for item in manifest.layers}
+        self._modules = {layer.tensor: layer.module for layer in manifest.layers}
         self._nodes: dict[str, ir.Node] = {}
         for at, node in enumerate(graph):
             names = (f"{node.op_type}_{at}", *(value.name for value in node.outputs), node.name)

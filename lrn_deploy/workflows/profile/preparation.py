@@ -16,9 +16,9 @@ from lrn_deploy.latency.schema import Preparation
 from lrn_deploy.latency.statistics import summarize
 
 
-def time_preparation(recipe: Preprocessing | None) -> Preparation | None:
+def time_preparation(preprocessing: Preprocessing | None) -> Preparation | None:
     """Time what turns a file into an input, on a seeded picture of 640 x 427 pixels."""
-    if recipe is None:
+    if preprocessing is None:
         return None
     coarse = np.random.default_rng(0).integers(0, 256, (27, 40, 3)).astype(np.uint8)
     stream = io.BytesIO()
@@ -26,7 +26,10 @@ def time_preparation(recipe: Preprocessing | None) -> Preparation | None:
     content = stream.getvalue()
     image = decode(content, name="picture.jpg").image
     run = interleave(
-        {"decode": lambda: decode(content, name="p"), "prepare": lambda: preprocess(image, recipe)},
+        {
+            "decode": lambda: decode(content, name="p"),
+            "prepare": lambda: preprocess(image, preprocessing),
+        },
         Effort(rounds=10, seconds=1.0),
     )
     if not run.complete:

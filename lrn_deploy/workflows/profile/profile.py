@@ -97,8 +97,8 @@ class _Profile:
                 hardware = hardware.best_of(self._hardware())
                 complete = self._time_layers(subjects)
         rows = (
-            *(item.row() for item in subjects if item.session is None),
-            *(_row(*item, hardware) for item in self.measured),
+            *(subject.row() for subject in subjects if subject.session is None),
+            *(_row(*measured, hardware) for measured in self.measured),
         )
         calibrated = Calibration(version=yardstick.VERSION, samples=self.calibrated)
         now = Measured(rows, calibrated, around.fields["machine"], self.options.threads)
@@ -109,7 +109,7 @@ class _Profile:
             timed=TIMED,
             threads=now.threads,
             rows=rows,
-            starts=tuple(item.start for item in subjects if item.start is not None),
+            starts=tuple(subject.start for subject in subjects if subject.start is not None),
             layers=tuple(self.layers),
             preparation=preparation,
             calibration=calibrated,
@@ -135,10 +135,12 @@ class _Profile:
 
     def _require_some(self, subjects: Sequence[Subject]) -> None:
         for device in self.options.devices or ("",):
-            here = [item for item in subjects if item.placement.on(device)]
-            if any(item.session is not None and item.label == "this" for item in here):
+            here = [subject for subject in subjects if subject.placement.on(device)]
+            if any(subject.session is not None and subject.label == "this" for subject in here):
                 continue
-            reason = next((item.reason for item in (*here, *subjects) if item.reason), "none")
+            reason = next(
+                (subject.reason for subject in (*here, *subjects) if subject.reason), "none"
+            )
             raise MissingError(
                 f"No artifact of the bundle can run {f'on {device}' if device else 'here'}: "
                 f"{reason}",
@@ -155,8 +157,8 @@ class _Profile:
         sizes = sorted({batch for subject in running for batch in subject.batches})
         work = yardstick.workload()
         for at, batch in enumerate(sizes):
-            taking = {item.key: item for item in running if batch in item.batches}
-            candidates = {key: item.candidate(batch) for key, item in taking.items()}
+            taking = {subject.key: subject for subject in running if batch in subject.batches}
+            candidates = {key: subject.candidate(batch) for key, subject in taking.items()}
 
             def on_round(done: int, total: int, at: int = at, batch: int = batch) -> None:
                 self.progress(f"batch {batch}", at * total + done, len(sizes) * total)
@@ -170,7 +172,7 @@ class _Profile:
                 on_round=on_round,
             )
             self.calibrated[batch] = _frozen(run.samples[yardstick.NAME])
-            self.measured += [(item, batch, run.samples[key]) for key, item in taking.items()]
+            self.measured += [(subject, batch, run.samples[key]) for key, subject in taking.items()]
             if not run.complete:
                 if not any(samples.rounds for _, _, samples in self.measured):
                     raise KeyboardInterrupt  # there is nothing to keep

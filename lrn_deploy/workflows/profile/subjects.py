@@ -113,9 +113,9 @@ def load_subjects(
         artifact = bundle.manifest.artifact(name)
         data = bundle.load(name)
         backends = [
-            item
-            for item in artifact_backends(devices, threads=options.threads)
-            if runs(item, artifact)
+            backend
+            for backend in artifact_backends(devices, threads=options.threads)
+            if runs(backend, artifact)
         ]
         if not backends:
             reason = f"no backend on {' or '.join(devices)} runs the format {artifact.format}"
@@ -154,8 +154,8 @@ def _load(
     except LrnDeployError as error:
         return Subject(label, name, artifact, backend, reason=error.message, start=start)
     batches = fitting_batches(artifact, session, options.batches)
-    recipe = bundle.manifest.preprocessing
-    drawn = random_set(bundle.manifest.inputs, recipe, max(batches)).feeds
+    preprocessing = bundle.manifest.preprocessing
+    drawn = random_set(bundle.manifest.inputs, preprocessing, max(batches)).feeds
     feeds = {
         spec.name: drawn[spec.name].astype(spec.dtype, copy=False)
         if spec.name in drawn

@@ -47,7 +47,9 @@ class Contender:
 
         Infinite if it could not run.
         """
-        runs = (min(taken) / item.batch for item in self.candidate.points for taken in item.samples)
+        runs = (
+            min(taken) / point.batch for point in self.candidate.points for taken in point.samples
+        )
         return min(runs, default=float("inf"))
 
     def changed(self, **changes: object) -> Contender:
@@ -163,7 +165,7 @@ def screen(
     if not run.complete:
         raise KeyboardInterrupt
     metrics = max(
-        (compare(outputs[name], truth[name]) for name in truth), key=lambda item: item.relative_l2
+        (compare(outputs[name], truth[name]) for name in truth), key=lambda found: found.relative_l2
     )
     reason = refusal(metrics, demand)
     return candidate.model_copy(

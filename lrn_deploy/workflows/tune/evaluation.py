@@ -56,8 +56,8 @@ def evaluation_inputs(manifest: Manifest, folder: Path | None = None) -> Evaluat
         BadInputError: If the folder cannot be used, or there are too few images in it.
         MissingError: If there is no folder and scikit-learn is not installed.
     """
-    recipe = manifest.preprocessing
-    if recipe is None:
+    preprocessing = manifest.preprocessing
+    if preprocessing is None:
         if folder is not None:
             raise BadInputError(
                 f"'{manifest.model.name}' {manifest.no_image}.",
@@ -67,7 +67,7 @@ def evaluation_inputs(manifest: Manifest, folder: Path | None = None) -> Evaluat
         return Evaluation(drawn.feeds, f"{_RANDOM_ROWS} seeded random inputs")
     images, detail = _own(manifest) if folder is None else _from_folder(folder)
     (spec,) = manifest.inputs
-    return Evaluation({spec.name: prepare_images(images, recipe)}, detail)
+    return Evaluation({spec.name: prepare_images(images, preprocessing)}, detail)
 
 
 def _own(manifest: Manifest) -> tuple[list[Image.Image], str]:

@@ -73,18 +73,20 @@ class Field:
     @property
     def able(self) -> list[Contender]:
         """Those who were timed, the fastest alone first."""
-        timed = [item for item in self.judged if item.candidate.points]
-        return sorted(timed, key=lambda item: item.alone)
+        timed = [contender for contender in self.judged if contender.candidate.points]
+        return sorted(timed, key=lambda contender: contender.alone)
 
     @property
     def within(self) -> list[Contender]:
         """Those of them who are within the demand and failed no check."""
-        return [item for item in self.able if item.candidate.within]
+        return [contender for contender in self.able if contender.candidate.within]
 
     @property
     def baseline(self) -> Contender | None:
         """The canonical graph as most would run it, which the choice is compared with."""
-        plain = (item for item in self.within if as_most_run(item.candidate.placement))
+        plain = (
+            contender for contender in self.within if as_most_run(contender.candidate.placement)
+        )
         return next(plain, None)
 
     def tell(self, what: str, todo: dict[Phase, int]) -> None:
@@ -104,13 +106,13 @@ class Field:
         Those that cannot run here, or not within the demand, are left out with the reason.
         """
         found = []
-        for item in contenders(self.bundle, self.options.devices, self.threads, names):
-            if isinstance(item, Candidate):
-                self.left_out.append(item)
-            elif reason := too_coarse(item.candidate.precision, self.demand):
-                self.left_out.append(item.changed(reason=reason).candidate)
+        for contender in contenders(self.bundle, self.options.devices, self.threads, names):
+            if isinstance(contender, Candidate):
+                self.left_out.append(contender)
+            elif reason := too_coarse(contender.candidate.precision, self.demand):
+                self.left_out.append(contender.changed(reason=reason).candidate)
             else:
-                found.append(item)
+                found.append(contender)
         return found
 
     def judge(self, item: Contender) -> Contender:
@@ -127,9 +129,9 @@ class Field:
         Raises:
             MissingError: If nothing could run.
         """
-        if any(item.candidate.metrics for item in self.judged):
+        if any(contender.candidate.metrics for contender in self.judged):
             return
-        reasons = (item.candidate.reason for item in self.judged)
+        reasons = (contender.candidate.reason for contender in self.judged)
         raise MissingError(
             f"Nothing of the bundle can run here: {next(reasons, 'there is no backend for it')}",
             "'lrn-deploy doctor' lists the backends and how to enable them.",
@@ -151,10 +153,10 @@ class Field:
         Returns:
             Whether all of them passed.
         """
-        wanted = {_where(item) for item in items if item.candidate.within}
+        wanted = {_where(contender) for contender in items if contender.candidate.within}
         if wanted <= self._passed:
             return True
-        with self.ledger.step("validating", len({item.artifact for item in wanted})):
+        with self.ledger.step("validating", len({placement.artifact for placement in wanted})):
             try:
                 wanted |= self._passed  # so that the report has all of them
                 found = failures(self.bundle, wanted, options(wanted), progress)
@@ -165,10 +167,10 @@ class Field:
         self.bundle, failed = found.bundle, found.report
         self._passed |= wanted - set(failed)
         self.judged = [
-            item.changed(within=False, reason=f"validate fails: {failed[_where(item)]}")
-            if item.candidate.within and _where(item) in failed
-            else item
-            for item in self.judged
+            contender.changed(within=False, reason=f"validate fails: {failed[_where(contender)]}")
+            if contender.candidate.within and _where(contender) in failed
+            else contender
+            for contender in self.judged
         ]
         return not wanted & set(failed)
 

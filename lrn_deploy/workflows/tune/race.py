@@ -61,12 +61,12 @@ def race(
     out: set[int] = set()
     complete = True
     with ExitStack() as stack:
-        sessions = [stack.enter_context(item.load(bundle)) for item in finalists]
+        sessions = [stack.enter_context(finalist.load(bundle)) for finalist in finalists]
         sizes = [
             fitting_batches(
-                bundle.manifest.artifact(item.candidate.artifact), session, tuple(rules.efforts)
+                bundle.manifest.artifact(finalist.candidate.artifact), session, tuple(rules.efforts)
             )
-            for item, session in zip(finalists, sessions, strict=True)
+            for finalist, session in zip(finalists, sessions, strict=True)
         ]
         for place, (batch, effort) in enumerate(rules.efforts.items()):
 
@@ -99,19 +99,19 @@ def race(
             if not complete:
                 break
     return [
-        item.changed(
+        finalist.changed(
             points=tuple(found),
             raced=True,
-            within=item.candidate.within and not error,
-            reason=error or item.candidate.reason or _left(said, decisive=rules.decisive),
+            within=finalist.candidate.within and not error,
+            reason=error or finalist.candidate.reason or _left(said, decisive=rules.decisive),
         ).candidate
-        for item, found, error, said in zip(finalists, points, errors, farewells, strict=True)
+        for finalist, found, error, said in zip(finalists, points, errors, farewells, strict=True)
     ], complete
 
 
 def _farewells(run: Run) -> dict[int, str]:
     """Why each of those who left did so, by their place."""
-    able = {name: item.rounds for name, item in run.samples.items() if not item.error}
+    able = {name: timings.rounds for name, timings in run.samples.items() if not timings.error}
     longest = max(able.values(), key=len, default=[])
     told = {int(name): farewell(rounds, longest) for name, rounds in able.items()}
     return {at: said for at, said in told.items() if said}

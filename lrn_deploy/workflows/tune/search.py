@@ -76,13 +76,14 @@ class _Search:
     def finalists(self) -> list[Contender]:
         """The nearest to the fastest, the fastest of each runtime, and the canonical graph."""
         within = self.field.within
-        near = [item for item in within if item.alone <= NEAR * within[0].alone][:FINALISTS]
-        runtimes = {item.candidate.backend for item in near}
-        for item in within:
-            if item.candidate.backend not in runtimes or item is self.field.baseline:
-                runtimes.add(item.candidate.backend)
-                if item not in near:
-                    near.append(item)
+        near = [contender for contender in within if contender.alone <= NEAR * within[0].alone]
+        del near[FINALISTS:]
+        runtimes = {contender.candidate.backend for contender in near}
+        for contender in within:
+            if contender.candidate.backend not in runtimes or contender is self.field.baseline:
+                runtimes.add(contender.candidate.backend)
+                if contender not in near:
+                    near.append(contender)
         return near
 
     def leave_out(self) -> None:
@@ -129,29 +130,29 @@ class _Search:
         self.tried.add(name)
         field = self.field
         found = field.contenders([name])
-        for backend in dict.fromkeys(item.candidate.backend for item in found):
-            same = [item for item in found if item.candidate.backend == backend]
+        for backend in dict.fromkeys(contender.candidate.backend for contender in found):
+            same = [contender for contender in found if contender.candidate.backend == backend]
             paces = self._paces(backend)
-            same.sort(key=lambda item: paces.get(item.candidate.threads, float("inf")))
+            same.sort(key=lambda contender: paces.get(contender.candidate.threads, float("inf")))
             first = self._tell_and_judge(same[0])
             pace = paces.get(first.candidate.threads)
-            for item in same[1:]:
+            for contender in same[1:]:
                 if not first.candidate.within:  # neither is it with another number of threads
                     reason = first.candidate.reason
-                    field.left_out.append(item.changed(reason=reason).candidate)
+                    field.left_out.append(contender.changed(reason=reason).candidate)
                     continue
-                threads = item.candidate.threads
+                threads = contender.candidate.threads
                 times = paces[threads] / pace if pace and threads in paces else 0.0
                 fastest = field.within[0].alone if field.within else float("inf")
                 if times * first.alone <= UNLIKE * fastest or not field.quiet:
-                    self._tell_and_judge(item)
+                    self._tell_and_judge(contender)
                     continue
                 reason = (
                     f"not tried: expected to take {times * first.alone / fastest:.3g} times as "
                     f"long as the fastest, as {MODEL} takes {times:.3g} times as long with "
                     f"{threads} as with {first.candidate.threads}"
                 )
-                field.left_out.append(item.changed(reason=reason).candidate)
+                field.left_out.append(contender.changed(reason=reason).candidate)
 
     def _tell_and_judge(self, item: Contender) -> Contender:
         todo = self._todo()
@@ -172,9 +173,9 @@ class _Search:
     def _paces(self, backend: str) -> dict[int, float]:
         """Seconds of the canonical graph by number of threads."""
         return {
-            item.candidate.threads: item.alone
-            for item in self.field.able
-            if (item.candidate.artifact, item.candidate.backend) == (MODEL, backend)
+            contender.candidate.threads: contender.alone
+            for contender in self.field.able
+            if (contender.candidate.artifact, contender.candidate.backend) == (MODEL, backend)
         }
 
     def _seen(self) -> dict[Plan, Seen]:
@@ -182,18 +183,18 @@ class _Search:
         for plan, name in self.made.items():
             names = {name, MODEL} if plan.precision == "fp32" else {name}
             rows = [
-                item
-                for item in self.field.judged
-                if item.candidate.artifact in names
-                and is_home(item.candidate.placement, plan.target)
+                contender
+                for contender in self.field.judged
+                if contender.candidate.artifact in names
+                and is_home(contender.candidate.placement, plan.target)
             ]
             if not rows:
                 continue
-            best = min(rows, key=lambda item: item.alone)
+            best = min(rows, key=lambda contender: contender.alone)
             seen[plan] = Seen(
                 best.candidate.metrics,
                 best.alone if best.candidate.points else None,
-                any(item.candidate.within for item in rows),
+                any(contender.candidate.within for contender in rows),
                 best.candidate.reason,
             )
         return seen

@@ -42,12 +42,12 @@ def everybody(field: Field) -> list[Contender]:
         if reason and plan.name not in field.bundle.manifest.artifacts:
             field.left_out.append(row(field.bundle, plan, reason))
     found = field.contenders()
-    for done, item in enumerate(found):
+    for done, contender in enumerate(found):
         field.tell(
-            f"judging {item.candidate.name}",
+            f"judging {contender.candidate.name}",
             {"judging": len(found) - done, "validating": len(plans), "racing": 4},
         )
-        field.judge(item)
+        field.judge(contender)
     field.require_some()
 
     def told(what: str, done: int, total: int) -> None:
@@ -60,8 +60,9 @@ def everybody(field: Field) -> list[Contender]:
 def _finalists(field: Field) -> list[Contender]:
     """The fastest, the canonical graph to compare with, and a few beyond the demand."""
     within = field.within
-    near = [item for item in within if item.alone <= FAR * within[0].alone][:FINALISTS]
+    near = [contender for contender in within if contender.alone <= FAR * within[0].alone]
+    del near[FINALISTS:]
     baseline = field.baseline
     if near and baseline is not None and baseline not in near:
         near.append(baseline)
-    return near + [item for item in field.able if not item.candidate.within][:BEYOND]
+    return near + [contender for contender in field.able if not contender.candidate.within][:BEYOND]

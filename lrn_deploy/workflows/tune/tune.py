@@ -130,7 +130,9 @@ class _Tune:
         short = replace(effort, seconds=BESIDE * effort.seconds)
         decisive = self.options.batch
         rest = {batch: short for batch in field.batches if batch != decisive}
-        compared = next((at for at, item in enumerate(finalists) if item is field.baseline), None)
+        compared = next(
+            (at for at, contender in enumerate(finalists) if contender is field.baseline), None
+        )
         return Rules({decisive: effort} | rest, True, decisive, compared)
 
     def _in_order(
@@ -158,22 +160,22 @@ class _Tune:
         if report.choice is None:
             return
         ranked = [  # in the quick way, who was not raced was not validated
-            item
-            for item in report.candidates
-            if item.within
-            and best_point(item, self.demand)
-            and (item.raced or self.options.thorough)
+            candidate
+            for candidate in report.candidates
+            if candidate.within
+            and best_point(candidate, self.demand)
+            and (candidate.raced or self.options.thorough)
         ]
         self.bundle = self.bundle.update(
             default=report.choice.artifact,
             choices=tuple(
                 Choice(
-                    artifact=item.artifact,
-                    sha256=item.sha256,
-                    backend=item.backend,
-                    threads=item.threads,
+                    artifact=candidate.artifact,
+                    sha256=candidate.sha256,
+                    backend=candidate.backend,
+                    threads=candidate.threads,
                 )
-                for item in ranked
+                for candidate in ranked
             ),
         )
 
@@ -186,14 +188,14 @@ def _seconds(candidate: Candidate) -> tuple[bool, float]:
 
 def _not_raced(field: Field, finalists: Sequence[Contender]) -> list[Candidate]:
     """The others who were judged, with the reason why they were not raced."""
-    raced = {(item.candidate.name) for item in finalists}
+    raced = {contender.candidate.name for contender in finalists}
     others = []
-    for item in field.judged:
-        if item.candidate.name in raced:
+    for contender in field.judged:
+        if contender.candidate.name in raced:
             continue
-        if item.candidate.within:
-            times = item.alone / field.within[0].alone
+        if contender.candidate.within:
+            times = contender.alone / field.within[0].alone
             reason = f"not raced: alone it took {times:.3g} times as long as the fastest"
-            item = item.changed(reason=reason)
-        others.append(item.candidate)
+            contender = contender.changed(reason=reason)
+        others.append(contender.candidate)
     return others

@@ -54,8 +54,8 @@ def failures(
 
 def only(wanted: Collection[Placement]) -> ValidateOptions:
     """Options to check nothing but these artifacts, where they run."""
-    devices = {item.device for item in wanted}
-    artifacts = frozenset(item.artifact for item in wanted)
+    devices = {placement.device for placement in wanted}
+    artifacts = frozenset(placement.artifact for placement in wanted)
     return ValidateOptions(devices=tuple(sorted(devices)), artifacts=artifacts)
 
 
@@ -67,7 +67,7 @@ def earlier(bundle: Bundle, wanted: Collection[Placement]) -> ParityReport | Non
         return None
     if REPORT in stale_reports(bundle):
         return None
-    names = [item.artifact for item in wanted]
+    names = [placement.artifact for placement in wanted]
     now = {name: bundle.manifest.artifact(name).sha256 for name in names}
     seen = {name: report.artifacts.get(name) for name in now}
     ran = {check.placement for check in report.checks if check.verdict != "skipped"}

@@ -29,7 +29,7 @@ LAYER_BATCH = 8
 
 
 @dataclass(frozen=True)
-class Subject:
+class Checked:
     """What is being checked.
 
     Attributes:
@@ -55,7 +55,7 @@ class Subject:
 
 
 def check_outputs(
-    subject: Subject,
+    checked: Checked,
     session: Session,
     samples: Sequence[Sample],
     batches: Sequence[int],
@@ -65,25 +65,25 @@ def check_outputs(
     """Every output on every set of inputs at every batch size."""
     for batch in batches:
         for sample in samples:
-            budget = budgets.budget(subject.precision, regime_of(sample.name))
+            budget = budgets.budget(checked.precision, regime_of(sample.name))
             try:
                 outputs = run_in_batches(session, sample.feeds, batch)
             except LrnDeployError as error:
                 yield no_metrics(
-                    subject, "fail", error.message, kind, inputs=sample.name, batch=batch
+                    checked, "fail", error.message, kind, inputs=sample.name, batch=batch
                 )
                 continue
             for name, truth in sample.outputs.items():
                 if name not in outputs:
                     reason = f"it has no output '{name}'"
-                    yield no_metrics(subject, "fail", reason, kind, name, sample.name, batch)
+                    yield no_metrics(checked, "fail", reason, kind, name, sample.name, batch)
                     continue
                 output = outputs[name]
-                yield judge(subject, kind, name, output, truth, budget, sample.name, batch)
+                yield judge(checked, kind, name, output, truth, budget, sample.name, batch)
 
 
 def check_probes(
-    subject: Subject,
+    checked: Checked,
     backend: Backend,
     whole: ArtifactData,
     model: onnx.ModelProto,
@@ -93,7 +93,7 @@ def check_probes(
     """Every LRN layer of an ONNX artifact, alone.
 
     Args:
-        subject: What is being checked.
+        checked: What is being checked.
         backend: Runs it.
         whole: The artifact, whose precision and target the pieces are loaded with.
         model: Its graph.
@@ -106,14 +106,14 @@ def check_probes(
         with backend.load(replace(whole, name="LRN probe", data=data)) as session:
             yield session
 
-    budget = budgets.budget(subject.precision, "probe")
+    budget = budgets.budget(checked.precision, "probe")
     assert budget is not None, "every precision is judged by its LRN layers alone"
     for label, layer in zip(lrn_labels(manifest), manifest.lrn_layers, strict=True):
         for result in probe_layer(model, layer, load, budget):
             yield Check(
                 kind="probe",
-                artifact=subject.artifact,
-                backend=subject.backend,
+                artifact=checked.artifact,
+                backend=checked.backend,
                 subject=label,
                 inputs="" if result.amplitude is None else f"amplitude {result.amplitude:g}",
                 metrics=result.metrics,
@@ -124,7 +124,7 @@ def check_probes(
 
 
 def check_layers(
-    subject: Subject,
+    checked: Checked,
     backend: Backend,
     artifact: Artifact,
     whole: ArtifactData,
@@ -136,7 +136,7 @@ def check_layers(
     """The output of every layer, and the first one that is over its budget.
 
     Args:
-        subject: What is being checked.
+        checked: What is being checked.
         backend: Runs it.
         artifact: Its record.
         whole: The artifact, whose precision and target the marked graph is loaded with.
@@ -153,25 +153,25 @@ def check_layers(
     with backend.load(replace(whole, data=data)) as session:
         batch = fitting_batches(artifact, session, [LAYER_BATCH])[0]
         for sample, truths in samples:
-            budget = budgets.budget(subject.precision, regime_of(sample.name))
+            budget = budgets.budget(checked.precision, regime_of(sample.name))
             try:
                 outputs = run_in_batches(session, sample.feeds, batch)
             except LrnDeployError as error:
                 checks.append(
-                    no_metrics(subject, "fail", error.message, "layer", inputs=sample.name)
+                    no_metrics(checked, "fail", error.message, "layer", inputs=sample.name)
                 )
                 continue
             for layer in present:
                 name, output = layer.module, outputs[layer.tensor]
                 checks.append(
-                    judge(subject, "layer", name, output, truths[name], budget, sample.name)
+                    judge(checked, "layer", name, output, truths[name], budget, sample.name)
                 )
     order = {layer.module: at for at, layer in enumerate(layers)}
     over = [check for check in checks if check.verdict == "fail"]
     first = min(over, key=lambda check: order.get(check.subject, -1), default=None)
     return checks, Drift(
-        artifact=subject.artifact,
-        backend=subject.backend,
+        artifact=checked.artifact,
+        backend=checked.backend,
         first=first,
         compared=len(present),
         missing=missing,
@@ -179,7 +179,7 @@ def check_layers(
 
 
 def judge(
-    subject: Subject,
+    checked: Checked,
     kind: Kind,
     name: str,
     output: Array,
@@ -191,20 +191,20 @@ def judge(
     """Compare one array with its reference; without a budget the metrics are only told."""
     if output.shape != truth.shape:
         reason = f"it gives shape {list(output.shape[1:])} instead of {list(truth.shape[1:])}"
-        return no_metrics(subject, "fail", reason, kind, name, inputs, batch)
+        return no_metrics(checked, "fail", reason, kind, name, inputs, batch)
     metrics = compare(output, truth)
     verdict: Verdict = "pass"
     reason = ""
     if budget is None:
-        verdict, reason = "unjudged", f"{subject.precision} is not made for such inputs"
+        verdict, reason = "unjudged", f"{checked.precision} is not made for such inputs"
     elif not budget.holds(metrics):
         verdict, reason = "fail", "over budget"
     if budget is not None and metrics.nonfinite_mismatches:
         reason = f"{metrics.nonfinite_mismatches} values are NaN or infinite on one side only"
     return Check(
         kind=kind,
-        artifact=subject.artifact,
-        backend=subject.backend,
+        artifact=checked.artifact,
+        backend=checked.backend,
         subject=name,
         inputs=inputs,
         batch=batch,
@@ -251,19 +251,19 @@ def not_built(manifest: Manifest, name: str, backends: Sequence[Backend]) -> Ite
     Such a graph is made to be built. What else runs it on a GPU, if anything does, tells little.
     """
     artifact = manifest.artifact(name)
-    built = {item.engine.source_sha256 for item in manifest.artifacts.values() if item.engine}
+    built = {record.engine.source_sha256 for record in manifest.artifacts.values() if record.engine}
     if artifact.target != "tensorrt" or artifact.sha256 in built:
         return
     command = f"lrn-deploy build-engine --precision {artifact.precision}"
     for backend in backends:
         placement = place(name, backend)
         if is_home(placement, "tensorrt") and backend.probe().available:
-            subject = Subject(placement, artifact.precision)
-            yield no_metrics(subject, "skipped", f"no engine was built from it: run '{command}'")
+            checked = Checked(placement, artifact.precision)
+            yield no_metrics(checked, "skipped", f"no engine was built from it: run '{command}'")
 
 
 def no_metrics(
-    subject: Subject,
+    checked: Checked,
     verdict: Verdict,
     reason: str,
     kind: Kind = "outputs",
@@ -274,8 +274,8 @@ def no_metrics(
     """A row for what could not be compared, and why."""
     return Check(
         kind=kind,
-        artifact=subject.artifact,
-        backend=subject.backend,
+        artifact=checked.artifact,
+        backend=checked.backend,
         subject=name,
         inputs=inputs,
         batch=batch,

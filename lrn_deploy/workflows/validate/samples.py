@@ -94,7 +94,7 @@ def samples_key(manifest: Manifest, rows: int, images: Sequence[DecodedImage]) -
         "preprocessing": manifest.preprocessing
         and manifest.preprocessing.model_dump(mode="json", exclude={"assumed"}),
         "rows": rows,
-        "images": [hashlib.sha256(item.pixels.tobytes()).hexdigest() for item in images],
+        "images": [hashlib.sha256(image.pixels.tobytes()).hexdigest() for image in images],
     }
     return hashlib.sha256(json.dumps(facts, sort_keys=True).encode()).hexdigest()
 
@@ -165,16 +165,16 @@ def _input_sets(
     rows: int,
 ) -> tuple[list[InputSet], list[str]]:
     """All sets of inputs, and what they cannot show."""
-    recipe, specs = manifest.preprocessing, manifest.inputs
+    preprocessing, specs = manifest.preprocessing, manifest.inputs
     sets: list[InputSet] = []
     warnings: list[str] = []
-    if recipe is not None:
+    if preprocessing is not None:
         try:
             taken = inputs.image_set(
                 "photographs",
                 inputs.with_dark(photographs()),
                 specs[0],
-                recipe,
+                preprocessing,
                 "scikit-learn's two photographs, as they are and dark",
             )
             sets.append(taken)
@@ -182,12 +182,12 @@ def _input_sets(
             warnings.append(f"No photographs were checked: {error.message} {error.hint}")
         if pictures:
             detail = f"{len(pictures)} of your images"
-            sets.append(inputs.image_set("images", pictures, specs[0], recipe, detail))
+            sets.append(inputs.image_set("images", pictures, specs[0], preprocessing, detail))
     elif pictures:
         warnings.append(f"Your images were not checked: this network {manifest.no_image}.")
-    sets.append(inputs.random_set(specs, recipe, rows))
+    sets.append(inputs.random_set(specs, preprocessing, rows))
     base = inputs.joined_set(sets, rows)
-    sets.append(inputs.extreme_set(specs, recipe))
+    sets.append(inputs.extreme_set(specs, preprocessing))
     active, notes = _active_sets(manifest, session, raised, base)
     return [*sets, *active], [*warnings, *notes]
 
@@ -226,20 +226,20 @@ def _store(
     key: str,
 ) -> tuple[Bundle, tuple[Sample, ...]]:
     records, made = {}, []
-    for item in sets:
-        outputs, activity = trace_activity(bundle.manifest, session, item.feeds, raised)
-        made.append(Sample(item.name, item.feeds, outputs))
+    for given in sets:
+        outputs, activity = trace_activity(bundle.manifest, session, given.feeds, raised)
+        made.append(Sample(given.name, given.feeds, outputs))
         record = bundle.add_file(
-            f"{FOLDER}/{item.name}.safetensors",
+            f"{FOLDER}/{given.name}.safetensors",
             save_tensors(
-                {f"input.{name}": value for name, value in item.feeds.items()}
+                {f"input.{name}": value for name, value in given.feeds.items()}
                 | {f"output.{name}": value for name, value in outputs.items()}
             ),
         )
-        records[item.name] = SampleSet(
+        records[given.name] = SampleSet(
             **record.model_dump(),
             reference=session.described,
-            detail=item.detail,
+            detail=given.detail,
             activity=activity,
         )
     stale = {record.file for record in bundle.manifest.samples.values()}

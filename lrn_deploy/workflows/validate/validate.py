@@ -32,7 +32,7 @@ from lrn_deploy.placement import Placement
 from lrn_deploy.progress import Progress, silent
 from lrn_deploy.workflows.outcome import Reported
 from lrn_deploy.workflows.validate.checks import (
-    Subject,
+    Checked,
     check_layers,
     check_outputs,
     check_probes,
@@ -143,13 +143,13 @@ class _Validation:
         if session is None:
             name, library = reference_names(self.bundle.manifest)
             self.warnings.append(f"{name} did not take part, stored outputs did: {why_not}")
-            unseen = Subject(Placement("", library, "cpu"), "fp32")
+            unseen = Checked(Placement("", library, "cpu"), "fp32")
             yield no_metrics(unseen, "skipped", why_not, "reference")
             return
         # One batch size will do: this asks whether the samples are still this network's.
         batches = self.options.batches
         yield from check_outputs(
-            Subject(Placement.read("", session.label), "fp32"),
+            Checked(Placement.read("", session.label), "fp32"),
             session,
             samples.sets,
             batches[len(batches) // 2 :][:1],
@@ -161,10 +161,10 @@ class _Validation:
                 break  # the reference of files has one device
             if backend.device == "cpu" or not backend.probe().available:
                 continue
-            subject = Subject(place("", backend), "fp32")
+            checked = Checked(place("", backend), "fp32")
             with open_reference(self.bundle.manifest, backend) as other:
                 yield from check_outputs(
-                    subject, other, samples.sets, self.options.batches, self.options.budgets
+                    checked, other, samples.sets, self.options.batches, self.options.budgets
                 )
 
     def _layers(
@@ -177,7 +177,7 @@ class _Validation:
                 f"Leave out --layerwise, or install PyTorch with: {install('export')}",
             )
         manifest = self.bundle.manifest
-        return [(item, trace_layers(manifest, session, item.feeds)) for item in samples.sets]
+        return [(sample, trace_layers(manifest, session, sample.feeds)) for sample in samples.sets]
 
     def _check_artifact(
         self,
@@ -195,55 +195,55 @@ class _Validation:
                 f"no backend on {' or '.join(self._devices())} runs the format {artifact.format} "
                 f"for the target {artifact.target}"
             )
-            nowhere = Subject(Placement(name, "", ""), artifact.precision)
+            nowhere = Checked(Placement(name, "", ""), artifact.precision)
             yield no_metrics(nowhere, "skipped", reason)
             return
         for backend in backends:
-            subject = Subject(place(name, backend), artifact.precision)
+            checked = Checked(place(name, backend), artifact.precision)
             probe = backend.probe()
             if probe.available:
-                yield from self._check_on(subject, backend, artifact, samples, truths)
+                yield from self._check_on(checked, backend, artifact, samples, truths)
             else:
-                yield self._not_run(subject, artifact, probe.detail)
+                yield self._not_run(checked, artifact, probe.detail)
 
-    def _not_run(self, subject: Subject, artifact: Artifact, why_not: str) -> Check:
+    def _not_run(self, checked: Checked, artifact: Artifact, why_not: str) -> Check:
         """What is known of an artifact that cannot run here: at least that its bytes are whole."""
-        self.bundle.load(subject.artifact)
+        self.bundle.load(checked.artifact)
         known = "built, parsed and hashed, not run: " if artifact.engine is not None else ""
-        return no_metrics(subject, "skipped", known + why_not)
+        return no_metrics(checked, "skipped", known + why_not)
 
     def _check_on(
         self,
-        subject: Subject,
+        checked: Checked,
         backend: Backend,
         artifact: Artifact,
         samples: Samples,
         truths: list[tuple[Sample, dict[str, Array]]] | None,
     ) -> Iterator[Check]:
         options, manifest = self.options, self.bundle.manifest
-        data = self.bundle.load(subject.artifact)
+        data = self.bundle.load(checked.artifact)
         if is_emulated(backend, artifact):
             data = _emulated(data)
-            subject = replace(subject, note=f"{artifact.precision} emulated")
+            checked = replace(checked, note=f"{artifact.precision} emulated")
         try:
             with backend.load(data) as session:
                 batches = fitting_batches(artifact, session, options.batches)
-                yield from check_outputs(subject, session, samples.sets, batches, options.budgets)
+                yield from check_outputs(checked, session, samples.sets, batches, options.budgets)
             del session  # its memory goes before the next piece of the graph is loaded
         except (DamagedError, MissingError) as error:
             if cannot_run_here(artifact, backend, error):
-                yield no_metrics(subject, "skipped", error.message)
+                yield no_metrics(checked, "skipped", error.message)
                 return
-            yield no_metrics(subject, "fail", error.message)
+            yield no_metrics(checked, "fail", error.message)
         if artifact.format != "onnx":
             return
         model = graph.parse(data.data)
         data = replace(data, data=b"")  # its memory goes, too; the graph is enough
-        yield from check_probes(subject, backend, data, model, manifest, options.budgets)
+        yield from check_probes(checked, backend, data, model, manifest, options.budgets)
         if truths is not None:
             try:
                 checks, drift = check_layers(
-                    subject,
+                    checked,
                     backend,
                     artifact,
                     data,
@@ -253,7 +253,7 @@ class _Validation:
                     options.budgets,
                 )
             except LrnDeployError as error:
-                yield no_metrics(subject, "fail", error.message, "layer")
+                yield no_metrics(checked, "fail", error.message, "layer")
                 return
             self.drift.append(drift)
             yield from checks
@@ -281,7 +281,7 @@ class _Validation:
 
     def _report(self, checks: Sequence[Check], around: Circumstances) -> ParityReport:
         manifest = self.bundle.manifest
-        activity = {name: item.activity for name, item in manifest.samples.items()}
+        activity = {name: samples.activity for name, samples in manifest.samples.items()}
         ordinary = [name for name in activity if regime_of(name) in ("ordinary", "synthetic")]
         failed = caught_by(checks)
         warning = ordinary_warning(activity, ordinary)
@@ -292,7 +292,7 @@ class _Validation:
             reference=next(iter(manifest.samples.values())).reference,
             verdict="fail" if failed else "pass",
             caught_by=failed,
-            artifacts={name: item.sha256 for name, item in self._artifacts().items()},
+            artifacts={name: artifact.sha256 for name, artifact in self._artifacts().items()},
             checks=tuple(checks),
             drift=tuple(self.drift),
             activity=activity,

@@ -16,7 +16,7 @@ from lrn_deploy.errors import BadInputError, MissingError
 from lrn_deploy.lrn import LrnSpec, reference
 from lrn_deploy.onnx_files import read_judged
 from lrn_deploy.workflows.import_network.import_network import import_network
-from lrn_deploy.workflows.import_network.options import ImportRequest
+from lrn_deploy.workflows.import_network.options import ImportOptions
 from tests.support.onnx_graphs import by_onnxruntime, model, node, save, zoo
 
 ABSENT = Probe(False, None, "It is not installed.", "Install it.")
@@ -24,7 +24,7 @@ RNG = np.random.default_rng(2)
 
 
 def manifest_of(path: Path) -> Manifest:
-    return import_network(ImportRequest(path), path.parent / "b", force=True).bundle.manifest
+    return import_network(ImportOptions(path), path.parent / "b", force=True).bundle.manifest
 
 
 def opened(path: Path) -> OnnxSourceSession:

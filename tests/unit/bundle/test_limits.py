@@ -9,11 +9,12 @@ import pytest
 from pydantic import ValidationError
 
 from lrn_deploy.bundle import IntegerValues, Preprocessing, Said, TensorSpec
-from lrn_deploy.bundle.said import NAMES, complete
+from lrn_deploy.bundle.said import complete, said_of
 from lrn_deploy.errors import BadInputError
+from lrn_deploy.said import NAMES
 
 
-def recipe(shape: tuple[int, ...] = (3, 64, 64), **content: Any) -> Preprocessing:
+def preprocessing(shape: tuple[int, ...] = (3, 64, 64), **content: Any) -> Preprocessing:
     found = complete(Said.of(content, "here"), shape)
     assert found is not None
     return found
@@ -38,11 +39,11 @@ def refused(said: str, shape: tuple[int, ...] = (3, 64, 64), **content: Any) -> 
 def test_the_usual_margin_is_that_of_256_for_224(
     shape: tuple[int, ...], resize: int | None
 ) -> None:
-    assert recipe(shape).resize == resize
+    assert preprocessing(shape).resize == resize
 
 
 def test_what_is_usual_for_colours_and_for_gray() -> None:
-    usual, gray, bgr = recipe(), recipe((1, 64, 64)), recipe(colors="bgr")
+    usual, gray, bgr = preprocessing(), preprocessing((1, 64, 64)), preprocessing(colors="bgr")
     assert (usual.mode, usual.interpolation, usual.scale) == ("RGB", "bilinear", 1 / 255)
     assert (usual.mean, usual.std) == ((0.485, 0.456, 0.406), (0.229, 0.224, 0.225))
     assert (gray.mode, gray.mean, gray.std, gray.channels) == ("L", (0.5,), (0.5,), 1)
@@ -61,9 +62,9 @@ def test_what_takes_no_images_has_no_preprocessing(shape: tuple[int, ...]) -> No
 
 
 def test_one_number_is_for_all_channels_and_else_there_is_one_for_each() -> None:
-    assert recipe(mean=0.5, std="0.25,0.5,1", scale="1/255").std == (0.25, 0.5, 1.0)
-    assert recipe(mean=0.5, std=0.25, scale="1/255").mean == (0.5, 0.5, 0.5)
-    assert recipe((1, 64, 64), mean=0.5, std=0.25, scale="1/255").mean == (0.5,)
+    assert preprocessing(mean=0.5, std="0.25,0.5,1", scale="1/255").std == (0.25, 0.5, 1.0)
+    assert preprocessing(mean=0.5, std=0.25, scale="1/255").mean == (0.5, 0.5, 0.5)
+    assert preprocessing((1, 64, 64), mean=0.5, std=0.25, scale="1/255").mean == (0.5,)
     refused("The mean has 2 numbers for a network of 3 channels", mean="0,0", std=1, scale=1)
     refused("The std has 3 numbers for a network of 1 channel\\.", (1, 64, 64), mean=0,
             std="1,1,1", scale=1)  # fmt: skip
@@ -72,28 +73,28 @@ def test_one_number_is_for_all_channels_and_else_there_is_one_for_each() -> None
 def test_colours_fit_the_channels() -> None:
     refused("takes 3 channels, which cannot be 'gray'", colors="gray")
     refused("takes 1 channel, which cannot be 'rgb'", (1, 64, 64), colors="rgb")
-    assert recipe((1, 64, 64), colors="l").assumed == recipe((1, 64, 64)).assumed
+    assert preprocessing((1, 64, 64), colors="l").assumed == preprocessing((1, 64, 64)).assumed
 
 
 def test_the_crop_is_the_networks_and_the_image_covers_it() -> None:
-    assert recipe((3, 64, 80), crop="64x80").crop == (64, 80)
+    assert preprocessing((3, 64, 80), crop="64x80").crop == (64, 80)
     refused("A crop of 80 x 64 does not fit the network, which takes 64 x 80", (3, 64, 80),
             crop="80,64")  # fmt: skip
-    assert recipe((3, 64, 80), resize=80).resize == 80
+    assert preprocessing((3, 64, 80), resize=80).resize == 80
     refused("resize 79 is smaller", (3, 64, 80), resize=79)
-    assert recipe((3, 64, 80), resize="64,81").resize == (64, 81)
-    assert recipe((3, 64, 80), resize="64,80").resize is None  # straight to the crop
+    assert preprocessing((3, 64, 80), resize="64,81").resize == (64, 81)
+    assert preprocessing((3, 64, 80), resize="64,80").resize is None  # straight to the crop
     refused("is smaller than the crop", (3, 64, 80), resize="63,90")
     refused("is smaller than the crop", (3, 64, 80), resize="90,79")
 
 
 def test_a_scale_without_mean_and_std_is_the_usual_one() -> None:
-    assert recipe(scale="1/255").scale == 1 / 255
-    assert recipe(scale=0.00392156862745098).scale == pytest.approx(1 / 255)
+    assert preprocessing(scale="1/255").scale == 1 / 255
+    assert preprocessing(scale=0.00392156862745098).scale == pytest.approx(1 / 255)
     refused("A scale of 1 is given without mean and std", scale=1)
     refused("A std is given without a mean", std=1)
     refused("A mean is given without a std", mean=0, scale=1)
-    assert recipe(mean=0, std=1, scale=2).scale == 2
+    assert preprocessing(mean=0, std=1, scale=2).scale == 2
 
 
 @pytest.mark.parametrize(
@@ -114,10 +115,10 @@ def test_without_a_scale_mean_and_std_are_for_pixels_up_to_one(
     if said:
         refused(said, mean=mean, std=std)
     else:
-        assert recipe(mean=mean, std=std).scale == 1 / 255
+        assert preprocessing(mean=mean, std=std).scale == 1 / 255
 
 
-def test_what_is_said_of_another_recipe_is_held_to_its_scale() -> None:
+def test_what_is_said_of_another_preprocessing_is_held_to_its_scale() -> None:
     caffe = Said(scale=1.0, mean=(104.0, 117.0, 123.0), std=(1.0,), colors="bgr")
     assert Said(mean=(255.0,)).over(caffe).mean == (255.0,)
     with pytest.raises(BadInputError, match="A mean of 256 does not fit pixels from 0 to 255"):
@@ -147,16 +148,16 @@ def test_when_everything_is_said() -> None:
 
 
 def test_a_base_that_nothing_is_said_about_is_kept_with_what_it_assumes() -> None:
-    base = recipe().model_copy(update={"in_graph": True})
+    base = preprocessing().model_copy(update={"in_graph": True})
     assert complete(Said(), (3, 64, 64), base) is base
     changed = complete(Said(resize=70), (3, 64, 64), base)
     assert changed is not None
     assert (changed.resize, changed.in_graph) == (70, True)
     assert changed.assumed == ("colors", "interpolation", "scale", "mean", "std")
-    assert not recipe().in_graph
-    everything = Said.from_recipe(base, everything=True)
+    assert not preprocessing().in_graph
+    everything = said_of(base, everything=True)
     assert (everything.crop, everything.resize) == ((64, 64), 73)
-    assert Said.from_recipe(base) == Said(crop=(64, 64))
+    assert said_of(base) == Said(crop=(64, 64))
 
 
 @pytest.mark.parametrize(
@@ -173,12 +174,12 @@ def test_a_base_that_nothing_is_said_about_is_kept_with_what_it_assumes() -> Non
         ({"resize": 226}, "is smaller than the crop"),
     ],
 )
-def test_recipes_that_cannot_be(content: dict[str, Any], said: str) -> None:
+def test_preprocessing_that_cannot_be(content: dict[str, Any], said: str) -> None:
     with pytest.raises(ValidationError, match=said):
         Preprocessing(**content)
 
 
-def test_a_recipe_in_words() -> None:
+def test_preprocessing_in_words() -> None:
     told = Preprocessing(mode="BGR", crop=(1, 1), resize=(2, 3), scale=0.5, mean=(1, 2, 3)).words
     assert told == {
         "colors": "BGR", "resize": "to 2 x 3", "interpolation": "bilinear",

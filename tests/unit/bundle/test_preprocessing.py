@@ -9,9 +9,10 @@ import pytest
 from pydantic import ValidationError
 
 from lrn_deploy.bundle import Manifest, Preprocessing, Said
-from lrn_deploy.bundle.said import NAMES, complete
+from lrn_deploy.bundle.said import complete, said_of
 from lrn_deploy.errors import BadInputError
 from lrn_deploy.models import ZOO
+from lrn_deploy.said import NAMES
 from lrn_deploy.workflows.validate.samples import samples_key
 
 OLD = """{"schema_version": 1,
@@ -48,20 +49,20 @@ def said(**content: Any) -> Said:
 
 
 def test_a_manifest_of_before_means_the_same_and_says_that_it_was_assumed() -> None:
-    recipe = Manifest.model_validate_json(OLD).preprocessing
-    assert recipe is not None
-    assert (recipe.mode, recipe.resize, recipe.crop) == ("RGB", 73, (64, 64))
-    assert (recipe.scale, recipe.mean) == (1 / 255, (0.485, 0.456, 0.406))
-    assert recipe.assumed == ("colors", "resize", "interpolation", "scale", "mean", "std")
-    assert recipe == complete(Said(), (3, 64, 64))
+    preprocessing = Manifest.model_validate_json(OLD).preprocessing
+    assert preprocessing is not None
+    assert (preprocessing.mode, preprocessing.resize, preprocessing.crop) == ("RGB", 73, (64, 64))
+    assert (preprocessing.scale, preprocessing.mean) == (1 / 255, (0.485, 0.456, 0.406))
+    assert preprocessing.assumed == ("colors", "resize", "interpolation", "scale", "mean", "std")
+    assert preprocessing == complete(Said(), (3, 64, 64))
 
 
 def test_a_zoo_networks_manifest_of_before_assumes_nothing() -> None:
     content = json.loads(OLD)
     content["model"]["origin"] = "zoo"
-    recipe = Manifest.model_validate(content).preprocessing
-    assert recipe is not None
-    assert recipe.assumed == ()
+    preprocessing = Manifest.model_validate(content).preprocessing
+    assert preprocessing is not None
+    assert preprocessing.assumed == ()
 
 
 def test_samples_of_before_are_still_those_of_the_bundle() -> None:
@@ -71,8 +72,8 @@ def test_samples_of_before_are_still_those_of_the_bundle() -> None:
 
 
 def test_who_said_it_does_not_change_the_digest_and_every_number_does() -> None:
-    recipe = Preprocessing()
-    assert recipe.model_copy(update={"assumed": ("mean",)}).digest == recipe.digest
+    preprocessing = Preprocessing()
+    assert preprocessing.model_copy(update={"assumed": ("mean",)}).digest == preprocessing.digest
     for change in (
         {"mode": "BGR"},
         {"resize": 300},
@@ -82,7 +83,7 @@ def test_who_said_it_does_not_change_the_digest_and_every_number_does() -> None:
         {"mean": (0.5, 0.5, 0.5)},
         {"std": (1.0, 1.0, 1.0)},
     ):
-        assert recipe.model_copy(update=change).digest != recipe.digest, change
+        assert preprocessing.model_copy(update=change).digest != preprocessing.digest, change
 
 
 def test_the_usual_forms_are_read() -> None:
@@ -96,9 +97,9 @@ def test_the_usual_forms_are_read() -> None:
         interpolation="bicubic",
     )
     assert caffe == Said(**{**EVERYTHING.content, "std": (1.0,)})
-    recipe = complete(caffe, INPUT)
-    assert recipe is not None
-    assert (recipe.mode, recipe.std, recipe.assumed) == ("BGR", (1, 1, 1), ())
+    preprocessing = complete(caffe, INPUT)
+    assert preprocessing is not None
+    assert (preprocessing.mode, preprocessing.std, preprocessing.assumed) == ("BGR", (1, 1, 1), ())
     assert said(scale="1/255").scale == 1 / 255
     assert said(resize="224x320").resize == said(resize=[224, 320]).resize == (224, 320)
     assert said(colors="grey").colors == "gray"
@@ -106,38 +107,38 @@ def test_the_usual_forms_are_read() -> None:
 
 
 def test_what_was_said_can_be_said_again() -> None:
-    recipe = complete(EVERYTHING, INPUT)
-    assert recipe is not None
-    text = json.dumps(Said.from_recipe(recipe, everything=True).content)
-    assert complete(Said.of(json.loads(text), "a file"), INPUT) == recipe
+    preprocessing = complete(EVERYTHING, INPUT)
+    assert preprocessing is not None
+    text = json.dumps(said_of(preprocessing, everything=True).content)
+    assert complete(Said.of(json.loads(text), "a file"), INPUT) == preprocessing
 
 
 def test_what_nobody_said_is_named_with_its_value() -> None:
-    recipe = complete(said(mean="0.5", std="0.5", scale="1/255", colors="rgb"), (3, 64, 64))
-    assert recipe is not None
-    assert recipe.assumed == ("resize", "interpolation")
-    assert recipe.assumption == (
+    preprocessing = complete(said(mean="0.5", std="0.5", scale="1/255", colors="rgb"), (3, 64, 64))
+    assert preprocessing is not None
+    assert preprocessing.assumed == ("resize", "interpolation")
+    assert preprocessing.assumption == (
         "assumed: resize shorter side to 73; interpolation bilinear; "
         "if it was trained otherwise, predictions are wrong"
     )
-    assert recipe.described == (
+    assert preprocessing.described == (
         "RGB; resize shorter side to 73, bilinear; crop the centre 64 x 64; "
         "(pixel x 1/255 - [0.5, 0.5, 0.5]) / [0.5, 0.5, 0.5]"
     )
 
 
 def test_resizing_to_the_input_itself_is_stretching_and_is_not_assumed() -> None:
-    recipe = complete(said(resize="64,64"), (3, 64, 64))
-    assert recipe is not None
-    assert recipe.resize is None
-    assert "resize" not in recipe.assumed
+    preprocessing = complete(said(resize="64,64"), (3, 64, 64))
+    assert preprocessing is not None
+    assert preprocessing.resize is None
+    assert "resize" not in preprocessing.assumed
 
 
 def test_a_gray_network_has_no_order_of_channels_to_assume() -> None:
-    recipe = complete(Said(), (1, 28, 28))
-    assert recipe is not None
-    assert recipe.mode == "L"
-    assert recipe.assumed == ("resize", "interpolation", "scale", "mean", "std")
+    preprocessing = complete(Said(), (1, 28, 28))
+    assert preprocessing is not None
+    assert preprocessing.mode == "L"
+    assert preprocessing.assumed == ("resize", "interpolation", "scale", "mean", "std")
 
 
 @pytest.mark.parametrize("name", ZOO)
@@ -145,7 +146,7 @@ def test_networks_of_the_zoo_assume_nothing_and_keep_theirs(name: str) -> None:
     entry = ZOO[name]
     assert entry.preprocessing.assumed == ()
     assert complete(Said(), entry.input_shape, entry.preprocessing) == entry.preprocessing
-    everything = Said.from_recipe(entry.preprocessing, everything=True)
+    everything = said_of(entry.preprocessing, everything=True)
     assert complete(everything, entry.input_shape) == entry.preprocessing
 
 
@@ -205,10 +206,10 @@ def test_a_mean_in_pixels_needs_its_scale_also_where_another_was_said_before() -
 
 
 def test_what_is_assumed_of_a_colour_stays_with_it_in_another_order() -> None:
-    recipe = complete(said(colors="bgr"), INPUT)
-    assert recipe is not None
-    assert recipe.mean == (0.406, 0.456, 0.485)
-    assert recipe.std == (0.225, 0.224, 0.229)
+    preprocessing = complete(said(colors="bgr"), INPUT)
+    assert preprocessing is not None
+    assert preprocessing.mean == (0.406, 0.456, 0.485)
+    assert preprocessing.std == (0.225, 0.224, 0.229)
 
 
 def test_another_order_of_channels_needs_its_mean_and_std_in_that_order() -> None:
@@ -233,6 +234,6 @@ def test_only_something_that_is_left_open_is_not_settled() -> None:
 
 
 @pytest.mark.parametrize("change", [{"scale": 0}, {"mean": (float("inf"),) * 3}])
-def test_a_recipe_with_impossible_numbers_is_refused(change: dict[str, Any]) -> None:
+def test_preprocessing_with_impossible_numbers_is_refused(change: dict[str, Any]) -> None:
     with pytest.raises(ValidationError, match="must"):
         Preprocessing(**change)

@@ -74,9 +74,9 @@ def test_what_was_calibrated_is_stale_and_what_was_built_from_it_and_nothing_els
 
 def test_an_engine_is_stale_until_it_is_built_from_the_new_variant(deployed: Bundle) -> None:
     changed = correct_preprocessing(deployed, OTHER).bundle
-    recipe = changed.manifest.preprocessing
-    assert recipe is not None
-    fresh = calibrated("b2").model_copy(update={"options": {"preprocessing": recipe.digest}})
+    preprocessing = changed.manifest.preprocessing
+    assert preprocessing is not None
+    fresh = calibrated("b2").model_copy(update={"options": {"preprocessing": preprocessing.digest}})
     changed = changed.add_artifact("trt-int8", fresh)
     assert stale_artifacts(changed.manifest) == ("int8-engine",)
     changed = changed.add_artifact("int8-engine", engine("b2"))
@@ -85,9 +85,9 @@ def test_an_engine_is_stale_until_it_is_built_from_the_new_variant(deployed: Bun
 
 def test_an_engine_of_a_variant_that_came_out_the_same_is_not_stale(deployed: Bundle) -> None:
     changed = correct_preprocessing(deployed, OTHER).bundle
-    recipe = changed.manifest.preprocessing
-    assert recipe is not None
-    same = calibrated("a1").model_copy(update={"options": {"preprocessing": recipe.digest}})
+    preprocessing = changed.manifest.preprocessing
+    assert preprocessing is not None
+    same = calibrated("a1").model_copy(update={"options": {"preprocessing": preprocessing.digest}})
     assert stale_artifacts(changed.add_artifact("trt-int8", same).manifest) == ()
 
 
@@ -118,9 +118,9 @@ def test_what_is_run_is_in_doubt_for_what_was_assumed_and_for_what_is_stale(
     )
     (reports / "parity.json").write_text("[]")  # validated again
     assert doubts(changed, "model") == ()
-    recipe = changed.manifest.preprocessing
-    assert recipe is not None
-    guessed = recipe.model_copy(update={"assumed": ("mean",)})
+    preprocessing = changed.manifest.preprocessing
+    assert preprocessing is not None
+    guessed = preprocessing.model_copy(update={"assumed": ("mean",)})
     (assumed,) = doubts(changed.update(preprocessing=guessed), "model")
     assert assumed.startswith("Preprocessing assumed: mean [")
     assert doubts(changed.update(preprocessing=None), "model") == ()

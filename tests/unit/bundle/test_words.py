@@ -75,9 +75,9 @@ def test_manifests_from_before_anybody_said(
     content["preprocessing"]["mode"] = mode
     if mode == "L":
         content["preprocessing"] |= {"mean": [0.5], "std": [0.5]}
-    recipe = Manifest.model_validate(content).preprocessing
-    assert recipe is not None
-    assert recipe.assumed == assumed
+    preprocessing = Manifest.model_validate(content).preprocessing
+    assert preprocessing is not None
+    assert preprocessing.assumed == assumed
     content["preprocessing"]["assumed"] = ["mean"]
     told = Manifest.model_validate(content).preprocessing
     assert told is not None

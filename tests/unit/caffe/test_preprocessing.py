@@ -7,7 +7,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from lrn_deploy.bundle.said import Said, complete
+from lrn_deploy.bundle import Said
+from lrn_deploy.bundle.said import complete
 from lrn_deploy.caffe import CaffeNetwork, read
 from lrn_deploy.errors import BadInputError
 from lrn_deploy.images.preprocess import preprocess_array
@@ -58,13 +59,13 @@ def test_an_image_becomes_what_caffe_would_have_fed(tmp_path: Path) -> None:
     transform = b"".join(real(5, value) for value in (10, 20, 30)) + real(1, 0.25)
     made = network(tmp_path, None, data_layer(transform)).transform
     assert made is not None
-    recipe = complete(Said.of(made.said | {"resize": (4, 4)}, "the files"), (3, 4, 4))
-    assert recipe is not None
-    assert set(recipe.assumed) == {"interpolation"}
+    preprocessing = complete(Said.of(made.said | {"resize": (4, 4)}, "the files"), (3, 4, 4))
+    assert preprocessing is not None
+    assert set(preprocessing.assumed) == {"interpolation"}
     pixels = np.random.default_rng(0).integers(0, 256, (4, 4, 3), np.uint8)
     blue_first = pixels[..., ::-1].transpose(2, 0, 1).astype(np.float64)
     expected = (blue_first - np.array([10, 20, 30]).reshape(3, 1, 1)) * 0.25
-    np.testing.assert_allclose(preprocess_array(pixels, recipe), expected, rtol=1e-6)
+    np.testing.assert_allclose(preprocess_array(pixels, preprocessing), expected, rtol=1e-6)
 
 
 @pytest.mark.parametrize(

@@ -18,12 +18,11 @@ from lrn_deploy.errors import BadInputError
 from lrn_deploy.export import capture
 from lrn_deploy.export.graph import (
     MAX_IR_VERSION,
-    MAX_OPSET,
-    MIN_OPSET,
     MODEL_LIMIT,
     take_large_weights,
     to_onnx,
 )
+from lrn_deploy.export.options import MAX_OPSET, MIN_OPSET
 from lrn_deploy.network import Network
 
 graph_module = import_module("lrn_deploy.export.graph")

@@ -15,7 +15,8 @@ from torch import nn
 from lrn_deploy.backends.onnxruntime import OnnxRuntimeBackend
 from lrn_deploy.bundle import ArtifactData, Bundle, ModelSource, Preprocessing, Weights
 from lrn_deploy.errors import BadInputError
-from lrn_deploy.export import ExportRequest, OnnxExport, current_bundle, export_bundle, to_onnx
+from lrn_deploy.export import ExportOptions, OnnxExport, current_bundle, export_bundle, to_onnx
+from lrn_deploy.export.bundle import key_of
 from lrn_deploy.lrn import LrnSpec, reference
 from lrn_deploy.network import Network, load_network
 from lrn_deploy.network.weights import initialize_he
@@ -71,6 +72,7 @@ def test_full_export_of_any_lrn_equals_torch_and_the_definition(
     assert (layer.spec, layer.name) == (spec, "norm")
 
 
+@pytest.mark.usefixtures("traced_capture")
 def test_every_way_to_call_lrn_is_kept_whole() -> None:
     export = to_onnx(network(Functional()))
     nodes = [
@@ -146,6 +148,7 @@ def test_alexnet_runs_at_any_batch_and_equals_torch(alexnet: OnnxExport) -> None
     np.testing.assert_allclose(run(alexnet, x[:1].numpy()), expected[:1], rtol=1e-3, atol=1e-4)
 
 
+@pytest.mark.usefixtures("traced_capture")
 @pytest.mark.parametrize("mode", ["RGB", "BGR"])
 def test_uint8_input_puts_preprocessing_into_the_graph(mode: Any) -> None:
     class Small(nn.Module):
@@ -178,7 +181,7 @@ def test_uint8_input_puts_preprocessing_into_the_graph(mode: Any) -> None:
 
 def test_network_without_lrn_is_fine(tmp_path: Path) -> None:
     bundle = export_bundle(
-        ExportRequest(f"{NETWORKS}:no_lrn", input_shape=(1, 4, 4)), tmp_path / "b"
+        ExportOptions(f"{NETWORKS}:no_lrn", input_shape=(1, 4, 4)), tmp_path / "b"
     )
     assert bundle.manifest.lrn_layers == ()
 
@@ -197,13 +200,13 @@ def test_network_without_lrn_is_fine(tmp_path: Path) -> None:
 )
 def test_factories_that_cannot_be_exported(tmp_path: Path, factory: str, sentence: str) -> None:
     with pytest.raises(BadInputError, match=sentence) as caught:
-        export_bundle(ExportRequest(f"{NETWORKS}:{factory}"), tmp_path / "b")
+        export_bundle(ExportOptions(f"{NETWORKS}:{factory}"), tmp_path / "b")
     assert "\n" not in caught.value.message
     assert list(tmp_path.iterdir()) == []
 
 
 def test_export_leaves_a_bundle_alone_unless_forced(tmp_path: Path) -> None:
-    request = ExportRequest(f"{NETWORKS}:no_lrn_with_shape")
+    request = ExportOptions(f"{NETWORKS}:no_lrn_with_shape")
     first = export_bundle(request, tmp_path / "b")
     before = (first.path / "manifest.json").read_bytes()
     with pytest.raises(BadInputError, match="already holds a bundle"):
@@ -214,13 +217,13 @@ def test_export_leaves_a_bundle_alone_unless_forced(tmp_path: Path) -> None:
 
 
 def test_same_request_for_a_zoo_network_is_up_to_date(tmp_path: Path) -> None:
-    request = ExportRequest("digits")
+    request = ExportOptions("digits")
     bundle = export_bundle(request, tmp_path / "b")
     again = current_bundle(request, tmp_path / "b")
     assert again is not None
     assert again.manifest == bundle.manifest
-    assert current_bundle(ExportRequest("digits", opset=19), tmp_path / "b") is None
-    assert current_bundle(ExportRequest("digits", uint8_input=True), tmp_path / "b") is None
+    assert current_bundle(ExportOptions("digits", opset=19), tmp_path / "b") is None
+    assert current_bundle(ExportOptions("digits", uint8_input=True), tmp_path / "b") is None
     data = bytearray((bundle.path / "model.onnx").read_bytes())
     data[len(data) // 2] ^= 1
     (bundle.path / "model.onnx").write_bytes(data)
@@ -228,19 +231,19 @@ def test_same_request_for_a_zoo_network_is_up_to_date(tmp_path: Path) -> None:
 
 
 def test_users_factory_is_never_assumed_unchanged(tmp_path: Path) -> None:
-    request = ExportRequest(f"{NETWORKS}:no_lrn_with_shape")
+    request = ExportOptions(f"{NETWORKS}:no_lrn_with_shape")
     export_bundle(request, tmp_path / "b")
     assert current_bundle(request, tmp_path / "b") is None
 
 
 def test_opset_out_of_range(tmp_path: Path) -> None:
     with pytest.raises(BadInputError, match="Opset 17"):
-        export_bundle(ExportRequest("alexnet", opset=17), tmp_path / "b")
+        export_bundle(ExportOptions("alexnet", opset=17), tmp_path / "b")
 
 
 def test_labels_file_is_recorded(tmp_path: Path) -> None:
     (tmp_path / "names.txt").write_text("cat\ndog\nowl\n")
-    request = ExportRequest(f"{NETWORKS}:no_lrn_with_shape", labels=tmp_path / "names.txt")
+    request = ExportOptions(f"{NETWORKS}:no_lrn_with_shape", labels=tmp_path / "names.txt")
     export_bundle(request, tmp_path / "b")
     assert Bundle.open(tmp_path / "b").labels() == ("cat", "dog", "owl")
 
@@ -257,7 +260,7 @@ def test_labels_that_do_not_fit_the_output_are_refused_when_given(
     tmp_path: Path, factory: str, names: str, sentence: str
 ) -> None:
     (tmp_path / "names.txt").write_text(names)
-    request = ExportRequest(f"{NETWORKS}:{factory}", labels=tmp_path / "names.txt")
+    request = ExportOptions(f"{NETWORKS}:{factory}", labels=tmp_path / "names.txt")
     with pytest.raises(BadInputError, match=sentence):
         export_bundle(request, tmp_path / "b")
     assert [path.name for path in tmp_path.iterdir()] == ["names.txt"]
@@ -270,11 +273,12 @@ def test_the_key_of_an_artifact_holds_what_its_files_hold(tmp_path: Path) -> Non
             (tmp_path / "weights.pt").write_bytes(weights)
         if labels is not None:
             (tmp_path / "labels.txt").write_text(labels)
-        return ExportRequest(
+        options = ExportOptions(
             "digits",
             weights=None if weights is None else tmp_path / "weights.pt",
             labels=None if labels is None else tmp_path / "labels.txt",
-        ).key()
+        )
+        return key_of(options)
 
     assert key(b"first") == key(b"first")
     keys = {key(None), key(b"first"), key(b"second"), key(b"first", "a"), key(b"first", "b")}

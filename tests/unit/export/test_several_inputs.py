@@ -13,7 +13,7 @@ from lrn_deploy.backends.onnxruntime import OnnxRuntimeBackend
 from lrn_deploy.backends.torch import TorchBackend
 from lrn_deploy.bundle import Bundle, TensorSpec
 from lrn_deploy.errors import BadInputError
-from lrn_deploy.export import ExportRequest, export_bundle
+from lrn_deploy.export import ExportOptions, export_bundle
 from lrn_deploy.network.inputs import one_input
 from lrn_deploy.workflows.validate.reference import open_reference
 from tests.support import several_inputs
@@ -36,7 +36,7 @@ GIVEN: dict[str, tuple[TensorSpec, ...]] = {
 
 
 def exported(name: str, path: Path) -> Bundle:
-    return export_bundle(ExportRequest(f"{FILE}:{name}", inputs=GIVEN[name]), path)
+    return export_bundle(ExportOptions(f"{FILE}:{name}", inputs=GIVEN[name]), path)
 
 
 def feeds(bundle: Bundle, rows: int) -> dict[str, np.ndarray]:
@@ -91,7 +91,7 @@ def test_the_manifest_says_what_each_input_is(tmp_path: Path) -> None:
 
 
 def test_an_input_that_changes_nothing_is_refused(tmp_path: Path) -> None:
-    request = ExportRequest(f"{FILE}:Unused", inputs=(FLOATS, FLOATS))
+    request = ExportOptions(f"{FILE}:Unused", inputs=(FLOATS, FLOATS))
     with pytest.raises(BadInputError, match="makes no use of its input 'hint'") as caught:
         export_bundle(request, tmp_path / "b")
     assert "'hint=None'" in caught.value.hint
@@ -99,7 +99,7 @@ def test_an_input_that_changes_nothing_is_refused(tmp_path: Path) -> None:
 
 
 def test_images_alone_can_be_uint8(tmp_path: Path) -> None:
-    request = ExportRequest(f"{FILE}:Captioned", inputs=(IMAGE, TOKENS), uint8_input=True)
+    request = ExportOptions(f"{FILE}:Captioned", inputs=(IMAGE, TOKENS), uint8_input=True)
     with pytest.raises(BadInputError, match="cannot take uint8 images"):
         export_bundle(request, tmp_path / "b")
 

@@ -38,25 +38,27 @@ def test_bgr_takes_blue_first_with_blues_own_mean() -> None:
 
 @pytest.mark.parametrize("mode", ["RGB", "BGR"])
 def test_a_graph_that_preprocesses_gets_rgb_pixels(mode: str) -> None:
-    recipe = PLAIN.model_copy(update={"in_graph": True, "mode": mode})
-    pixels = preprocess_array(TWO, recipe)
+    preprocessing = PLAIN.model_copy(update={"in_graph": True, "mode": mode})
+    pixels = preprocess_array(TWO, preprocessing)
     assert pixels.dtype == np.uint8
     assert np.array_equal(pixels, TWO)
 
 
 def test_grey_network_weighs_colours_as_itu_601_does() -> None:
-    recipe = Preprocessing(mode="L", resize=None, crop=(1, 1), scale=1, mean=(0,), std=(1,))
+    preprocessing = Preprocessing(mode="L", resize=None, crop=(1, 1), scale=1, mean=(0,), std=(1,))
     for colour, luma in (((255, 0, 0), 76), ((0, 255, 0), 150), ((0, 0, 255), 29)):
-        assert preprocess_array(np.array([[colour]], np.uint8), recipe).tolist() == [[[luma]]]
-    in_graph = recipe.model_copy(update={"in_graph": True})
+        assert preprocess_array(np.array([[colour]], np.uint8), preprocessing).tolist() == [
+            [[luma]]
+        ]
+    in_graph = preprocessing.model_copy(update={"in_graph": True})
     assert preprocess_array(np.full((1, 1), 9, np.uint8), in_graph).shape == (1, 1, 1)
 
 
 def test_grey_image_fills_all_channels_of_a_colour_network() -> None:
     grey = np.arange(6, dtype=np.uint8).reshape(2, 3)
-    recipe = Preprocessing(resize=None, crop=(2, 3), scale=1, mean=(0, 0, 0), std=(1, 1, 1))
+    preprocessing = Preprocessing(resize=None, crop=(2, 3), scale=1, mean=(0, 0, 0), std=(1, 1, 1))
     for pixels in (grey, grey[..., None]):
-        assert np.array_equal(preprocess_array(pixels, recipe), np.stack([grey] * 3))
+        assert np.array_equal(preprocess_array(pixels, preprocessing), np.stack([grey] * 3))
 
 
 @pytest.mark.parametrize(
@@ -81,26 +83,26 @@ def test_shorter_side_is_resized_and_the_centre_cropped_as_torchvision_does(
 
 def test_a_resize_to_height_and_width_is_cropped_at_its_centre() -> None:
     noise = np.random.default_rng(0).integers(0, 256, (50, 90, 3)).astype(np.uint8)
-    recipe = Preprocessing(resize=(40, 60), crop=(30, 40), interpolation="bicubic")
+    preprocessing = Preprocessing(resize=(40, 60), crop=(30, 40), interpolation="bicubic")
     whole = np.asarray(Image.fromarray(noise).resize((60, 40), Image.Resampling.BICUBIC))
-    assert np.array_equal(fit(Image.fromarray(noise), recipe), whole[5:35, 10:50])
+    assert np.array_equal(fit(Image.fromarray(noise), preprocessing), whole[5:35, 10:50])
 
 
 def test_without_resize_the_whole_image_is_stretched_onto_the_crop() -> None:
     halves = np.zeros((4, 8, 3), np.uint8)
     halves[:, 4:] = 200
-    recipe = Preprocessing(resize=None, crop=(2, 2), interpolation="box")
-    assert fit(Image.fromarray(halves), recipe)[..., 0].tolist() == [[0, 200], [0, 200]]
+    preprocessing = Preprocessing(resize=None, crop=(2, 2), interpolation="box")
+    assert fit(Image.fromarray(halves), preprocessing)[..., 0].tolist() == [[0, 200], [0, 200]]
 
 
 @pytest.mark.parametrize("name", ["alexnet", "caffenet", "digits"])
 def test_the_formula_on_photographs(name: str) -> None:
-    recipe = ZOO[name].preprocessing
+    preprocessing = ZOO[name].preprocessing
     for photograph in photographs():
-        pixels = fit(photograph.image, recipe).astype(np.float64)
-        channels = pixels[..., ::-1] if recipe.mode == "BGR" else pixels
-        expected = (channels * recipe.scale - recipe.mean) / recipe.std
-        values = preprocess(photograph.image, recipe)
+        pixels = fit(photograph.image, preprocessing).astype(np.float64)
+        channels = pixels[..., ::-1] if preprocessing.mode == "BGR" else pixels
+        expected = (channels * preprocessing.scale - preprocessing.mean) / preprocessing.std
+        values = preprocess(photograph.image, preprocessing)
         assert values.shape == ZOO[name].input_shape
         np.testing.assert_allclose(values, expected.transpose(2, 0, 1), rtol=1e-6, atol=1e-6)
 
@@ -110,8 +112,8 @@ def test_every_image_gets_the_networks_shape(
     width: int, height: int, resize: int | None, grey: bool
 ) -> None:
     pixels = np.zeros((height, width) if grey else (height, width, 3), np.uint8)
-    recipe = Preprocessing(resize=resize, crop=(9, 12))
-    assert preprocess_array(pixels, recipe).shape == (3, 9, 12)
+    preprocessing = Preprocessing(resize=resize, crop=(9, 12))
+    assert preprocess_array(pixels, preprocessing).shape == (3, 9, 12)
 
 
 def test_batches_normalise_as_single_images_do() -> None:
@@ -145,7 +147,7 @@ def test_other_arrays_are_refused(pixels: np.ndarray, message: str) -> None:
         ({"std": (1, 0, 1)}, "a std must not be 0"),
     ],
 )
-def test_a_recipe_that_contradicts_itself_is_refused(
+def test_preprocessing_that_contradicts_itself_is_refused(
     change: dict[str, object], message: str
 ) -> None:
     with pytest.raises(ValidationError, match=message):
@@ -160,15 +162,15 @@ def test_an_image_too_thin_to_resize_is_refused() -> None:
 def test_an_odd_rest_is_cropped_at_its_rounded_half_as_torchvision_does() -> None:
     # torchvision's CenterCrop: int(round((4 - 1) / 2.0)) is 2, so the third column and row.
     numbers = np.arange(16, dtype=np.uint8).reshape(4, 4)
-    recipe = Preprocessing(mode="L", resize=(4, 4), crop=(1, 1), mean=(0,), std=(1,))
-    assert fit(Image.fromarray(numbers), recipe).item() == 4 * 2 + 2
+    preprocessing = Preprocessing(mode="L", resize=(4, 4), crop=(1, 1), mean=(0,), std=(1,))
+    assert fit(Image.fromarray(numbers), preprocessing).item() == 4 * 2 + 2
 
 
 @pytest.mark.parametrize("view", [lambda pixels: pixels[::2, ::-1], lambda pixels: pixels.T])
 def test_pixels_may_be_a_view_of_others(view: Callable[[np.ndarray], np.ndarray]) -> None:
     pixels = view(np.random.default_rng(0).integers(0, 256, (6, 6)).astype(np.uint8))
-    recipe = Preprocessing(
+    preprocessing = Preprocessing(
         mode="L", resize=None, crop=(pixels.shape[0], 6), scale=1, mean=(0,), std=(1,)
     )
     assert not pixels.flags.c_contiguous
-    np.testing.assert_array_equal(preprocess_array(pixels, recipe)[0], pixels)
+    np.testing.assert_array_equal(preprocess_array(pixels, preprocessing)[0], pixels)

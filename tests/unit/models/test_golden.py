@@ -92,8 +92,8 @@ class Golden:
     def pictures(self, size: int | None = None) -> Array:
         """Two photographs as the network takes them: pixels of about -120 to 150."""
         size = size or self.case.size
-        recipe = ZOO[self.case.name].preprocessing.model_copy(update={"crop": (size, size)})
-        return np.stack([preprocess(photo.image, recipe) for photo in photographs()])
+        preprocessing = ZOO[self.case.name].preprocessing.model_copy(update={"crop": (size, size)})
+        return np.stack([preprocess(photo.image, preprocessing) for photo in photographs()])
 
 
 @pytest.fixture(scope="module", params=CASES, ids=lambda case: case.name)

@@ -300,9 +300,9 @@ def test_channels_last_gives_the_same_logits(net: tuple[str, nn.Module]) -> None
 
 @pytest.mark.parametrize("name", ["alexnet_grouped", "caffenet", "zfnet", "googlenet"])
 def test_caffes_networks_take_bgr_pixels_minus_the_mean_colour(name: str) -> None:
-    recipe = ZOO[name].preprocessing
-    assert (recipe.mode, recipe.scale) == ("BGR", 1.0)
-    assert (recipe.mean, recipe.std) == ((104, 117, 123), (1, 1, 1))
+    preprocessing = ZOO[name].preprocessing
+    assert (preprocessing.mode, preprocessing.scale) == ("BGR", 1.0)
+    assert (preprocessing.mean, preprocessing.std) == ((104, 117, 123), (1, 1, 1))
 
 
 @pytest.mark.parametrize("name", ALL)

@@ -19,7 +19,8 @@ from hypothesis import strategies as st
 from safetensors.torch import save, save_file
 
 from lrn_deploy.errors import BadInputError
-from lrn_deploy.export import ExportRequest
+from lrn_deploy.export import ExportOptions
+from lrn_deploy.export.bundle import key_of
 from lrn_deploy.network import load_network, reload_network
 from lrn_deploy.network.files import WeightsFile, parse_index
 from lrn_deploy.network.formats import parse
@@ -154,11 +155,11 @@ def test_a_changed_shard_is_found(tmp_path: Path, factory: str) -> None:
 
 def test_a_changed_shard_changes_the_key_of_an_export(tmp_path: Path) -> None:
     index = sharded(tmp_path)
-    first = ExportRequest("digits", weights=index).key()
-    assert first == ExportRequest("digits", weights=index).key()
-    assert first != ExportRequest("digits", weights=Path(f"{index}#ema")).key()
+    first = key_of(ExportOptions("digits", weights=index))
+    assert first == key_of(ExportOptions("digits", weights=index))
+    assert first != key_of(ExportOptions("digits", weights=Path(f"{index}#ema")))
     save_file({"conv.bias": torch.zeros(4)}, tmp_path / "model-00002-of-00002.safetensors")
-    assert first != ExportRequest("digits", weights=index).key()
+    assert first != key_of(ExportOptions("digits", weights=index))
 
 
 def test_one_shard_alone_asks_for_its_index(tmp_path: Path, factory: str) -> None:

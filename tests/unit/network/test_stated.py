@@ -102,13 +102,13 @@ def test_grayscale_is_gray() -> None:
     assert stated(carrying(transforms=steps), (1, 64, 64)).colors == "gray"
 
 
-def test_our_own_attribute_is_read_as_a_dict_and_as_a_recipe() -> None:
+def test_our_own_attribute_is_read_as_a_dict_and_as_an_object() -> None:
     content = {"colors": "bgr", "mean": [104, 117, 123], "std": 1, "scale": 1}
     expected = Said(colors="bgr", mean=(104, 117, 123), std=(1,), scale=1)
     assert stated(carrying(preprocessing=content), SHAPE) == expected
-    # Of a recipe that what was written down counts, and not its class's defaults.
-    recipe = Preprocessing(mode="BGR", resize=None, crop=(64, 64))
-    assert stated(carrying(preprocessing=recipe), SHAPE) == Said(
+    # Of a preprocessing that what was written down counts, and not its class's defaults.
+    preprocessing = Preprocessing(mode="BGR", resize=None, crop=(64, 64))
+    assert stated(carrying(preprocessing=preprocessing), SHAPE) == Said(
         colors="bgr", resize=(64, 64), crop=(64, 64)
     )
 
@@ -213,10 +213,14 @@ def test_what_the_user_says_goes_before_what_the_network_says() -> None:
     network = load_network(
         "tests.unit.network.test_stated:bgr_network", said=Said(resize=90, interpolation="box")
     )
-    recipe = network.preprocessing
-    assert recipe is not None
-    assert (recipe.mode, recipe.resize, recipe.interpolation) == ("BGR", 90, "box")
-    assert recipe.assumed == ("scale", "mean", "std")
+    preprocessing = network.preprocessing
+    assert preprocessing is not None
+    assert (preprocessing.mode, preprocessing.resize, preprocessing.interpolation) == (
+        "BGR",
+        90,
+        "box",
+    )
+    assert preprocessing.assumed == ("scale", "mean", "std")
 
 
 class Normalize(nn.Module):

@@ -30,11 +30,11 @@ def test_every_edge_of_floats_in_order() -> None:
 
 
 def test_every_edge_of_pictures_in_order() -> None:
-    recipe = Preprocessing(
+    preprocessing = Preprocessing(
         resize=None, crop=(2, 3), scale=1, mean=(0, 0, 0), std=(1, 1, 1), in_graph=False
     )
     spec = TensorSpec(name="x", dtype="float32", shape=("batch", 3, 2, 3))
-    made = inputs.extreme_set([spec], recipe)
+    made = inputs.extreme_set([spec], preprocessing)
     x = made.feeds["x"]
     assert made.rows == 5 + 7
     assert [np.unique(row).tolist() for row in x[:2]] == [[0], [255]]
@@ -58,9 +58,9 @@ def test_random_floats_are_faint_and_strong_around_means_of_their_own() -> None:
 
 
 def test_random_pictures_of_a_small_and_oblong_size() -> None:
-    recipe = Preprocessing(resize=None, crop=(3, 9), mode="L", mean=(0,), std=(1,), scale=1)
+    preprocessing = Preprocessing(resize=None, crop=(3, 9), mode="L", mean=(0,), std=(1,), scale=1)
     spec = TensorSpec(name="x", dtype="float32", shape=("batch", 1, 3, 9))
-    x = inputs.random_set([spec], recipe, 200).feeds["x"]
+    x = inputs.random_set([spec], preprocessing, 200).feeds["x"]
     assert x.shape == (200, 1, 3, 9)
     assert (x.min(), x.max()) == (0, 255)
     assert len(np.unique(x)) == 256

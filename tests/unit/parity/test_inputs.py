@@ -13,10 +13,10 @@ from lrn_deploy.parity import inputs
 from lrn_deploy.parity.inputs import InputSet
 
 VECTOR = TensorSpec(name="x", dtype="float32", shape=("batch", 4, 3))
-RECIPE = Preprocessing(resize=None, crop=(8, 8), mean=(0.5,) * 3, std=(0.5,) * 3)
+PREPROCESSING = Preprocessing(resize=None, crop=(8, 8), mean=(0.5,) * 3, std=(0.5,) * 3)
 PICTURE = TensorSpec(name="input", dtype="float32", shape=("batch", 3, 8, 8))
 PIXELS = TensorSpec(name="image", dtype="uint8", shape=("batch", 8, 8, 3))
-IN_GRAPH = RECIPE.model_copy(update={"in_graph": True})
+IN_GRAPH = PREPROCESSING.model_copy(update={"in_graph": True})
 
 
 @pytest.mark.parametrize(
@@ -43,7 +43,7 @@ def test_random_inputs_are_seeded_and_differ_from_row_to_row() -> None:
 
 
 def test_random_pictures_lie_where_pictures_lie() -> None:
-    x = inputs.random_set([PICTURE], RECIPE, 8).feeds["input"]
+    x = inputs.random_set([PICTURE], PREPROCESSING, 8).feeds["input"]
     assert x.shape == (8, 3, 8, 8)
     assert x.min() >= -1
     assert x.max() <= 1
@@ -53,12 +53,12 @@ def test_random_pictures_lie_where_pictures_lie() -> None:
 
 
 @pytest.mark.parametrize(
-    ("spec", "recipe"), [(PICTURE, RECIPE), (PIXELS, IN_GRAPH), (VECTOR, None)]
+    ("spec", "preprocessing"), [(PICTURE, PREPROCESSING), (PIXELS, IN_GRAPH), (VECTOR, None)]
 )
 def test_extremes_fit_the_input_and_are_finite(
-    spec: TensorSpec, recipe: Preprocessing | None
+    spec: TensorSpec, preprocessing: Preprocessing | None
 ) -> None:
-    x = inputs.extreme_set([spec], recipe).feeds[spec.name]
+    x = inputs.extreme_set([spec], preprocessing).feeds[spec.name]
     assert x.dtype == np.dtype(spec.dtype)
     assert x.shape[1:] == spec.at_batch(1)[1:]
     assert np.all(np.isfinite(x))
@@ -66,7 +66,7 @@ def test_extremes_fit_the_input_and_are_finite(
 
 
 def test_extremes_hold_black_white_and_denormal() -> None:
-    x = inputs.extreme_set([PICTURE], RECIPE).feeds["input"]
+    x = inputs.extreme_set([PICTURE], PREPROCESSING).feeds["input"]
     assert np.all(x[0] == -1)
     assert np.all(x[1] == 1)
     tiny = np.finfo(np.float32).tiny
@@ -149,9 +149,9 @@ def test_no_more_pictures_are_taken_than_a_bundle_should_hold(
 
 def test_coarse_and_fine_random_pictures_come_again_in_turn() -> None:
     side = 128
-    recipe = RECIPE.model_copy(update={"crop": (side, side)})
+    preprocessing = PREPROCESSING.model_copy(update={"crop": (side, side)})
     spec = PICTURE.model_copy(update={"shape": ("batch", 3, side, side)})
-    x = inputs.random_set([spec], recipe, 7).feeds["input"]
+    x = inputs.random_set([spec], preprocessing, 7).feeds["input"]
 
     def changes(row: int) -> int:
         """Columns of a picture that are not as the one before them."""

@@ -140,7 +140,7 @@ def magnitude(model: ir.Model, x: Array) -> float:
 def test_an_exported_network(mode: Literal["RGB", "BGR"]) -> None:
     """The exporter writes the reversal of channels as Transpose, GatherND, Transpose."""
     network = load_network("tests.unit.passes.test_fold_preprocessing:tiny")
-    recipe = Preprocessing(
+    preprocessing = Preprocessing(
         resize=None,
         crop=(9, 9),
         mean=(0.4, 0.5, 0.6),
@@ -148,7 +148,7 @@ def test_an_exported_network(mode: Literal["RGB", "BGR"]) -> None:
         mode=mode,
         in_graph=True,
     )
-    data = to_onnx(network, recipe).data
+    data = to_onnx(network, preprocessing).data
     model = ir.from_proto(onnx.load_model_from_string(data))
     (done,) = fold_preprocessing(model)
     assert done.reason == ""
@@ -160,7 +160,7 @@ def test_an_exported_network(mode: Literal["RGB", "BGR"]) -> None:
 
 def test_bgr_in_pixels_is_folded_into_the_weights_in_rgbs_order() -> None:
     network = load_network("tests.unit.passes.test_fold_preprocessing:by_channel")
-    recipe = Preprocessing(
+    preprocessing = Preprocessing(
         mode="BGR",
         resize=None,
         crop=(1, 1),
@@ -169,7 +169,7 @@ def test_bgr_in_pixels_is_folded_into_the_weights_in_rgbs_order() -> None:
         std=(1, 2, 4),
         in_graph=True,
     )
-    data = to_onnx(network, recipe).data
+    data = to_onnx(network, preprocessing).data
     model = ir.from_proto(onnx.load_model_from_string(data))
     (done,) = fold_preprocessing(model)
     assert done.reason == ""

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from lrn_deploy.serving.errors import TooManyError
-from lrn_deploy.serving.rate_limit import RateLimiter, client_name
+from lrn_deploy.serving.rate_limit import RateLimiter, caller_name
 
 
 @pytest.mark.parametrize(
@@ -21,8 +21,8 @@ from lrn_deploy.serving.rate_limit import RateLimiter, client_name
     ],
 )
 def test_a_peer_is_known_by_its_address_without_the_port(address: str, name: str) -> None:
-    assert client_name(address, None) == name
-    assert client_name(address, "team-a") == "team-a"
+    assert caller_name(address, None) == name
+    assert caller_name(address, "team-a") == "team-a"
 
 
 def test_a_second_s_worth_may_come_at_once_and_then_it_drips() -> None:

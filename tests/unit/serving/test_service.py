@@ -137,7 +137,7 @@ def test_models_are_loaded_by_whom_the_settings_allow(repository: Repository) ->
 def full(repository: Repository, monkeypatch: pytest.MonkeyPatch) -> None:
     """Have the queue of the model admit nobody."""
     queue = repository.get("colours").batcher.pending
-    monkeypatch.setattr(queue, "admits", lambda _client: False)
+    monkeypatch.setattr(queue, "admits", lambda _caller: False)
 
 
 def test_a_full_queue_refuses_by_either_transport_before_tensors_are_read(
@@ -182,9 +182,9 @@ class Echo:
         path: str,
         headers: Mapping[str, str],
         query: Mapping[str, str],
-        client: str,
+        peer: str,
     ) -> Request:
-        return Request(method, path, headers, query, id="i", client=client)
+        return Request(method, path, headers, query, id="i", peer=peer)
 
     def admit(self, request: Request) -> int:
         if request.path == "/no":

@@ -22,7 +22,7 @@ from lrn_deploy.workflows.classify import (
     to_probabilities,
     weights_note,
 )
-from tests.support.image_bundles import RECIPE, SURE, colour_bundle, picture
+from tests.support.image_bundles import PREPROCESSING, SURE, colour_bundle, picture
 
 COLOURS = [ImageSource(name, picture(name)) for name in ("red", "lime", "blue")]
 
@@ -37,8 +37,10 @@ def run(bundle: Bundle, sources: Any = COLOURS, **options: Any) -> list[ImageRes
 def test_colours_get_their_names_and_probabilities(
     tmp_path: Path, in_graph: bool, last: str, batch: int | str
 ) -> None:
-    recipe = RECIPE.model_copy(update={"in_graph": in_graph})
-    results = run(colour_bundle(tmp_path / "b", recipe=recipe, last=last, batch=batch))
+    preprocessing = PREPROCESSING.model_copy(update={"in_graph": in_graph})
+    results = run(
+        colour_bundle(tmp_path / "b", preprocessing=preprocessing, last=last, batch=batch)
+    )
     assert [result.name for result in results] == ["red", "lime", "blue"]
     for result, label in zip(results, ("red", "green", "blue"), strict=True):
         assert (result.size, result.error, result.note) == ((20, 30), "", "")
@@ -50,8 +52,10 @@ def test_colours_get_their_names_and_probabilities(
 
 
 def test_bgr_networks_see_blue_first(tmp_path: Path) -> None:
-    recipe = RECIPE.model_copy(update={"mode": "BGR"})
-    bundle = colour_bundle(tmp_path / "b", recipe=recipe, labels=("blue", "green", "red"))
+    preprocessing = PREPROCESSING.model_copy(update={"mode": "BGR"})
+    bundle = colour_bundle(
+        tmp_path / "b", preprocessing=preprocessing, labels=("blue", "green", "red")
+    )
     assert [result.predictions[0].label for result in run(bundle)] == ["red", "green", "blue"]
 
 
@@ -150,8 +154,8 @@ def test_images_are_decoded_batch_by_batch(tmp_path: Path) -> None:
 
 
 def test_memory_is_that_of_one_batch(tmp_path: Path) -> None:
-    recipe = RECIPE.model_copy(update={"crop": (8, 8)})
-    bundle = colour_bundle(tmp_path / "b", recipe=recipe)
+    preprocessing = PREPROCESSING.model_copy(update={"crop": (8, 8)})
+    bundle = colour_bundle(tmp_path / "b", preprocessing=preprocessing)
     (tmp_path / "big.png").write_bytes(picture("red", (1000, 1000)))
     source = ImageSource("big.png", tmp_path / "big.png")
 
@@ -170,7 +174,7 @@ def test_memory_is_that_of_one_batch(tmp_path: Path) -> None:
 
 
 def test_a_network_that_takes_no_images_is_refused_before_anything_is_read(tmp_path: Path) -> None:
-    bundle = colour_bundle(tmp_path / "b", recipe=None)
+    bundle = colour_bundle(tmp_path / "b", preprocessing=None)
     with pytest.raises(BadInputError, match="which are no images") as caught:
         classify(bundle, COLOURS, backend=OnnxRuntimeBackend())
     assert "(1 or 3, height, width)" in caught.value.hint

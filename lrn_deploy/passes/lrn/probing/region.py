@@ -115,7 +115,7 @@ class Region:
     def _squares(self, node: ir.Node) -> bool:
         if node.op_type in ("Pow", "ReduceSumSquare"):
             return True
-        factors = [item for item in node.inputs if item is self.x or item in self.numbers]
+        factors = [value for value in node.inputs if value is self.x or value in self.numbers]
         return node.op_type in ("Mul", "Einsum") and len(factors) == 2
 
 
@@ -194,8 +194,8 @@ def read_by(node: ir.Node) -> list[ir.Value]:
         if attribute.type == ir.AttributeType.GRAPH:
             inner = attribute.as_graph()
             own = set(inner.inputs) | set(inner.initializers.values())
-            own.update(value for item in inner for value in item.outputs)
-            read = [value for item in inner for value in read_by(item)]
+            own.update(value for below in inner for value in below.outputs)
+            read = [value for below in inner for value in read_by(below)]
             found.extend(value for value in (*read, *inner.outputs) if value not in own)
     return found
 

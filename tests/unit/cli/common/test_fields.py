@@ -11,26 +11,44 @@ import click
 import pytest
 from click.testing import CliRunner
 
+from lrn_deploy.bundle import TensorSpec
 from lrn_deploy.cli import cli
 from lrn_deploy.cli.common.fields import field_options, made_of, takes
+from lrn_deploy.export.options import ExportOptions
 from lrn_deploy.latency.effort import Effort
 from lrn_deploy.options import REQUIRED, Written, explained, option, option_of
+from lrn_deploy.said import NAMES, Said
 from lrn_deploy.serving.settings import ModelSettings, ServerSettings
 from lrn_deploy.workflows.build_engine.options import EngineOptions
+from lrn_deploy.workflows.import_network.options import ImportOptions
 from lrn_deploy.workflows.optimize.options import OptimizeOptions
 from lrn_deploy.workflows.profile.options import ProfileOptions
 from lrn_deploy.workflows.tune.options import TuneOptions
 from lrn_deploy.workflows.validate.options import ValidateOptions
 
 VARIANT = {"target": "cpu", "precision": "int8"}
-KINDS: dict[str, tuple[type[Any], dict[str, Any]]] = {
-    "validate": (ValidateOptions, {}),
-    "profile": (ProfileOptions, {}),
-    "tune": (TuneOptions, {}),
-    "optimize": (OptimizeOptions, VARIANT),
-    "build-engine": (EngineOptions, {}),
+BUNDLE = ("a-bundle",)
+KINDS: dict[str, tuple[type[Any], dict[str, Any], tuple[str, ...]]] = {
+    "export": (ExportOptions, {"factory": "digits"}, ("digits", "-o", "a-bundle")),
+    "import": (
+        ImportOptions,
+        {"files": (Path("a.prototxt"), Path("a.caffemodel"))},
+        ("a.prototxt", "a.caffemodel", "-o", "a-bundle"),
+    ),
+    "validate": (ValidateOptions, {}, BUNDLE),
+    "profile": (ProfileOptions, {}, BUNDLE),
+    "tune": (TuneOptions, {}, BUNDLE),
+    "optimize": (OptimizeOptions, VARIANT, (*BUNDLE, "--target=cpu", "--precision=int8")),
+    "build-engine": (EngineOptions, {}, BUNDLE),
 }
+"""Of each command its options, those that must be given, and the words that give them."""
 BOUND: dict[str, dict[str, object]] = {
+    "export": {
+        "--seed": ExportOptions("digits").seed,
+        "--opset": ExportOptions("digits").opset,
+        "--input": "uint8" if ExportOptions("digits").uint8_input else "float",
+    },
+    "import": {},
     "validate": {"--max-batch": max(ValidateOptions().batches)},
     "profile": {
         "--max-batch": max(ProfileOptions().batches),
@@ -81,10 +99,9 @@ def test_the_help_shows_the_defaults_of_the_dataclass(name: str) -> None:
 
 
 @pytest.mark.parametrize("name", KINDS)
-def test_what_nobody_says_is_what_python_has(name: str, tmp_path: Path) -> None:
-    kind, required = KINDS[name]
-    words = [f"--{word}={value}" for word, value in required.items()]
-    with command(name).make_context(name, [str(tmp_path), *words]) as context:
+def test_what_nobody_says_is_what_python_has(name: str) -> None:
+    kind, required, words = KINDS[name]
+    with command(name).make_context(name, list(words)) as context:
         assert made_of(kind, context.params) == kind(**required)
 
 
@@ -96,18 +113,72 @@ def test_the_server_starts_with_the_settings_of_the_dataclass(kind: type[Any]) -
 
 @pytest.mark.parametrize("name", KINDS)
 def test_every_field_has_its_option_and_every_option_its_field(name: str) -> None:
-    kind, _ = KINDS[name]
+    kind, _, _ = KINDS[name]
     wanted: set[str] = set()
     for field in fields(kind):
         said = option_of(field)
         assert said.help
         assert f"    {field.name}: " in (kind.__doc__ or "")
-        if said.parts is not None:
+        if said.joined is not None:
+            wanted |= {field.name, *(f"{field.name}_{part}" for part in NAMES)}
+        elif said.parts is not None:
             wanted |= set(said.parts)
         elif said.flag is not None:
             wanted.add(field.name)
-    extra = {"bundle", "as_json"}
+    extra = {"bundle", "as_json", "output", "force"}
     assert {param.name for param in command(name).params} - extra == wanted
+
+
+def said_by(name: str, *words: str) -> Any:
+    kind, _, given = KINDS[name]
+    with command(name).make_context(name, [*given, *words]) as context:
+        return made_of(kind, context.params)
+
+
+def test_what_is_exported_is_what_the_words_say(tmp_path: Path) -> None:
+    file = tmp_path / "said.toml"
+    file.write_text("scale = 1\nmean = [104, 117, 123]\nstd = 1\n")
+    words = "--weights w.pt#ema --input uint8 --shape image=3,8,9 --shape 5:int64 --crop 8x9"
+    made = said_by("export", *words.split(), "--preprocessing", str(file), "--mean", "1,2,3")
+    image = TensorSpec(name="image", dtype="float32", shape=("batch", 3, 8, 9))
+    numbers = TensorSpec(name="", dtype="int64", shape=("batch", 5))
+    assert made == ExportOptions(
+        "digits",
+        Path("w.pt#ema"),
+        inputs=(image, numbers),
+        uint8_input=True,
+        preprocessing=Said(crop=(8, 9), scale=1, mean=(1, 2, 3), std=(1,)),
+    )
+
+
+def test_what_is_imported_is_what_the_words_say() -> None:
+    words = "--mean-file m.npy --mean 1,2,3 --stage deploy --stage b --stage b --shape 3,8,9"
+    assert said_by("import", *words.split()) == ImportOptions(
+        (Path("a.prototxt"), Path("a.caffemodel")),
+        mean=Path("m.npy"),
+        stages=("deploy", "b"),
+        input_shape=(3, 8, 9),
+        preprocessing=Said(mean=(1, 2, 3)),
+    )
+
+
+@pytest.mark.parametrize("words", ["--shape 3,0", "--shape a=3", "--shape 3 --shape 4"])
+def test_one_shape_is_imported(words: str) -> None:
+    with pytest.raises(click.BadParameter, match=r"is no shape|more than once"):
+        said_by("import", *words.split())
+
+
+def test_what_is_deployed_has_the_options_of_what_it_does() -> None:
+    kinds = {ExportOptions: "export", ImportOptions: "import", EngineOptions: "build-engine"}
+    of = {name: {one.name: one for one in command(name).params} for name in kinds.values()}
+    deployed = {one.name: one for one in command("deploy").params}
+    named = {"more", "output", "force", "no_engine", "as_json"}
+    assert set(of["export"]) | {"mean", "stages", "precision", "targets"} | named == set(deployed)
+    for name, one in deployed.items():
+        for known in of.values():
+            if name in known and name != "as_json":
+                assert one.opts == known[name].opts
+                assert one.default == known[name].default
 
 
 @explained

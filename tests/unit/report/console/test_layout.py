@@ -9,8 +9,8 @@ import pytest
 from rich.console import Console
 
 from lrn_deploy import cli
-from lrn_deploy.export import ExportRequest, export_bundle
 from lrn_deploy.report.console.layout import Column, print_facts, print_list
+from tests.support.exported import exported
 
 COLUMNS = (
     Column("layer"),
@@ -76,7 +76,7 @@ def test_a_pipe_cuts_nothing() -> None:
 def test_inspect_fits_any_terminal(
     tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch, width: int
 ) -> None:
-    bundle = export_bundle(ExportRequest("digits"), tmp_path / "b")
+    bundle = exported("digits", tmp_path / "b")
     monkeypatch.setenv("COLUMNS", str(width))
     monkeypatch.setenv("FORCE_COLOR", "1")  # rich then takes the output for a terminal
     monkeypatch.setenv("NO_COLOR", "1")

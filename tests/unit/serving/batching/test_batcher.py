@@ -27,8 +27,8 @@ def test_tens_of_thousands_of_tagged_rows_come_back_to_their_callers() -> None:
 
         def caller(index: int) -> bool:
             tags = np.arange(starts[index], starts[index] + sizes[index])
-            client = str(index % 5)
-            outputs = submit(one, *tags.tolist(), client=client).result(30).outputs
+            caller = str(index % 5)
+            outputs = submit(one, *tags.tolist(), caller=caller).result(30).outputs
             return bool(
                 np.array_equal(outputs["first"], tags)
                 and np.array_equal(outputs["double"], np.stack([tags, -tags], 1) * 2)
@@ -87,14 +87,14 @@ def test_in_a_full_queue_a_client_with_less_takes_the_place_of_one_with_more() -
     gate = threading.Event()
     network = Network(lambda _rows: gate.wait(5) and None)
     with batcher(network, queue=PendingQueue(max_requests=2)) as one:
-        submit(one, 1, client="flood")
+        submit(one, 1, caller="flood")
         while not network.batches:
             time.sleep(0.001)
-        older, newer = (submit(one, row, client="flood") for row in (2, 3))
+        older, newer = (submit(one, row, caller="flood") for row in (2, 3))
         with pytest.raises(UnavailableError, match="Exceeds maximum queue size"):
             one.refuse_if_full("flood")
         one.refuse_if_full("calm")
-        calm = submit(one, 4, client="calm")
+        calm = submit(one, 4, caller="calm")
         with pytest.raises(UnavailableError, match="another client's turn"):
             newer.result(5)
         gate.set()

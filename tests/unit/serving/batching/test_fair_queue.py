@@ -8,8 +8,8 @@ from lrn_deploy.serving.batching.fair_queue import FairQueue
 from lrn_deploy.serving.batching.job import Job
 
 
-def job(client: str, rows: int = 1) -> Job:
-    return Job({"x": np.zeros((rows, 1), np.uint8)}, rows, 0, client=client)
+def job(caller: str, rows: int = 1) -> Job:
+    return Job({"x": np.zeros((rows, 1), np.uint8)}, rows, 0, caller=caller)
 
 
 def served(queue: FairQueue) -> list[Job]:
@@ -56,7 +56,7 @@ def test_any_number_of_clients_that_come_once_takes_no_more_memory() -> None:
     assert len(queue._finish) <= 1004
     last = job("a")
     queue.put(last)  # who waits is not forgotten: its own requests keep their order
-    assert [one for one in served(queue) if one.client == "a"][-2:] == [faithful[1], last]
+    assert [one for one in served(queue) if one.caller == "a"][-2:] == [faithful[1], last]
 
 
 def test_who_came_lately_is_remembered_among_any_number_of_others() -> None:

@@ -151,7 +151,7 @@ def test_one_job_alone_is_not_copied_and_several_are_in_order() -> None:
 def test_a_job_knows_its_size_and_shape() -> None:
     one = Job({"a": np.zeros((2, 3), np.int16), "b": np.zeros((2,), np.int64)}, 2, 0)
     assert (one.size, one.shape) == (12 + 16, ((3,), ()))
-    assert (one.priority, one.client, one.deadline) == (1, "", None)
+    assert (one.priority, one.caller, one.deadline) == (1, "", None)
 
 
 def test_a_model_that_closes_while_the_event_loop_runs_a_batch_is_closed_soon() -> None:

@@ -18,11 +18,11 @@ def job(
     width: int = 2,
     priority: int = 2,
     deadline: int | None = None,
-    client: str = "",
+    caller: str = "",
 ) -> Job:
     """A request of ``rows`` rows of ``width`` bytes."""
     array = np.zeros((rows, width), np.uint8)
-    return Job({"x": array}, rows, 0, deadline=deadline, priority=priority, client=client)
+    return Job({"x": array}, rows, 0, deadline=deadline, priority=priority, caller=caller)
 
 
 def filled(*jobs: Job) -> PendingQueue:
@@ -104,7 +104,7 @@ def test_front_says_what_could_run_and_whether_more_could_join() -> None:
             st.integers(1, 2),  # width
             st.integers(1, 3),  # priority
             st.one_of(st.none(), st.integers(0, 4)),  # deadline
-            st.sampled_from("abc"),  # client
+            st.sampled_from("abc"),  # caller
             st.booleans(),  # cancelled
         ),
         max_size=40,
@@ -115,8 +115,8 @@ def test_every_job_leaves_once_in_order_and_no_batch_is_too_large(
     specs: list[tuple[int, int, int, int | None, str, bool]], max_rows: int
 ) -> None:
     jobs = [
-        job(rows, width=width, priority=priority, deadline=deadline, client=client)
-        for rows, width, priority, deadline, client, _ in specs
+        job(rows, width=width, priority=priority, deadline=deadline, caller=caller)
+        for rows, width, priority, deadline, caller, _ in specs
     ]
     queue = filled(*jobs)
     for one, spec in zip(jobs, specs, strict=True):
@@ -134,34 +134,34 @@ def test_every_job_leaves_once_in_order_and_no_batch_is_too_large(
     assert sorted(map(id, left)) == sorted(map(id, wanted))
     ran = [one for one in left if not one.late(2)]
     assert [one.priority for one in ran] == sorted(one.priority for one in ran)
-    for client in "abc":
-        assert [one for one in ran if one.client == client] == sorted(
-            (one for one in wanted if not one.late(2) and one.client == client),
+    for caller in "abc":
+        assert [one for one in ran if one.caller == caller] == sorted(
+            (one for one in wanted if not one.late(2) and one.caller == caller),
             key=lambda one: one.priority,
         )  # sorted is stable: arrival within a priority
     assert (queue.requests, queue.rows, queue.bytes) == (0, 0, 0)
 
 
-def clients(batch: list[Job]) -> str:
-    return "".join(one.client for one in batch)
+def callers(batch: list[Job]) -> str:
+    return "".join(one.caller for one in batch)
 
 
 def test_a_flood_of_one_client_does_not_starve_another() -> None:
-    queue = filled(*(job(1, client="f") for _ in range(100)))
-    assert clients(queue.take(8, 0)[0]) == "ffffffff"
+    queue = filled(*(job(1, caller="f") for _ in range(100)))
+    assert callers(queue.take(8, 0)[0]) == "ffffffff"
     for _ in range(3):
-        queue.put(job(1, client="a"))
-    queue.put(job(1, client="b"))
-    assert clients(queue.take(8, 0)[0]) == "abfafaff"
+        queue.put(job(1, caller="a"))
+    queue.put(job(1, caller="b"))
+    assert callers(queue.take(8, 0)[0]) == "abfafaff"
 
 
 def test_turns_are_counted_in_rows() -> None:
-    queue = filled(*(job(4, client="f") for _ in range(9)), *(job(1, client="a") for _ in range(9)))
-    assert clients(queue.take(16, 0)[0]) == "faaaafaaaa"
+    queue = filled(*(job(4, caller="f") for _ in range(9)), *(job(1, caller="a") for _ in range(9)))
+    assert callers(queue.take(16, 0)[0]) == "faaaafaaaa"
 
 
 def test_a_single_client_has_a_plain_queue() -> None:
-    jobs = [job(rows, client="a") for rows in (3, 1, 4, 1, 5)]
+    jobs = [job(rows, caller="a") for rows in (3, 1, 4, 1, 5)]
     assert filled(*jobs).take(100, 0)[0] == jobs
 
 
@@ -173,54 +173,54 @@ def test_a_single_client_has_a_plain_queue() -> None:
 def test_clients_that_always_wait_get_equally_many_rows(
     steady: list[tuple[str, int]], others: list[tuple[str, int]], max_rows: int
 ) -> None:
-    jobs = [job(rows, client=client) for client, rows in (*steady, *others)]
+    jobs = [job(rows, caller=caller) for caller, rows in (*steady, *others)]
     queue = filled(*jobs)
-    waiting = {client: sum(one.client == client for one in jobs) for client in "ab"}
+    waiting = {caller: sum(one.caller == caller for one in jobs) for caller in "ab"}
     served = {"a": 0, "b": 0, "c": 0}
     while queue and all(waiting.values()):
         for one in queue.take(max_rows, 0)[0]:
             assert abs(served["a"] - served["b"]) <= 2 * 8  # Goyal's bound: a request of each
-            served[one.client] += one.rows
-            if one.client in waiting:
-                waiting[one.client] -= 1
+            served[one.caller] += one.rows
+            if one.caller in waiting:
+                waiting[one.caller] -= 1
             if not all(waiting.values()):
                 break
 
 
 def test_the_client_with_most_in_a_full_queue_makes_room_for_one_with_less() -> None:
-    flood = [job(1, client="f") for _ in range(4)]
+    flood = [job(1, caller="f") for _ in range(4)]
     queue = PendingQueue(max_requests=4)
     for one in flood:
         assert queue.put(one) == []
     assert queue.admits("a")
     assert not queue.admits("f")
-    assert queue.put(job(1, client="a")) == [flood[3]]
-    assert queue.put(job(1, client="a")) == [flood[2]]
+    assert queue.put(job(1, caller="a")) == [flood[3]]
+    assert queue.put(job(1, caller="a")) == [flood[2]]
     assert not queue.admits("a")  # two of four are its share
     with pytest.raises(UnavailableError):
-        queue.put(job(1, client="a"))
-    assert len(queue.put(job(1, client="b"))) == 1
+        queue.put(job(1, caller="a"))
+    assert len(queue.put(job(1, caller="b"))) == 1
     assert (queue.requests, queue.rows) == (4, 4)
 
 
 def test_room_is_never_made_at_the_cost_of_a_higher_priority() -> None:
-    urgent, usual = job(1, client="f", priority=1), job(1, client="f", priority=2)
+    urgent, usual = job(1, caller="f", priority=1), job(1, caller="f", priority=2)
     queue = PendingQueue(max_requests=2)
     queue.put(usual)
     queue.put(urgent)
     with pytest.raises(UnavailableError):
-        queue.put(job(1, client="a", priority=3))
-    assert queue.put(job(1, client="a", priority=2)) == [usual]
+        queue.put(job(1, caller="a", priority=3))
+    assert queue.put(job(1, caller="a", priority=2)) == [usual]
 
 
 def test_room_in_bytes_is_made_by_as_many_as_it_takes() -> None:
-    flood = [job(1, width=2, client="f") for _ in range(5)]
+    flood = [job(1, width=2, caller="f") for _ in range(5)]
     queue = PendingQueue(max_bytes=10)
     for one in flood:
         queue.put(one)
-    assert queue.put(job(1, width=4, client="a")) == [flood[4], flood[3]]
+    assert queue.put(job(1, width=4, caller="a")) == [flood[4], flood[3]]
     with pytest.raises(UnavailableError):
-        queue.put(job(1, width=6, client="b"))  # more than a fair share
+        queue.put(job(1, width=6, caller="b"))  # more than a fair share
     assert (queue.bytes, queue.requests) == (10, 4)
 
 
@@ -234,9 +234,9 @@ def test_a_full_queue_loses_nobody_and_keeps_its_limit(
     queue = PendingQueue(max_requests=limit, max_bytes=20)
     entered: list[Job] = []
     out: list[Job] = []
-    for client, priority, width in specs:
-        one = job(1, width=width, priority=priority, client=client)
-        might = queue.admits(client)
+    for caller, priority, width in specs:
+        one = job(1, width=width, priority=priority, caller=caller)
+        might = queue.admits(caller)
         try:
             out += queue.put(one)
         except UnavailableError:
@@ -253,11 +253,11 @@ def test_a_full_queue_loses_nobody_and_keeps_its_limit(
 def test_a_cancelled_job_that_makes_room_is_just_gone() -> None:
     """Its caller has left: to tell it that another client's turn came would be an error."""
     queue = PendingQueue(max_requests=2)
-    older, newer = job(1, client="f"), job(1, client="f")
+    older, newer = job(1, caller="f"), job(1, caller="f")
     for one in (older, newer):
         queue.put(one)
     newer.future.cancel()
-    assert queue.put(job(1, client="a")) == []
+    assert queue.put(job(1, caller="a")) == []
     assert queue.requests == 2
 
 
@@ -273,21 +273,21 @@ def test_the_front_is_as_old_as_its_oldest_request_of_any_priority() -> None:
 
 def test_a_queue_that_was_cleared_owes_nobody_anything() -> None:
     queue = PendingQueue(max_requests=2)
-    gone = [job(1, client="f"), job(1, client="f")]
+    gone = [job(1, caller="f"), job(1, caller="f")]
     for one in gone:
         queue.put(one)
     assert queue.clear() == gone
-    newer = [job(1, client="a"), job(1, client="a")]
+    newer = [job(1, caller="a"), job(1, caller="a")]
     for one in newer:
         queue.put(one)
-    assert queue.put(job(1, client="b")) == newer[1:]  # the one with most is a, not f
+    assert queue.put(job(1, caller="b")) == newer[1:]  # the one with most is a, not f
 
 
 def test_clients_that_are_gone_are_forgotten() -> None:
-    """Names of clients come from outside, so there may be any number of them."""
+    """Names of callers come from outside, so there may be any number of them."""
     queue = PendingQueue()
     for number in range(50):
-        queue.put(job(1, client=str(number)))
+        queue.put(job(1, caller=str(number)))
         queue.take(8, 0)
     assert not queue._requests_of
     assert not queue._bytes_of

@@ -25,6 +25,7 @@ class Slow:
 
     body_limit = 1000
     body_seconds = 7.0
+    answer_seconds = 20.0
     stopping = False
 
     def __init__(self, seconds: float = 0.0, answer: Response | None = None) -> None:
@@ -40,9 +41,9 @@ class Slow:
         path: str,
         headers: Mapping[str, str],
         query: Mapping[str, str],
-        client: str,
+        peer: str,
     ) -> Request:
-        return Request(method, path, headers, query, id="i", client=client, caller=client)
+        return Request(method, path, headers, query, id="i", peer=peer, caller=peer)
 
     def admit(self, request: Request) -> int:
         if request.path == "/no":
@@ -58,7 +59,7 @@ class Slow:
 
     def refusal(self, request: Request, error: RequestError, started: int) -> Response:
         self.started.append(started)
-        return error_response(error, f"{request.id} of {request.client} {request.caller}")
+        return error_response(error, f"{request.id} of {request.peer} {request.caller}")
 
     def answer_headers(self, _request: Request) -> tuple[tuple[str, str], ...]:
         return ()
@@ -86,6 +87,9 @@ class Wire(asyncio.Transport):
     def writelines(self, parts: Any) -> None:
         self.sent += b"".join(map(bytes, parts))
         self.parts += len(parts)
+
+    def can_write_eof(self) -> bool:
+        return True
 
     def write_eof(self) -> None:
         self.note("eof")
@@ -181,20 +185,20 @@ def test_who_connects_and_says_nothing_is_left_after_half_a_minute() -> None:
 def test_a_head_has_half_a_minute_from_its_first_byte() -> None:
     wire = talk(Slow(), b"GET /", 100.0)
     assert status(wire) == 408
-    assert ends(wire) == [(30.25, "eof"), (31.5, "abort")]
+    assert ends(wire) == [(30.25, "eof"), (31.5, "close")]
 
 
 def test_a_connection_rests_as_long_as_it_likes_and_then_has_half_a_minute_again() -> None:
     wire = talk(Slow(), GET, 500.0, b"G", 20.0, b"E", 100.0)
     assert wire.sent.startswith(b"HTTP/1.1 200 OK")
-    assert ends(wire) == [(530.25, "eof"), (531.5, "abort")]
+    assert ends(wire) == [(530.25, "eof"), (531.5, "close")]
 
 
 def test_a_body_has_the_handlers_time() -> None:
     wire = talk(Slow(), POST, b"abc", 100.0)
     assert status(wire) == 408
     assert b"within 7 s" in wire.sent
-    assert ends(wire) == [(7.25, "eof"), (8.5, "abort")]
+    assert ends(wire) == [(7.25, "eof"), (8.5, "close")]
 
 
 def test_the_time_of_a_body_is_over_when_it_is_there() -> None:
@@ -237,7 +241,7 @@ def test_the_connection_of_a_refusal_lingers_a_second_so_that_it_can_be_read() -
     wire = talk(handler, b"bad\r\n\r\n" + b"x" * 1000, b"more" * 1000, 10.0)
     assert status(wire) == 400
     assert wire.sent.count(b"HTTP/1.1") == 1
-    assert ends(wire) == [(0.0, "eof"), (1.25, "abort")]
+    assert ends(wire) == [(0.0, "eof"), (1.25, "close")]
     assert handler.started == [int(START * 1e9)]
 
 
@@ -302,17 +306,48 @@ def test_requests_ahead_wait_within_their_limit() -> None:
 
 def test_a_client_that_does_not_read_is_not_answered_further() -> None:
     handler = Slow()
-
-    def choke(line: Line) -> None:
-        line.connection.pause_writing()
-
-    def free(line: Line) -> None:
-        line.connection.resume_writing()
-
     wire = talk(handler, GET, 1.0, choke, GET + GET, 5.0)
     assert wire.sent.count(b"HTTP/1.1") == 1
     wire = talk(handler, GET, 1.0, choke, GET + GET, 5.0, free, 5.0)
     assert wire.sent.count(b"HTTP/1.1") == 3
+
+
+def choke(line: Line) -> None:
+    line.connection.pause_writing()
+
+
+def free(line: Line) -> None:
+    line.connection.resume_writing()
+
+
+def test_who_does_not_take_an_answer_is_dropped_after_the_handlers_time() -> None:
+    wire = talk(Slow(), GET, 1.0, choke, 100.0)
+    assert ends(wire) == [(21.25, "abort")]
+    wire = talk(Slow(), GET, 1.0, choke, 15.0, free, 15.0, choke, 15.0, free, 500.0)
+    assert ends(wire) == []  # each time it was taken in time
+
+
+def test_a_last_answer_may_take_its_time_too() -> None:
+    last = GET.replace(b"\r\n\r\n", b"\r\nConnection: close\r\n\r\n")
+    wire = talk(Slow(), choke, last, 15.0, free, 10.0)  # choked by its head, say
+    assert ends(wire) == [(15.0, "eof"), (16.25, "close")]
+    wire = talk(Slow(1.0), last, 0.5, choke, 100.0)
+    assert ends(wire) == [(1.0, "eof"), (20.75, "abort")]
+
+
+def test_a_connection_that_cannot_be_closed_is_cut() -> None:
+    async def go() -> Wire:
+        line = Line(Slow(), Wire())
+        line.send(b"bad\r\n\r\n")
+        await line.watch(5.0)
+        for _ in range(100):  # what is left in the buffer is not taken
+            await asyncio.sleep(0.25)
+            if 0 < line.connection.deadline < asyncio.get_running_loop().time():
+                line.connection.expire()
+                break
+        return line.wire
+
+    assert ends(virtual_time.run(go())) == [(0.0, "eof"), (1.25, "close"), (21.5, "abort")]
 
 
 def stream(log: list[str], *, fail: bool = False) -> Response:

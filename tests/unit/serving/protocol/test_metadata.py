@@ -32,6 +32,7 @@ def model(folder: Path, **more: Any) -> ServedModel:
     bundle = colour_bundle(folder)
     about: dict[str, Any] = {
         "name": "m",
+        "version": "1",
         "inputs": (X,),
         "outputs": (Y, Z),
         "source": SimpleNamespace(backend="onnxruntime", device="cpu"),

@@ -31,7 +31,7 @@ from lrn_deploy.tensorrt.device import cuda
 from lrn_deploy.workflows.preprocess import correct_preprocessing
 from tests.support.engine_graphs import engine_record, make_bundle
 from tests.support.fake_gpu import DEVICE, FakeGpu
-from tests.support.image_bundles import RECIPE, colour_bundle
+from tests.support.image_bundles import PREPROCESSING, colour_bundle
 
 SETTINGS = ModelSettings(threads=1, max_batch_size=4)
 
@@ -166,15 +166,15 @@ def test_an_engine_of_another_gpu_gives_way_to_the_graph(tmp_path: Path, gpu: Fa
 
 def test_what_is_in_doubt_is_said_at_the_start_and_wherever_a_client_asks(tmp_path: Path) -> None:
     colour_bundle(tmp_path / "sure")
-    guessed = RECIPE.model_copy(update={"assumed": ("mean", "std")})
-    bundle = colour_bundle(tmp_path / "b", recipe=guessed)
+    guessed = PREPROCESSING.model_copy(update={"assumed": ("mean", "std")})
+    bundle = colour_bundle(tmp_path / "b", preprocessing=guessed)
     reports = tmp_path / "b" / "reports"
     reports.mkdir()
     (reports / "parity.json").write_text("{}")
     correct_preprocessing(bundle, Said(interpolation="box"))
     repository = Repository(SETTINGS)
     said: list[str] = []
-    run._load(repository, [("sure", tmp_path / "sure"), ("b", tmp_path / "b")], said.append)
+    run._load(repository, [("sure", tmp_path / "sure", ""), ("b", tmp_path / "b", "")], said.append)
     doubts = [
         "Preprocessing assumed: mean [0.485, 0.456, 0.406]; std [0.229, 0.224, 0.225]; if it was "
         "trained otherwise, predictions are wrong.",

@@ -20,7 +20,7 @@ from lrn_deploy.serving.repository.embedding import Embedding
 from lrn_deploy.serving.repository.model import ServedModel
 from lrn_deploy.serving.rest import images
 from lrn_deploy.serving.rest.images import Prepared, Ran
-from tests.support.image_bundles import LABELS, RECIPE, colour_bundle, picture
+from tests.support.image_bundles import LABELS, PREPROCESSING, colour_bundle, picture
 
 ASKED = InferRequest({})
 EMBEDDING = Embedding("h", "net.5", 2)
@@ -138,8 +138,8 @@ def test_networks_of_a_fixed_batch_and_of_bytes(tmp_path: Path) -> None:
     assert x.shape == (4, 3, 8, 8)
     assert x[0, 2].min() == 1
     assert x[1:].max() == 0
-    recipe = RECIPE.model_copy(update={"in_graph": True})
-    in_bytes = served(colour_bundle(tmp_path / "bytes", recipe=recipe))
+    preprocessing = PREPROCESSING.model_copy(update={"in_graph": True})
+    in_bytes = served(colour_bundle(tmp_path / "bytes", preprocessing=preprocessing))
     asked = images.prepare(in_bytes, "a", picture("blue"), ImageLimits()).asked
     assert asked is not None
     assert asked.inputs["image"].dtype == np.uint8
@@ -159,7 +159,7 @@ def test_what_cannot_be_classified_is_refused(tmp_path: Path, model: ServedModel
     spatial = served(colour_bundle(tmp_path / "map", last="Map"))
     with pytest.raises(InvalidRequestError, match="Ask /v2/models/colours/infer"):
         images.check_classes(spatial)
-    no_image = served(colour_bundle(tmp_path / "none", recipe=None))
+    no_image = served(colour_bundle(tmp_path / "none", preprocessing=None))
     with pytest.raises(InvalidRequestError, match=r"which are no images|instead of"):
         images.prepare(no_image, "a", picture("red"), ImageLimits())
-    assert Preprocessing.model_validate(RECIPE.model_dump()) == RECIPE
+    assert Preprocessing.model_validate(PREPROCESSING.model_dump()) == PREPROCESSING

@@ -14,11 +14,13 @@ from lrn_deploy.models.digits_data import load_split
 from lrn_deploy.workflows.optimize import calibration
 from lrn_deploy.workflows.optimize.calibration import MAX_IMAGES, Calibration, calibration_inputs
 
-RECIPE = Preprocessing(resize=36, crop=(32, 32))
+PREPROCESSING = Preprocessing(resize=36, crop=(32, 32))
 
 
 def manifest(
-    recipe: Preprocessing | None = RECIPE, factory: str = "net.py:build", origin: str = "factory"
+    preprocessing: Preprocessing | None = PREPROCESSING,
+    factory: str = "net.py:build",
+    origin: str = "factory",
 ) -> Manifest:
     return Manifest.model_validate(
         {
@@ -31,7 +33,7 @@ def manifest(
             ),
             "inputs": (TensorSpec(name="input", dtype="float32", shape=("batch", 3, 32, 32)),),
             "outputs": (),
-            "preprocessing": recipe,
+            "preprocessing": preprocessing,
         }
     )
 
@@ -55,8 +57,8 @@ def test_photographs_are_cropped_in_many_places() -> None:
 
 
 def test_the_digit_networks_take_what_they_were_trained_on() -> None:
-    recipe = Preprocessing(mode="L", resize=None, crop=(8, 8), mean=(78,), std=(1,), scale=1)
-    found = calibration_inputs(manifest(recipe, "digits", "zoo"))
+    preprocessing = Preprocessing(mode="L", resize=None, crop=(8, 8), mean=(78,), std=(1,), scale=1)
+    found = calibration_inputs(manifest(preprocessing, "digits", "zoo"))
     train, test = load_split()
     assert found.inputs.shape == (128, 1, 8, 8)
     np.testing.assert_array_equal(found.inputs[5, 0] + 78, train.images[5])
@@ -66,7 +68,7 @@ def test_the_digit_networks_take_what_they_were_trained_on() -> None:
 
 
 def test_a_network_that_takes_pixels_gets_pixels() -> None:
-    found = calibration_inputs(manifest(RECIPE.model_copy(update={"in_graph": True})))
+    found = calibration_inputs(manifest(PREPROCESSING.model_copy(update={"in_graph": True})))
     assert found.inputs.shape == (32, 32, 32, 3)
     assert found.inputs.dtype == np.uint8
 

@@ -24,7 +24,7 @@ from lrn_deploy.parity.budgets import Budgets
 from lrn_deploy.parity.schema import Check
 from lrn_deploy.placement import Placement
 from lrn_deploy.workflows.validate.checks import (
-    Subject,
+    Checked,
     check_layers,
     check_outputs,
     fitting_batches,
@@ -34,7 +34,7 @@ from lrn_deploy.workflows.validate.checks import (
 from lrn_deploy.workflows.validate.samples import Sample
 from tests.support.engine_graphs import network
 
-SUBJECT = Subject(Placement("model", "fake", "cpu"), "fp32")
+CHECKED = Checked(Placement("model", "fake", "cpu"), "fp32")
 ARTIFACT = Artifact(file="model.onnx", sha256="", size=0, format="onnx")
 
 
@@ -63,7 +63,7 @@ def sample(rows: int = 5, output: str = "y") -> Sample:
 
 
 def checks(session: Fake, given: Sample, batches: tuple[int, ...] = (2,)) -> list[Check]:
-    return list(check_outputs(SUBJECT, session, [given], batches, Budgets()))
+    return list(check_outputs(CHECKED, session, [given], batches, Budgets()))
 
 
 def test_every_run_has_exactly_the_batch_and_every_row_counts_once() -> None:
@@ -224,7 +224,7 @@ def test_the_first_layer_over_budget_is_the_networks_first_whichever_inputs_show
     backend = Layers()
     tensors = {"relu": "r", "gone": "no such value", "norm": "n"}
     found, drift = check_layers(
-        SUBJECT,
+        CHECKED,
         backend,
         ARTIFACT,
         ArtifactData("model", "onnx", b""),

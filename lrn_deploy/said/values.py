@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Mapping
-from typing import Any
+from typing import Any, Literal
 
-from lrn_deploy.bundle.preprocessing import Colors, Interpolation
 from lrn_deploy.errors import BadInputError
+
+Colors = Literal["rgb", "bgr", "gray"]
+Interpolation = Literal["nearest", "bilinear", "bicubic", "lanczos", "box"]
 
 COLORS: dict[str, Colors] = {
     "rgb": "rgb", "bgr": "bgr", "gray": "gray", "grey": "gray", "l": "gray"
