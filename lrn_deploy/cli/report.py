@@ -33,7 +33,8 @@ def command(bundle: Path, output: Path | None, as_json: bool) -> None:
       lrn-deploy report alexnet -o alexnet.html
     """
     from lrn_deploy.bundle import Bundle, write_atomic
-    from lrn_deploy.report.page.page import FILE, render, state
+    from lrn_deploy.report.page.answers import state
+    from lrn_deploy.report.page.page import FILE, render
     from lrn_deploy.report.source import read_source
 
     opened = Bundle.open(bundle)

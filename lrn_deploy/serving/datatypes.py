@@ -1,4 +1,4 @@
-"""Element types of the Open Inference Protocol and what they are in numpy."""
+"""What the server says of element types, and its refusal of those that no network here takes."""
 
 from __future__ import annotations
 
@@ -8,27 +8,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from lrn_deploy.bundle import TensorSpec
+from lrn_deploy.datatypes import NAMES, NUMPY
 from lrn_deploy.serving.errors import InvalidRequestError
 
 Array = NDArray[Any]
-
-NUMPY = {
-    "BOOL": np.dtype(np.bool_),
-    "UINT8": np.dtype(np.uint8),
-    "UINT16": np.dtype("<u2"),
-    "UINT32": np.dtype("<u4"),
-    "UINT64": np.dtype("<u8"),
-    "INT8": np.dtype(np.int8),
-    "INT16": np.dtype("<i2"),
-    "INT32": np.dtype("<i4"),
-    "INT64": np.dtype("<i8"),
-    "FP16": np.dtype("<f2"),
-    "FP32": np.dtype("<f4"),
-    "FP64": np.dtype("<f8"),
-}
-"""Protocol name -> numpy dtype, little-endian as the protocol has it."""
-
-NAMES = {dtype: name for name, dtype in NUMPY.items()}
 
 
 def protocol_name(dtype: str | np.dtype[Any]) -> str:

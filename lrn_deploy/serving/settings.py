@@ -63,11 +63,32 @@ class ServerSettings:
     )
     max_body_bytes: int = _setting(64 * 2**20, "Largest body, also when decompressed.", 1)
     body_seconds: float = _setting(30.0, "Seconds that a client may take to send its body.")
+    answer_seconds: float = _setting(60.0, "Seconds that a client may take to take its answer.")
+    max_connections: int = _setting(
+        0, "HTTP connections that may be open; 0: as many as the process may have files."
+    )
+    max_connections_per_peer: int = _setting(
+        1024, "Those of one address; 0, for use behind a gateway: any number."
+    )
     pre_drain_seconds: float = _setting(
         0.0, "After SIGTERM: seconds in which requests are still taken while ready says 503."
     )
     drain_seconds: float = _setting(30.0, "After that: seconds that requests may take to finish.")
     rate_limit: float = _setting(0.0, "Requests that one client may send a second; 0: any number.")
+    keys: str = option(
+        "",
+        "File of API keys, made by 'lrn-deploy keys'; without one, nobody needs any.",
+        metavar="FILE",
+    )
+    tls_cert: str = option(
+        "", "PEM file of the certificate and those that lead to its authority.", metavar="FILE"
+    )
+    tls_key: str = option(
+        "", "PEM file of its key; without one, it is in the same file.", metavar="FILE"
+    )
+    tls_client_ca: str = option(
+        "", "PEM file of the authorities that clients' certificates must be of.", metavar="FILE"
+    )
     client_header: str = _setting(
         "", "Header that names the client, behind a gateway; else it is the peer's address."
     )
@@ -76,6 +97,7 @@ class ServerSettings:
     )
     max_images: int = _setting(32, "Images in one request to /v1/classify.", 1)
     max_pixels: int = _setting(64_000_000, "Pixels of one image.", 1, 178_956_970)
+    page: bool = _setting(True, "Show a page for browsers at /.")
     grpc_threads: int = _setting(64, "gRPC requests that are answered at the same time.", 1, 1024)
     model_control: bool = _setting(False, "Let clients load and unload models.")
     allow_origin: tuple[str, ...] = _setting(

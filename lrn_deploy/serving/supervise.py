@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-import http.client
+import asyncio
 import json
 import os
 import select
 import signal
+import socket
 import subprocess
 import sys
 import threading
@@ -21,7 +22,12 @@ from lrn_deploy.serving.settings import ModelSettings, ServerSettings
 REPORT = "LRN_SERVER_REPORT_FD"
 """Environment variable: where a supervised server writes its ports once it is ready."""
 
+LINE = "LRN_SERVER_LINE_FD"
+"""And the socket on which it is asked whether it is live. It needs no port, no certificate, no key
+and no further descriptor, so that it answers also where there is none left."""
+
 _CHECK_SECONDS = 1.0
+_ANSWER_SECONDS = 2.0
 _PATIENCE = 3  # checks in a row that may fail
 _FIRST_PAUSE_SECONDS = 0.5
 _LONGEST_PAUSE_SECONDS = 30.0
@@ -94,19 +100,24 @@ class _Watched:
         self._settings = settings
         self._process: subprocess.Popen[bytes] | None = None
         self._ports: Ports = {}
+        self._line, _ = socket.socketpair()
 
     def start(self) -> Ports:
         """Start it and wait until it is ready; empty if it ended before."""
         report, write = os.pipe()
+        self._line.close()
+        self._line, theirs = socket.socketpair()
+        told = {REPORT: str(write), LINE: str(theirs.fileno())}
         try:
             self._process = subprocess.Popen(
                 [*_command(), *self._bundles, "--no-supervise"],
-                env={**os.environ, **self._environment, REPORT: str(write)},
-                pass_fds=(write,),
+                env={**os.environ, **self._environment, **told},
+                pass_fds=(write, theirs.fileno()),
                 start_new_session=True,  # Ctrl-C reaches it through us only
             )
         finally:
             os.close(write)
+            theirs.close()
         with os.fdopen(report, "rb") as stream:
             text = stream.readline()
         self._ports = json.loads(text) if text else {}
@@ -153,16 +164,37 @@ class _Watched:
             self._process.terminate()
 
     def _health(self) -> int | None:
-        """The status of its health check; None if it does not answer."""
-        host = self._ports["host"]
-        connection = http.client.HTTPConnection(host, self._ports["http_port"], timeout=2)
+        """200 if it is live, 503 if not; None if it does not answer."""
+        line = self._line
         try:
-            connection.request("GET", "/v2/health/live")
-            return connection.getresponse().status
-        except (OSError, http.client.HTTPException):
+            with suppress(BlockingIOError):
+                line.setblocking(False)
+                line.recv(64)  # what came too late
+            line.settimeout(_ANSWER_SECONDS)
+            line.send(b"?")
+            return {b"1": 200, b"0": 503}.get(line.recv(1))
+        except OSError:
             return None
-        finally:
-            connection.close()
+
+
+def answer_parent(live: Callable[[], bool]) -> None:
+    """In the server: answer the parent, if there is one, for as long as the event loop runs."""
+    descriptor = os.environ.pop(LINE, "")
+    if not descriptor.isdecimal():
+        return
+    line = socket.socket(fileno=int(descriptor))
+    line.setblocking(False)
+    loop = asyncio.get_running_loop()
+
+    def answer() -> None:
+        with suppress(OSError):
+            if line.recv(64):
+                line.send(b"1" if live() else b"0")
+                return
+        loop.remove_reader(line)
+        line.close()
+
+    loop.add_reader(line, answer)
 
 
 def report(ports: Mapping[str, Any]) -> None:

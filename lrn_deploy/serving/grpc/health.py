@@ -77,7 +77,10 @@ class Health:
 
 
 def handlers(
-    service: Service, name: str, guard: Callable[[str, Callable[[Any, Any], Any], Any], Any]
+    service: Service,
+    name: str,
+    guard: Callable[[str, Callable[[Any, Any], Any], Any], Any],
+    let_in: Callable[[str, str, Callable[..., Any]], Callable[..., Any]],
 ) -> dict[str, Any]:
     """The methods of both services by path.
 
@@ -85,6 +88,8 @@ def handlers(
         service: What has the models.
         name: Of the gRPC service that is served beside.
         guard: Makes a method of a name, a function of a message and the message's class.
+        let_in: Makes a stream of a method's name, an operation and a stream: for those alone whose
+            key allows it.
     """
     health = Health(service, name)
     check = guard("Check", health.check, health_pb2.HealthCheckRequest)
@@ -92,7 +97,7 @@ def handlers(
     names = (name, SERVICE, *_REFLECTIONS)
     reflect = reflection.ReflectionServicer(names).ServerReflectionInfo
     reflecting = grpc.stream_stream_rpc_method_handler(
-        _in(watchers, reflect),
+        _in(watchers, let_in(_METHOD, "reflection", reflect)),
         reflection_pb2.ServerReflectionRequest.FromString,
         reflection_pb2.ServerReflectionResponse.SerializeToString,
     )

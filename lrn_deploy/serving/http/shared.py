@@ -6,6 +6,7 @@ import asyncio
 from typing import Protocol
 
 from lrn_deploy.serving.http.answer import date_header
+from lrn_deploy.serving.http.crowd import Crowd
 from lrn_deploy.serving.http.handler import Handler
 
 _SCRATCH_BYTES = 64 * 2**10
@@ -15,6 +16,11 @@ class Watched(Protocol):
     """A connection, as who watches over it sees it."""
 
     deadline: float
+
+    @property
+    def busy(self) -> bool:
+        """Whether it has a request whose answer is not written yet."""
+        ...
 
     def expire(self) -> None:
         """The deadline has passed."""
@@ -30,6 +36,7 @@ class Shared:
 
     Args:
         handler: What answers.
+        crowd: How many there may be.
 
     Attributes:
         loop: Where all of it runs; set when that is known.
@@ -40,8 +47,9 @@ class Shared:
 
     loop: asyncio.AbstractEventLoop
 
-    def __init__(self, handler: Handler) -> None:
+    def __init__(self, handler: Handler, crowd: Crowd | None = None) -> None:
         self.handler = handler
+        self.crowd = Crowd() if crowd is None else crowd  # an empty one is false
         self.connections: set[Watched] = set()
         self.date = date_header()
         self.scratch = memoryview(bytearray(_SCRATCH_BYTES))

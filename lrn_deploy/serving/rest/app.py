@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from concurrent.futures import ThreadPoolExecutor
-from functools import lru_cache
+from functools import cached_property, lru_cache
 
 from lrn_deploy.serving.errors import (
     MethodError,
@@ -12,11 +12,12 @@ from lrn_deploy.serving.errors import (
     TooLargeError,
     UnsupportedError,
 )
-from lrn_deploy.serving.http.message import Response, error_response
+from lrn_deploy.serving.http.message import Response, error_response, json_response
 from lrn_deploy.serving.request import Request
 from lrn_deploy.serving.rest.compression import compressed
 from lrn_deploy.serving.rest.image_routes import ImageRoutes
 from lrn_deploy.serving.rest.origins import Headers, Origins
+from lrn_deploy.serving.rest.page_routes import PageRoutes
 from lrn_deploy.serving.rest.protocol_routes import ProtocolRoutes
 from lrn_deploy.serving.rest.routes import Handler, Match, Route
 from lrn_deploy.serving.rest.stats_routes import StatsRoutes
@@ -42,12 +43,19 @@ class App:
         self.bug = service.log.bug
         self.body_limit = settings.max_body_bytes
         self.body_seconds = settings.body_seconds
+        self.answer_seconds = settings.answer_seconds
         workers = ThreadPoolExecutor(4, thread_name_prefix="app")
         stats = StatsRoutes(service)
         self._routes = [stats.metrics]
         if not metrics_only:
-            groups = (ProtocolRoutes(service, workers), ImageRoutes(service, workers), stats)
+            groups = (
+                ProtocolRoutes(service, workers),
+                ImageRoutes(service, workers),
+                PageRoutes(service, workers),
+                stats,
+            )
             self._routes = [route for group in groups for route in group.routes] + self._routes
+            self._routes.append(Route("GET", "/openapi.json", self._describe, "description"))
         self._route = lru_cache(_MANY_PATHS)(self._find)
 
     @property
@@ -69,6 +77,8 @@ class App:
         if route.guarded:
             self.origins.check_page(request.headers)
         self.service.admit()
+        if self.service.keys is not None:
+            self.service.authorize(request, route.scope)
         length = request.headers.get("content-length", "")
         limit = self.body_limit
         if length.isdecimal() and int(length) > limit:
@@ -102,6 +112,16 @@ class App:
         """What lets a page of another origin read the answer, where any may."""
         return self.origins.answer_headers(request.headers) if self.origins.shared else ()
 
+    async def _describe(self, _request: Request, _match: Match) -> Response:
+        return self._description
+
+    @cached_property
+    def _description(self) -> Response:
+        """All routes as OpenAPI, written down when the first one asks."""
+        from lrn_deploy.serving.rest.openapi.document import document
+
+        return json_response(document(self._routes, keys=self.service.keys is not None))
+
     def _find(self, method: str, path: str) -> tuple[Match, Route]:
         methods: tuple[str, ...] = ()
         for route in self._routes:
@@ -114,7 +134,9 @@ class App:
         if methods and self.origins.shared:
             methods += ("OPTIONS",)
             if method == "OPTIONS":
-                return seen, Route("OPTIONS", "", self._preflight(methods), guarded=False)
+                return seen, Route(
+                    "OPTIONS", "", self._preflight(methods), "preflight", guarded=False
+                )
         if methods:
             raise MethodError(f"{method} is not possible on '{path}'; use {methods[0]}.", methods)
         if path.startswith(_ABSENT):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Callable, Iterable
 from concurrent.futures import Executor
 from functools import partial
 from typing import Any
@@ -11,15 +12,17 @@ from lrn_deploy.serving.batching.delivery import outcome_of
 from lrn_deploy.serving.errors import InvalidRequestError
 from lrn_deploy.serving.http.message import Response, json_response
 from lrn_deploy.serving.protocol.json_text import parse_json
-from lrn_deploy.serving.protocol.parameters import field, whole
+from lrn_deploy.serving.protocol.parameters import field, flag, whole
 from lrn_deploy.serving.request import Request
 from lrn_deploy.serving.rest import codec
 from lrn_deploy.serving.rest.compression import decompress
-from lrn_deploy.serving.rest.routes import Match, Route, answers, tells
+from lrn_deploy.serving.rest.routes import Handler, Match, Route, answers, tells
 from lrn_deploy.serving.service import Service
 
-_MODEL = r"/v2/models/(?P<model>[^/]+)(?:/versions/(?P<version>[0-9]+))?"
-_SHARED = r"/v2/systemsharedmemory(?:/region/(?P<region>[^/]+))?"
+_MODEL = "/v2/models/{model}[/versions/{version}]"
+_CONTROL = "/v2/repository/models/{model}"
+_SHARED = "/v2/systemsharedmemory[/region/{region}]"
+_REGION = "/v2/systemsharedmemory/region/{region}"
 
 
 class ProtocolRoutes:
@@ -33,22 +36,32 @@ class ProtocolRoutes:
     def __init__(self, service: Service, workers: Executor) -> None:
         self.service = service
         self._workers = workers
-        control = "/v2/repository/models/(?P<model>[^/]+)/(?P<what>load|unload)"
+        at_model, shared = service.model, answers(lambda at: service.regions(_region(at)))
+        metadata = answers(lambda at: service.model_metadata(*_named(at)))
+        config = answers(lambda at: service.model_config(*_named(at)))
+        statistics = answers(lambda at: service.statistics(*_named(at)))
+        load, unload = self._control(service.load), self._control(service.unload)
         self.routes = [
-            Route("POST", _MODEL + "/infer", self._infer, works=True),
-            Route("GET", "/v2/health/live", tells(lambda _: service.live)),
-            Route("GET", "/v2/health/ready", tells(lambda _: service.ready)),
-            Route("GET", "/v2/?", answers(lambda _: service.server())),
-            Route("GET", "/v2/models/stats", answers(lambda _: service.statistics())),
-            Route("GET", _MODEL, answers(lambda at: service.model_metadata(*_named(at)))),
-            Route("GET", _MODEL + "/ready", tells(lambda at: service.model(*_named(at)).ready)),
-            Route("GET", _MODEL + "/config", answers(lambda at: service.model_config(*_named(at)))),
-            Route("GET", _MODEL + "/stats", answers(lambda at: service.statistics(*_named(at)))),
-            Route("POST", "/v2/repository/index", self._index),
-            Route("POST", control, self._control),
-            Route("GET", _SHARED + "/status", answers(lambda at: service.regions(_region(at)))),
-            Route("POST", _SHARED + "/unregister", self._unregister),
-            Route("POST", _SHARED + "/register", self._register),
+            Route("POST", _MODEL + "/infer", self._infer, "infer", works=True),
+            Route("GET", "/v2/health/live", tells(lambda _: service.live), "live"),
+            Route("GET", "/v2/health/ready", tells(lambda _: service.ready), "ready"),
+            Route("GET", "/v2[/]", answers(lambda _: service.server()), "server"),
+            Route("GET", "/v2/models/stats", answers(lambda _: service.statistics()), "statistics"),
+            Route("GET", _MODEL, metadata, "model"),
+            Route(
+                "GET",
+                _MODEL + "/ready",
+                tells(lambda at: at_model(*_named(at)).ready),
+                "model ready",
+            ),
+            Route("GET", _MODEL + "/config", config, "config"),
+            Route("GET", _MODEL + "/stats", statistics, "statistics"),
+            Route("POST", "/v2/repository/index", self._index, "index"),
+            Route("POST", _CONTROL + "/load", load, "load"),
+            Route("POST", _CONTROL + "/unload", unload, "unload"),
+            Route("GET", _SHARED + "/status", shared, "regions"),
+            Route("POST", _SHARED + "/unregister", self._unregister, "unregister"),
+            Route("POST", _REGION + "/register", self._register, "register"),
         ]
 
     async def _infer(self, request: Request, match: Match) -> Response:
@@ -67,23 +80,25 @@ class ProtocolRoutes:
         return codec.encode(asked, model, outcome.outputs, service.memory)
 
     async def _index(self, request: Request, _match: Match) -> Response:
-        return json_response(self.service.index(ready=_content(request).get("ready") is True))
+        return json_response(self.service.index(ready=flag(_content(request), "ready")))
 
-    async def _control(self, request: Request, match: Match) -> Response:
-        parameters = _content(request).get("parameters") or ()
-        act = self.service.load if match["what"] == "load" else self.service.unload
-        work = partial(act, match["model"], parameters)
-        await asyncio.get_running_loop().run_in_executor(self._workers, work)
-        return Response()
+    def _control(self, act: Callable[[str, Iterable[str]], None]) -> Handler:
+        """What loads or unloads a model, beside everything else."""
+
+        async def answer(request: Request, match: Match) -> Response:
+            parameters = field(_content(request), "parameters", dict, {})
+            work = partial(act, match["model"], parameters)
+            await asyncio.get_running_loop().run_in_executor(self._workers, work)
+            return Response()
+
+        return answer
 
     async def _register(self, request: Request, match: Match) -> Response:
         self.service.memory.require()
-        name = _region(match)
-        if not name:
-            raise InvalidRequestError("Say which: /v2/systemsharedmemory/region/NAME/register.")
         content = parse_json(request.body)
         key = field(content, "key", str, None)
-        self.service.register(name, key, whole(content, "offset"), whole(content, "byte_size"))
+        size, offset = whole(content, "byte_size"), whole(content, "offset")
+        self.service.register(match["region"], key, offset, size)
         return Response()
 
     async def _unregister(self, _request: Request, match: Match) -> Response:

@@ -8,9 +8,12 @@ from typing import Any
 
 from lrn_deploy.serving.http.message import Response, json_response
 from lrn_deploy.serving.request import Request
+from lrn_deploy.serving.security.scopes import NEEDED
 
 Match = re.Match[str]
 Handler = Callable[[Request, Match], Awaitable[Response]]
+_PARTS = re.compile(r"\{(\w+)\}|\[|\]|[^{}\[\]]+")
+_VERSION = "[0-9]+"
 
 
 class Route:
@@ -18,8 +21,11 @@ class Route:
 
     Args:
         method: ``GET`` or ``POST``; ``HEAD`` goes where ``GET`` does.
-        pattern: Regular expression of the whole path; its groups are for the handler.
+        path: With ``{name}`` for a part that the handler is given, and what may be left out in
+            square brackets.
         handler: What answers.
+        operation: What it asks the service for, by its name in ``security/scopes.py``, which says
+            whose key allows it.
         works: True if the network runs for it, so that it counts for the rate limit, and a full
             queue refuses it before its body is read.
         guarded: True if no web page of another origin may ask for it, since it changes or costs
@@ -29,17 +35,22 @@ class Route:
     def __init__(
         self,
         method: str,
-        pattern: str,
+        path: str,
         handler: Handler,
+        operation: str,
         *,
         works: bool = False,
         guarded: bool | None = None,
     ) -> None:
+        self.method = method
         self.methods = ("GET", "HEAD") if method == "GET" else (method,)
+        self.path = path
         self.handler = handler
+        self.operation = operation
+        self.scope = NEEDED[operation]
         self.works = works
         self.guarded = method != "GET" if guarded is None else guarded
-        self._pattern = re.compile(pattern)
+        self._pattern = re.compile("".join(map(_expression, _PARTS.finditer(path))))
 
     def match(self, path: str) -> Match | None:
         """The match if this is the route of ``path``."""
@@ -48,6 +59,13 @@ class Route:
     def takes(self, method: str) -> bool:
         """Whether it is there for ``method``."""
         return method in self.methods
+
+
+def _expression(part: Match) -> str:
+    """A part of a route's path as a regular expression."""
+    if part[1]:
+        return f"(?P<{part[1]}>{_VERSION if part[1] == 'version' else '[^/]+'})"
+    return {"[": "(?:", "]": ")?"}.get(part[0]) or re.escape(part[0])
 
 
 def answers(operation: Callable[[Match], Any]) -> Handler:

@@ -34,25 +34,25 @@ class StatsRoutes:
     def __init__(self, service: Service) -> None:
         self.service = service
         self.streams = 0
-        self.metrics = Route("GET", "/metrics", self._metrics)
-        self.routes = [Route("GET", "/v1/stats", self._stats, guarded=True)]
+        self.metrics = Route("GET", "/metrics", self._metrics, "metrics")
+        self.routes = [Route("GET", "/v1/stats", self._stats, "statistics", guarded=True)]
 
     async def _metrics(self, _request: Request, _match: Match) -> Response:
         return Response(200, (("content-type", CONTENT_TYPE),), self.service.metrics().encode())
 
-    async def _stats(self, _request: Request, _match: Match) -> Response:
+    async def _stats(self, request: Request, _match: Match) -> Response:
         if self.streams >= _MAX_STREAMS:
             raise UnavailableError(f"{_MAX_STREAMS} streams are open, which is the limit.")
-        return Response(200, _HEADERS, stream=self._events())
+        return Response(200, _HEADERS, stream=self._events(request))
 
-    async def _events(self) -> AsyncIterator[bytes]:
-        """One event a second until no more requests are taken."""
+    async def _events(self, request: Request) -> AsyncIterator[bytes]:
+        """One event a second until no more requests are taken, or the caller's key is not."""
         service = self.service
         self.streams += 1
         try:
             interval = Interval(service.repository.models(), time.monotonic_ns())
             yield b": statistics of the last second, once a second\n\n"
-            while not service.draining:
+            while not service.draining and service.still_allows(request, "statistics"):
                 with suppress(TimeoutError):
                     await asyncio.wait_for(service.drained.wait(), _SECONDS)
                 models = service.repository.models()

@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 
 from lrn_deploy.bundle import TensorSpec
-from lrn_deploy.serving.errors import InferenceError, InvalidRequestError
+from lrn_deploy.serving.errors import InvalidRequestError
 from lrn_deploy.serving.grpc import codec as grpc_codec
 from lrn_deploy.serving.inference import InferRequest, OutputForm, Place
 from lrn_deploy.serving.protocol import shared_memory
@@ -79,7 +79,7 @@ def test_classes_instead_of_scores() -> None:
 def test_what_json_does_not_know_is_no_answer() -> None:
     for value in (np.nan, np.inf):
         arrays = ARRAYS | {"p": np.array([[1.0, value]], np.float32)}
-        with pytest.raises(InferenceError, match="NaN or infinity"):
+        with pytest.raises(InvalidRequestError, match="NaN or infinity"):
             codec.encode(InferRequest({}), MODEL, arrays)
         codec.encode(InferRequest({}, binary=True), MODEL, arrays)
 

@@ -384,7 +384,7 @@ def test_an_output_that_json_cannot_hold_asks_for_binary(tmp_path: Path) -> None
     app = App(Service(repository, ServerSettings(access_log="none")))
     body = infer_body((1, 0, 0))
     response = call(app, "POST", "/v2/models/nan/infer", body)
-    assert (response.status, "ask for binary" in content(response)["error"]) == (500, True)
+    assert (response.status, "ask for binary" in content(response)["error"]) == (400, True)
     binary = infer_body((1, 0, 0), parameters={"binary_data_output": True})
     response = call(app, "POST", "/v2/models/nan/infer", binary)
     length = int(dict(response.headers)["inference-header-content-length"])

@@ -11,7 +11,7 @@ import pytest
 from lrn_deploy.serving.errors import InvalidRequestError, UnavailableError
 from lrn_deploy.serving.repository.repository import Repository
 from lrn_deploy.serving.request import Request
-from lrn_deploy.serving.rest.image_routes import _number
+from lrn_deploy.serving.rest.image_routes import whole_number
 from lrn_deploy.serving.rest.routes import Route
 from lrn_deploy.serving.rest.stats_routes import StatsRoutes
 from lrn_deploy.serving.service import Service
@@ -73,21 +73,25 @@ def test_thirty_two_may_watch_and_whoever_leaves_makes_room() -> None:
 
 
 def test_how_many_classes_may_be_asked_for() -> None:
-    assert [_number(text, "top") for text in ("1", "10000")] == [1, 10_000]
+    assert [whole_number(text, "top") for text in ("1", "10000")] == [1, 10_000]
     for text in ("0", "10001", "-1", "1.0", "\u00b2", ""):
         with pytest.raises(InvalidRequestError, match="'top' must be from 1 to 10000"):
-            _number(text, "top")
+            whole_number(text, "top")
 
 
 def test_which_routes_are_guarded_and_work() -> None:
     async def answer(_request: Request, _match: object) -> None:
         raise AssertionError
 
-    get, post = (Route(method, "/a/(b|c)", answer) for method in ("GET", "POST"))  # type: ignore[arg-type]
+    get, post = (Route(method, "/a/{part}[/c]", answer, "server") for method in ("GET", "POST"))  # type: ignore[arg-type]
     assert (get.guarded, get.works, get.methods) == (False, False, ("GET", "HEAD"))
     assert (post.guarded, post.works, post.methods) == (True, False, ("POST",))
     assert [get.takes(method) for method in ("GET", "HEAD", "POST")] == [True, True, False]
     assert get.match("/a/b/") is None
-    assert get.match("/a/c") is not None
-    open_post = Route("POST", "/", answer, guarded=False)  # type: ignore[arg-type]
+    assert get.match("/a/b/c") is not None
+    found = get.match("/a/c")
+    assert found is not None
+    assert found.groupdict() == {"part": "c"}
+    assert get.match("/a/b/d") is None
+    open_post = Route("POST", "/", answer, "server", guarded=False)  # type: ignore[arg-type]
     assert not open_post.guarded

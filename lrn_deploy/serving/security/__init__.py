@@ -1,0 +1,1 @@
+"""Who may ask for what, and over which wire: API keys, scopes, certificates."""
