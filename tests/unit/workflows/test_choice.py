@@ -78,6 +78,15 @@ def test_where_the_best_cannot_run_the_next_one_does(tmp_path: Path) -> None:
     assert "best of tune's" in found.reason
 
 
+def test_a_choice_goes_to_no_backend_that_does_not_take_its_format(tmp_path: Path) -> None:
+    """As after an upgrade of a runtime that has dropped a format: the name alone is not enough."""
+    bundle = with_artifacts(tmp_path, "cpu-int8")
+    bundle = bundle.update(choices=(choice(bundle, "cpu-int8", "second:cpu", 3),))
+    deaf = Machine("second", formats=frozenset({"tensorrt-rtx"}))
+    found = picked(bundle, deaf, Machine("onnxruntime"))
+    assert (found.artifact, found.backend.name) == ("model", "onnxruntime")
+
+
 def test_a_choice_of_other_bytes_is_void(tmp_path: Path) -> None:
     bundle = with_artifacts(tmp_path, "cpu-int8")
     stale = Choice(artifact="cpu-int8", sha256="0" * 64, backend="onnxruntime:cpu")
