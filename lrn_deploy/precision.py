@@ -75,3 +75,17 @@ def is_plain(name: str) -> bool:
     """Whether the canonical graph is computed in a precision as it is."""
     known = PRECISIONS.get(name)
     return known is not None and known.half is None and not known.int8 and known.bits is None
+
+
+def in_words(name: str) -> str:
+    """A precision for people: ``8-bit integers, calibrated; the rest in bfloat16`` for instance."""
+    known = PRECISIONS.get(name)
+    if known is None:
+        return name
+    floats = {None: "32-bit floating point", "fp16": "16-bit floating point", "bf16": "bfloat16"}
+    rest = floats[known.half]
+    if name == "tf32":
+        return f"{rest}, products of matrices rounded"
+    parts = ["8-bit integers, calibrated"] if known.int8 else []
+    parts += [f"{known.bits}-bit weights in blocks"] if known.bits else []
+    return f"{' and '.join(parts)}; the rest in {rest}" if parts else rest

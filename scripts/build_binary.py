@@ -1,7 +1,7 @@
 """Build ``dist/lrn-server``: the server as one executable file, with the CPU's runtime.
 
 PyInstaller follows imports; what it cannot see is named here: commands that are imported by name,
-and extension modules that import others. What serving never touches is left out. NVIDIA's libraries
+extension modules that import others, and packages whose data they read. What serving never touches is left out. NVIDIA's libraries
 stay outside. Nothing is stripped: strip breaks the alignment of numpy's libraries.
 """
 
@@ -23,6 +23,7 @@ HIDDEN = (
     "httptools.parser.parser",
     "httptools.parser.url_parser",
 )
+WITH_DATA = ("lrn_deploy.serving.page",)
 LEFT_OUT = (
     "IPython",
     "PIL.ImageQt",
@@ -67,6 +68,7 @@ def main() -> int:
         words += ["--name", "lrn-server", "--log-level", "ERROR"]
         words += ["--distpath", str(ROOT / "dist"), "--workpath", folder, "--specpath", folder]
         words += [f"--hidden-import={name}" for name in HIDDEN]
+        words += [f"--collect-data={name}" for name in WITH_DATA]
         words += [f"--exclude-module={name}" for name in LEFT_OUT]
         code = subprocess.run(words, cwd=ROOT, check=False).returncode
     if code:

@@ -26,6 +26,7 @@ def command(bundle: Path, output: Path | None, as_json: bool) -> None:
     Shows what 'validate', 'profile' and 'tune' wrote: verdict, artifacts, errors against their
     budgets, LRN layers, latencies, throughput, time by layer, and what was chosen among what.
     Nothing is run or measured; draw it again at any time. Exits with 2 if there is no report.
+    BUNDLE may also be a file that 'load' wrote, whose page is then written beside it.
 
     \b
     Example:
@@ -37,6 +38,13 @@ def command(bundle: Path, output: Path | None, as_json: bool) -> None:
     from lrn_deploy.report.page.page import FILE, render
     from lrn_deploy.report.source import read_source
 
+    if bundle.is_file():
+        page = output or bundle.with_suffix(".html")
+        _draw_load(bundle, page)
+        people(as_json).print(f"Page: {page}")
+        if as_json:
+            emit({"page": str(page)})
+        return
     opened = Bundle.open(bundle)
     source = read_source(opened)
     page = output or bundle / FILE
@@ -56,3 +64,10 @@ def command(bundle: Path, output: Path | None, as_json: bool) -> None:
         say.print(f"Without what 'lrn-deploy {name} {bundle}' would add.")
     if as_json:
         emit({"page": str(page), "state": state(source), "missing": missing})
+
+
+def _draw_load(file: Path, page: Path) -> None:
+    from lrn_deploy.bundle import write_atomic
+    from lrn_deploy.report.load.page import read_load, render
+
+    write_atomic(page, render(read_load(file)).encode())

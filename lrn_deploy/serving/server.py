@@ -32,6 +32,7 @@ if TYPE_CHECKING:
 
 _HANG_CHECK_SECONDS = 0.5
 _LOOK_SECONDS = 0.25  # a change of keys is seen after one, of certificates after two
+_WATCHERS = 64  # connections of the port of metrics
 _MANY_FILES = 2**16  # that may be open, if the system lets us
 _FLUSH_SECONDS = 0.1  # for the last answers to leave the process
 Say = Callable[[str], None]
@@ -127,7 +128,10 @@ def _fronts(
     # It answers to the end, and takes part in nothing.
     watched = Service(repository, settings, keys=guards.keys)
     watched.limiter = service.limiter  # whose refusals are among the metrics
-    metrics = listen(App(watched, metrics_only=True), port=settings.metrics_port)
+    # It has connections of its own, so that a crowd at the other port does not blind who watches.
+    metrics = listen(
+        App(watched, metrics_only=True), port=settings.metrics_port, crowd=Crowd(_WATCHERS)
+    )
     return service, _Fronts(http, grpc, metrics)
 
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import http.client
 import json
 import subprocess
 import sys
@@ -10,6 +9,7 @@ import tempfile
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
+from http.client import HTTPConnection
 from pathlib import Path
 from typing import IO, Any
 
@@ -48,9 +48,9 @@ class Running:
         """Address of gRPC."""
         return f"127.0.0.1:{self.ports['grpc_port']}"
 
-    def connect(self) -> http.client.HTTPConnection:
+    def connect(self) -> HTTPConnection:
         """A connection of one's own."""
-        return http.client.HTTPConnection("127.0.0.1", self.ports["http_port"], timeout=20)
+        return HTTPConnection("127.0.0.1", self.ports["http_port"], timeout=20)
 
     def call(self, method: str, path: str, body: bytes | None = None, **headers: str) -> Reply:
         """One request on a connection of its own."""
@@ -71,7 +71,7 @@ class Running:
 
 
 def ask(
-    connection: http.client.HTTPConnection,
+    connection: HTTPConnection,
     method: str,
     path: str,
     body: bytes | None = None,
@@ -87,10 +87,13 @@ def ask(
 
 @contextmanager
 def serving(
-    *arguments: str | Path, start: Sequence[str] = START, env: Mapping[str, str] | None = None
+    *arguments: str | Path,
+    start: Sequence[str] = START,
+    env: Mapping[str, str] | None = None,
+    http_port: int = 0,
 ) -> Iterator[Running]:
     """Start a server, wait until it is ready, and end it when the block ends."""
-    ports = ["--http-port", "0", "--grpc-port", "0", "--json"]
+    ports = ["--http-port", str(http_port), "--grpc-port", "0", "--json"]
     with tempfile.NamedTemporaryFile("w+", suffix=".log") as log:
         process = subprocess.Popen(
             [*start, *map(str, arguments), *ports],

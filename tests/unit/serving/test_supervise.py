@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import asyncio
 import os
+import socket
 import subprocess
+import time
 from types import SimpleNamespace
 from typing import Any
 
@@ -54,6 +57,67 @@ def test_three_failed_checks_in_a_row_end_a_server_and_no_fewer(
     assert one.watch() == process.code
     assert process.signals == signals
     assert list(answers) == []
+
+
+class Line:
+    """A server's end of the line on which it is asked how it is, and the parent that asks."""
+
+    def __init__(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        self.parent = watched()
+        self.parent._line, theirs = socket.socketpair()
+        self.live = True
+        monkeypatch.setenv(supervise.LINE, str(theirs.detach()))
+        monkeypatch.setattr(supervise, "_ANSWER_SECONDS", 0.1)
+
+    async def answer(self, *asked: Any) -> None:
+        """Answer while each of some functions runs in a thread."""
+        supervise.answer_parent(lambda: self.live)
+        for act in asked:
+            await asyncio.get_running_loop().run_in_executor(None, act)
+
+
+def test_a_server_is_asked_how_it_is_and_answers_as_long_as_its_loop_runs(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    line = Line(monkeypatch)
+    told: list[int | None] = []
+
+    def ask() -> None:
+        told.append(line.parent._health())
+
+    def fail() -> None:
+        line.live = False
+
+    asyncio.run(line.answer(ask, ask, fail, ask))
+    assert told == [200, 200, 503]
+    assert supervise.LINE not in os.environ  # a child of the server's must not answer for it
+    ask()  # nobody is there
+    assert told[3:] == [None]
+
+
+def test_an_answer_that_came_too_late_is_not_taken_for_the_next(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    line = Line(monkeypatch)
+    told: list[int | None] = []
+
+    async def hang() -> None:
+        supervise.answer_parent(lambda: line.live)
+        loop = asyncio.get_running_loop()
+        asking = loop.run_in_executor(None, line.parent._health)
+        time.sleep(0.15)  # the loop does not run, and hears the question when it does again
+        told.append(await asking)
+        await asyncio.sleep(0.02)
+        line.live = False
+        told.append(await loop.run_in_executor(None, line.parent._health))
+
+    asyncio.run(hang())
+    assert told == [None, 503]
+
+
+def test_a_server_without_a_parent_has_no_line(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv(supervise.LINE, raising=False)
+    supervise.answer_parent(lambda: True)  # outside of any loop: it would fail if it did anything
 
 
 def test_a_signal_that_comes_while_the_server_starts_is_not_lost(

@@ -17,6 +17,7 @@ from lrn_deploy.serving.errors import UnavailableError
 from tests.support.batching import Array, Network, batcher, submit
 
 
+@pytest.mark.usefixtures("unmeasured")
 def test_tens_of_thousands_of_tagged_rows_come_back_to_their_callers() -> None:
     rng = np.random.default_rng(0)
     sizes = rng.integers(1, 9, 12_000)  # some 54,000 rows

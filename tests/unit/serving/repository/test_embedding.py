@@ -17,7 +17,6 @@ from onnx import TensorProto, helper, numpy_helper
 from lrn_deploy.backends.onnxruntime import OnnxRuntimeBackend
 from lrn_deploy.backends.openvino import OpenVinoBackend
 from lrn_deploy.bundle import ArtifactData, Bundle, LayerTensor
-from lrn_deploy.cli import run
 from lrn_deploy.models.digits_data import digit_images
 from lrn_deploy.serving.errors import NotFoundError
 from lrn_deploy.serving.http.message import Response
@@ -27,6 +26,7 @@ from lrn_deploy.serving.request import Request
 from lrn_deploy.serving.rest.app import App
 from lrn_deploy.serving.service import Service
 from lrn_deploy.serving.settings import ModelSettings, ServerSettings
+from tests.support.exported import exported
 from tests.support.image_bundles import colour_bundle, encode, picture
 
 Array = NDArray[Any]
@@ -88,9 +88,7 @@ def test_a_graph_without_a_linear_layer_at_its_end_has_no_embedding(tmp_path: Pa
 
 @pytest.fixture(scope="module")
 def digits(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    folder = tmp_path_factory.mktemp("embedding") / "digits"
-    assert run(["export", "digits", "-o", str(folder)]) == 0
-    return folder
+    return exported("digits", tmp_path_factory.mktemp("embedding") / "digits").path
 
 
 @pytest.fixture(scope="module")
