@@ -14,7 +14,7 @@ DEMO := $(VENV)/.made-for-demo
 DEV := $(VENV)/.made-for-dev
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test lint bench binary conformance bench-serve golden gpu-check clean
+.PHONY: help demo test lint bench binary conformance bench-serve contract audit golden soak gpu-check clean
 
 help: ## List the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-11s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -34,7 +34,6 @@ lint: $(DEV) ## Check style, formatting and types
 	@$(BIN)/ruff check
 	@$(BIN)/ruff format --check
 	@$(BIN)/mypy
-	@$(BIN)/mypy benchmarks scripts
 
 bench: $(DEV) ## Run the benchmarks; each writes benchmarks/results/*.json
 	@$(BIN)/python -m benchmarks.export_time
@@ -54,11 +53,20 @@ bench-serve: $(DEV) ## Measure lrn-server beside tritonserver, LitServe and Bent
 	@$(BIN)/python -m benchmarks.serve
 	@$(BIN)/python -m benchmarks.serve.draw
 
+contract: $(DEV) ## Let schemathesis ask the server for all that /openapi.json says
+	@$(BIN)/python -m benchmarks.contract
+
+audit: $(DEV) ## Ask PyPI whether a weakness is known of a pinned version (fetches pip-audit)
+	@$(BIN)/python scripts/audit.py
+
 golden: $(DEV) ## Import networks that were really trained and check their answers (fetches them)
 	@$(BIN)/python -m benchmarks.golden
 	@$(BIN)/python -m benchmarks.golden --openface
 	@$(BIN)/python -m benchmarks.golden --layers
 	@$(BIN)/python -m benchmarks.golden --speed
+
+soak: $(DEV) ## Ten minutes of half load: no growth of the server's memory, files or threads
+	@$(BIN)/python -m benchmarks.soak
 
 gpu-check: ## On a GPU machine: check and measure with PYTHON as it is, into gpu-check/
 	@$(PYTHON) -m benchmarks.gpu_check --out gpu-check

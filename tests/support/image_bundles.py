@@ -87,8 +87,8 @@ def colour_bundle(
         [helper.make_tensor_value_info("image", kind, shape)],
         [helper.make_tensor_value_info("scores", TensorProto.FLOAT, out)],
         [
-            numpy_helper.from_array(np.float32(10), "ten"),
-            numpy_helper.from_array(np.float32(255), "full"),
+            numpy_helper.from_array(np.array(10, np.float32), "ten"),
+            numpy_helper.from_array(np.array(255, np.float32), "full"),
         ],
     )
     model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 18)], ir_version=10)
