@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from lrn_deploy.report.charts.frame import WIDTH, chart
+from lrn_deploy.report.charts.frame import WIDTH, chart, cut
 from lrn_deploy.report.markup import Markup, el
 
 ROW = 22.0
@@ -48,11 +48,14 @@ def _row(bar: Bar, at: int, unit: float) -> Markup:
     return el(
         "g",
         el("title", bar.told),
-        el("text", _cut(bar.name), class_="name", x=_NAMES - 8, y=base, text_anchor="end"),
+        el(
+            "text",
+            cut(bar.name, _LONGEST_NAME),
+            class_="name",
+            x=_NAMES - 8,
+            y=base,
+            text_anchor="end",
+        ),
         el("rect", class_=f"bar {bar.class_}", x=_NAMES, y=top + 4, width=width, height=ROW - 8),
         el("text", bar.shown, class_="tick", x=_NAMES + width + 6, y=base),
     )
-
-
-def _cut(name: str) -> str:
-    return name if len(name) <= _LONGEST_NAME else f"{name[: _LONGEST_NAME - 1]}…"

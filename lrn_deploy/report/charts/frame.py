@@ -13,12 +13,14 @@ from dataclasses import dataclass
 from lrn_deploy.report.charts.scales import Linear, Log, Scale, decades
 from lrn_deploy.report.markup import Markup, el, short
 
-WIDTH, HEIGHT = 460.0, 250.0
+WIDTH, HEIGHT = 400.0, 240.0
 LEFT, RIGHT, TOP, BOTTOM = 62.0, 12.0, 10.0, 38.0
 SERIES = 8
 """Number of colours; further lines take them again, dashed."""
 SHARE_LOW, SHARE_HIGH = 1e-3, 1e2
 """Ends of a budget bar: a thousandth of the budget, and a hundred times it."""
+_LONGEST_NAME = 48
+"""Characters that fit above a box."""
 
 
 @dataclass(frozen=True)
@@ -140,7 +142,7 @@ def _box(box: Box, scale: Scale, top: float) -> Markup:
     most = scale(box.p95) if scale(box.p95) <= edge else edge - 12.0  # before the arrow
     marks = [
         el("title", told),
-        el("text", box.name, class_="name", x=10.0, y=top + 13),
+        el("text", cut(box.name, _LONGEST_NAME), class_="name", x=10.0, y=top + 13),
         el("line", class_="whisker", x1=scale(box.p5), x2=most, y1=middle, y2=middle),
         el(
             "rect",
@@ -188,7 +190,7 @@ def _legend(names: Sequence[str]) -> Markup:
     for at, name in enumerate(names):
         stroke = el("line", x1=0.0, x2=22.0, y1=5.0, y2=5.0)
         group = el("g", stroke, class_=f"line s{at % SERIES}{' dashed' if at >= SERIES else ''}")
-        key = el("svg", group, viewBox="0 0 22 10", class_="key", aria_hidden="true")
+        key = el("svg", group, viewBox="0 0 22 10", aria_hidden="true")
         keys.append(el("span", key, name, class_="legend"))
     return Markup(" ".join(keys))
 
@@ -229,6 +231,11 @@ def _label(value: float) -> str:
     if value == 0 or 1e-2 <= abs(value) < 1e5:
         return f"{value:g}"
     return f"{value:.0e}".replace("e-0", "e-").replace("e+0", "e")
+
+
+def cut(name: str, longest: int) -> str:
+    """A name with its end left out where it is longer than there is room for."""
+    return name if len(name) <= longest else f"{name[: longest - 1]}…"
 
 
 def chart(parts: Sequence[Markup], height: float, label: str) -> Markup:

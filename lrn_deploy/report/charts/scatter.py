@@ -6,11 +6,20 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import pairwise
 
-from lrn_deploy.report.charts.frame import BOTTOM, LEFT, RIGHT, TOP, WIDTH, chart, x_axis, y_axis
+from lrn_deploy.report.charts.frame import (
+    BOTTOM,
+    HEIGHT,
+    LEFT,
+    RIGHT,
+    TOP,
+    WIDTH,
+    chart,
+    x_axis,
+    y_axis,
+)
 from lrn_deploy.report.charts.scales import Log, decades
 from lrn_deploy.report.markup import Markup, el
 
-HEIGHT = 250.0
 _LETTER, _LINE = 7.0, 12.0
 """Size of a digit of a label."""
 _CROWDED = 15.0

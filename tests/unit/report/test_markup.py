@@ -4,7 +4,18 @@ from __future__ import annotations
 
 import pytest
 
-from lrn_deploy.report.markup import EMPTY, Markup, el, join, milliseconds, number, short, table
+from lrn_deploy.report.markup import (
+    EMPTY,
+    Markup,
+    el,
+    join,
+    milliseconds,
+    not_run,
+    number,
+    percent,
+    short,
+    table,
+)
 
 
 def test_text_is_escaped_once_and_markup_is_not() -> None:
@@ -56,9 +67,27 @@ def test_milliseconds_show_three_digits_and_keep_seconds() -> None:
     assert milliseconds(None) == "-"
 
 
-def test_only_long_text_may_wrap_in_a_table() -> None:
-    whole = table(("a", "b"), [("short", "w" * 20), ("x" * 60, el("b", "y" * 90))])
-    assert "<td>short</td>" in whole
-    assert f'<td class="long">{"w" * 20}</td>' in whole
-    assert f'<td class="long text">{"x" * 60}</td>' in whole
-    assert "<td><b>" in whole
+def test_cells_carry_the_titles_of_their_columns_for_the_cards_of_narrow_screens() -> None:
+    whole = table(("name", "ms <"), [("a", "1"), ("b", number(2.0))], right=(1,))
+    assert whole.count('data-title="ms &lt;"') == 2
+    assert whole.count('scope="col"') == 2
+    assert [part.partition("<")[0] for part in whole.split('role="rowheader">')[1:]] == ["a", "b"]
+    assert '<td class="num" role="cell" data-title="ms &lt;">1</td>' in whole
+
+
+def test_what_was_not_run_is_counted_and_each_reason_is_told_once() -> None:
+    entries = [("a", "no GPU <"), ("b", "no GPU <"), ("a", "no GPU <"), ("c", "")]
+    drawn = not_run("not checked", entries)
+    assert drawn.startswith('<details class="unrun"><summary>3 not checked</summary>')
+    assert drawn.count("no GPU &lt;") == 1
+    assert "<b>a, b</b>" in drawn
+    assert "<b>c</b>: no reason given" in drawn
+    assert not_run("not checked", []) == ""
+
+
+@pytest.mark.parametrize(
+    ("part", "shown"),
+    [(0.0, "0%"), (0.2143, "21%"), (0.1, "10%"), (0.00123, "0.12%"), (1.5, "150%")],
+)
+def test_parts_in_percent(part: float, shown: str) -> None:
+    assert percent(part) == shown

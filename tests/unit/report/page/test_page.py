@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import html
 import re
 from datetime import UTC, datetime
 from html.parser import HTMLParser
+from itertools import pairwise
 from xml.etree import ElementTree
 
 import pytest
@@ -13,7 +15,9 @@ from lrn_deploy.bundle import Manifest
 from lrn_deploy.latency.schema import LatencyReport
 from lrn_deploy.parity.schema import ParityReport
 from lrn_deploy.report.markup import EMPTY
-from lrn_deploy.report.page.page import render, state
+from lrn_deploy.report.page.answers import state
+from lrn_deploy.report.page.layers import layer_times
+from lrn_deploy.report.page.page import render
 from lrn_deploy.report.source import Source
 from lrn_deploy.tuning.schema import TuneReport
 from tests.unit.report.conftest import DIGEST, HOSTILE
@@ -29,10 +33,15 @@ class Reader(HTMLParser):
         self.attributes: list[tuple[str, str]] = []
         self.values: list[float] = []
         self.text = ""
+        self.headings: list[int] = []
+        self.ids: list[str] = []
 
     def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
         self.tags.add(tag)
         self.attributes += [(name, value or "") for name, value in attrs]
+        self.ids += [value or "" for name, value in attrs if name == "id"]
+        if re.fullmatch("h[1-6]", tag):
+            self.headings.append(int(tag[1]))
         if tag == "data":
             self.values.append(float(dict(attrs)["value"] or ""))
         if tag not in EMPTY:
@@ -80,12 +89,30 @@ def test_hostile_names_stay_text(source: Source) -> None:
 
 def test_nothing_is_loaded_from_anywhere(source: Source) -> None:
     page = render(source)
-    loading = {"src", "href", "srcset", "action", "xlink:href", "background", "style"}
-    assert not {name for name, _ in read(page).attributes} & loading
-    assert not [name for name, _ in read(page).attributes if name.startswith("on")]
+    loading = {"src", "srcset", "action", "xlink:href", "background", "style"}
+    attributes = read(page).attributes
+    assert not {name for name, _ in attributes} & loading
+    assert not [name for name, _ in attributes if name.startswith("on")]
+    assert ("content", "default-src 'none'; style-src 'unsafe-inline'") in attributes
     style = page.partition("<style>")[2].partition("</style>")[0]
     assert "url(" not in style
     assert "@import" not in style
+
+
+def test_the_links_lead_to_the_sections_that_are_there(source: Source) -> None:
+    for drawn in (source, Source(source.manifest, source.parity, None)):
+        reader = read(render(drawn))
+        targets = [value for name, value in reader.attributes if name == "href"]
+        assert len(targets) >= 6
+        assert {target.removeprefix("#") for target in targets} <= set(reader.ids)
+        assert len(set(reader.ids)) == len(reader.ids)
+
+
+def test_headings_go_down_by_one_level_at_a_time(source: Source) -> None:
+    headings = read(render(source)).headings
+    assert headings[0] == 1
+    assert headings.count(1) == 1
+    assert all(lower <= upper + 1 for upper, lower in pairwise(headings))
 
 
 def test_numbers_are_those_of_the_reports(
@@ -122,16 +149,20 @@ def test_layers_of_the_same_error_share_a_line(manifest: Manifest, parity: Parit
     assert "norm1, norm9" in read(render(Source(manifest, only, None))).text
 
 
-def test_the_verdict_comes_first(source: Source) -> None:
-    text = read(render(source)).text
-    assert text.index("PASS") < text.index("Artifacts")
-    assert "1 artifact in 7 checks against PyTorch 2; 1 limited" in text
-    assert "Fastest: at batch 1 model on openvino:cpu, median 2.09 ms (noisy)" in text
+def test_what_was_not_run_is_folded_with_its_count_and_reason(source: Source) -> None:
+    page = html.unescape(render(source))
+    folds = re.findall(r'<details class="unrun"><summary>(.*?)</summary>', page)
+    assert folds == [
+        *("1 not timed", "1 not timed here", "1 without a first answer"),
+        "1 not checked here",
+    ]
+    body = page.partition("1 not checked here</summary>")[2].partition("</details>")[0]
+    assert body == f"<ul><li><b>{HOSTILE} on onnxruntime:cpu</b>: {HOSTILE}</li></ul>"
 
 
 def test_the_choice_of_tune_is_told_with_what_was_out(source: Source) -> None:
     text = read(render(source)).text
-    assert "Tuned: The first is fastest." in text[: text.index("Artifacts")]
+    assert "The first is fastest." in text[text.index("Choice") :]
     assert "the shortest run of batch 2, relative L2 error at most 0.01" in text
     assert "3: error too large" in text  # by its number in the table
     assert "2 ms an item, error 0.0014" in text
@@ -152,14 +183,12 @@ def test_a_choice_among_other_bytes_is_a_warning(source: Source, tune: TuneRepor
     assert "chose is not what the bundle holds now" in read(render(stale)).text
 
 
-def test_layers_of_a_deep_network_beyond_the_longest_are_one_bar(
-    manifest: Manifest, latency: LatencyReport
-) -> None:
+def test_layers_of_a_deep_network_beyond_the_longest_are_one_bar(latency: LatencyReport) -> None:
     (layers,) = latency.layers
     one = layers.layers[0]
     many = [one.model_copy(update={"name": f"conv{at}", "seconds": 1e-6 * at}) for at in range(40)]
     deep = layers.model_copy(update={"layers": tuple(many)})
-    text = read(render(Source(manifest, None, latency.model_copy(update={"layers": (deep,)})))).text
+    text = read(str(layer_times(latency.model_copy(update={"layers": (deep,)})))).text
     assert "24 other layers: 0.276 ms" in text  # 0 to 23 microseconds
     assert "conv24" in text
     assert "conv23" not in text
@@ -244,7 +273,7 @@ def test_a_network_without_lrn_is_drawn(manifest: Manifest, parity: ParityReport
     text = read(render(Source(bare, only, None))).text
     assert "The network has none." in text
     assert "LRN alone" not in text
-    assert "Drift" not in text
+    assert "Drift by layer" not in text
 
 
 def test_the_same_source_gives_the_same_page(source: Source) -> None:
