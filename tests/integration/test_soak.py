@@ -12,7 +12,7 @@ pytestmark = pytest.mark.usefixtures("unmeasured")
 
 
 def short(leak: str) -> dict[str, Any]:
-    return soak(1.2, leak=leak, every=0.02, block=8, ramp=(2,), ramp_seconds=0.3)
+    return soak(0.8, leak=leak, every=0.01, block=8, ramp=(2,), ramp_seconds=0.2)
 
 
 def test_planted_leaks_are_caught_and_none_is_seen_where_there_is_none() -> None:
