@@ -14,7 +14,7 @@ from PIL import Image
 from lrn_deploy.cli import run
 from tests.support.browser import Tab, chromium
 from tests.support.checked import check, write_checks
-from tests.support.exported import exported
+from tests.support.digits_bundle import digits_bundle
 from tests.support.image_bundles import SURE, colour_bundle, encode, picture
 from tests.support.quadrant_bundles import quadrant_bundle
 from tests.support.servers import Running, serving
@@ -38,7 +38,7 @@ def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Running]:
     folder = tmp_path_factory.mktemp("page")
     colour_bundle(folder / "colours", weights="random")
     quadrant_bundle(folder / "quadrants")
-    write_checks(exported("digits", folder / "digits"), [check()])
+    write_checks(digits_bundle(folder / "digits"), [check()])
     assert run(["report", str(folder / "digits")]) == 0
     bundles = [folder / "colours", folder / "quadrants", folder / "digits"]
     limits = ("--max-body-bytes", str(LIMIT), "--max-pixels", "1000000")
@@ -113,9 +113,16 @@ def bright(row: int, column: int) -> bytes:
     return encode(Image.fromarray(pixels), "PNG")
 
 
-def test_an_image_that_is_chosen_is_answered_with_bars(open_page: Open) -> None:
+def test_an_image_that_is_chosen_is_answered_with_bars(
+    open_page: Open, tab: Tab, server: Running
+) -> None:
+    asked: list[str] = []
+    tab.page.on("request", lambda request: asked.append(request.url))
     page = open_page()
-    choose(page, picture("red"))
+    with page.expect_file_chooser() as chooser:
+        page.get_by_role("button", name="Choose an image").click()
+    file = {"name": "photo.png", "mimeType": "image/png", "buffer": picture("red")}
+    chooser.value.set_files(file)
     assert best(page) == ("red", f"{100 * SURE:.1f} %" if SURE < 0.999 else "over 99.9 %")
     bars = page.locator(".bars li")
     assert bars.locator(".label").all_inner_texts() == ["red", "green", "blue"]
@@ -126,6 +133,10 @@ def test_an_image_that_is_chosen_is_answered_with_bars(open_page: Open) -> None:
     assert widths[0] > 20 * widths[1]
     assert "red over 99.9 %; then green" in page.locator("#said").inner_text()
     assert page.get_by_text("photo.png").is_visible()
+    assert tab.complaints == []  # not even of a file that was not found
+    own = (f"http://{server.http}/", f"blob:http://{server.http}/")
+    assert len(asked) > 20
+    assert [url for url in asked if not url.startswith(own)] == []
 
 
 def test_weights_that_know_nothing_are_told(open_page: Open) -> None:
@@ -307,7 +318,8 @@ def test_what_is_no_image_is_told_in_words_with_the_request(open_page: Open) -> 
     trouble.wait_for()
     text = trouble.inner_text()
     assert "The server could not use this." in text
-    assert "is not an image, or not of a format that can be read" in text
+    assert "'notes.txt' is not an image, or not of a format that can be read" in text
+    assert "The answer to the image before:" in page.locator("#answer").inner_text()
     assert re.search(r"Request [0-9a-f]{8}-\d+", text)
     assert "400" not in text
     assert best(page)[0] == "red"  # what was there stays
@@ -358,7 +370,7 @@ def test_numbers_as_people_read_them(open_page: Open) -> None:
     assert told == {
         "percent": ["0 %", "under 0.1 %", "12.3 %", "over 99.9 %", "100 %"],
         "points": ["0", "+5.0", "\u221212.3", "+0.04", "under 0.001"],
-        "milliseconds": ["\u2013", "0.00 ms", "0.31 ms", "7.3 ms", "120 ms", "1.5 s"],
+        "milliseconds": ["\u2013", "0 ms", "0.31 ms", "7.3 ms", "120 ms", "1.5 s"],
         "bytes": ["12 bytes", "2 KiB", "3.5 MiB", "64 MiB"],
         "ceiling": [1, 0.5, 1, 10, 20, 100, 200],
         # Four seconds of 75 units each, 72 high; the second one is missing.

@@ -70,23 +70,13 @@ def test_the_page_outlives_the_server_and_takes_up_again_with_the_next(
     assert page.locator("#connection").inner_text() == "Away"
     choose(page, picture("blue"))  # asked of nobody
     page.get_by_text("The image is kept, and is sent again when the server is back.").wait_for()
+    page.get_by_role("button", name="Try now").click()  # in vain
+    page.get_by_text("The server does not answer.").wait_for()
     with serving(bundle, "--threads", "1", http_port=port):
-        page.get_by_role("button", name="Try now").click()
-        away.wait_for(state="hidden")
+        away.wait_for(state="hidden")  # by itself
         page.locator(".best strong").get_by_text("blue").wait_for()
         assert page.locator(".trouble").count() == 0
         page.get_by_text("Ready", exact=True).wait_for()
-
-
-def test_the_page_comes_back_without_being_touched(tab: Tab, bundle: Path) -> None:
-    with serving(bundle, "--threads", "1") as server:
-        port = server.ports["http_port"]
-        page = visit(tab, server)
-        page.get_by_text("Ready", exact=True).wait_for()
-    page.locator("#away").wait_for()
-    with serving(bundle, "--threads", "1", http_port=port):
-        page.get_by_text("Ready", exact=True).wait_for()
-        assert page.locator("#away").is_hidden()
 
 
 HIDE = """(hidden) => {
@@ -127,7 +117,7 @@ def test_a_key_is_asked_for_and_kept_in_this_tab_only(
         dialog.wait_for()
         page.get_by_label("API key").fill("wrong")
         page.keyboard.press("Enter")
-        page.wait_for_function("document.getElementById('key').value === ''")
+        page.wait_for_function("() => document.getElementById('key').value === ''")
         dialog.wait_for()  # again, since that one was none
         page.get_by_label("API key").fill(key)
         page.keyboard.press("Enter")
@@ -141,3 +131,25 @@ def test_a_key_is_asked_for_and_kept_in_this_tab_only(
             page.get_by_role("link", name="what was checked and measured").click()
         assert saved.value.suggested_filename == "colours-report.html"
         assert Path(saved.value.path()).read_text() == "<!DOCTYPE html>a report"
+
+
+def test_who_asks_too_often_is_told_when_to_try_again(tab: Tab, bundle: Path) -> None:
+    with serving(bundle, "--threads", "1", "--rate-limit", "0.5") as server:
+        page = visit(tab, server)
+        page.get_by_text("colours, the last two minutes.").wait_for()
+        choose(page, picture("red"))
+        page.locator(".best strong").get_by_text("red").wait_for()
+        choose(page, picture("blue"))
+        trouble = page.locator(".trouble")
+        trouble.wait_for()
+        said = trouble.inner_text()
+        assert "Too many requests just now." in said
+        assert "a client may send 0.5 a second" in said
+        assert "429" not in said
+        page.wait_for_function(
+            """() => [...document.querySelectorAll(".chart svg")].some((one) =>
+                 /^Refusals .* at most [1-9]/.test(one.getAttribute("aria-label")))"""
+        )
+        page.get_by_role("button", name="Try again").click()  # once it can be
+        page.locator(".best strong").get_by_text("blue").wait_for()
+        assert trouble.count() == 0

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from tests.support.browser import Tab, chromium
-from tests.support.exported import exported
+from tests.support.digits_bundle import digits_bundle
 from tests.support.image_bundles import colour_bundle, picture
 from tests.support.servers import Running, serving
 
@@ -31,7 +31,7 @@ def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Running]:
     folder = tmp_path_factory.mktemp("look")
     labels = ("an uncommonly long name of a class, as ImageNet has them", "green", "blue")
     colour_bundle(folder / "colours", weights="random", labels=labels)
-    exported("digits", folder / "digits")
+    digits_bundle(folder / "digits")
     bundles = (folder / "colours", folder / "digits", f"{folder / 'digits'}:model")
     with serving(*bundles, "--max-batch-size", "65", "--threads", "1") as running:
         yield running

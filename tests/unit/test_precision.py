@@ -8,6 +8,7 @@ from lrn_deploy.precision import (
     PRECISIONS,
     TARGETS,
     half,
+    in_words,
     is_plain,
     least_error,
     variant_precisions,
@@ -44,3 +45,24 @@ def test_a_precision_that_nobody_knows_is_taken_for_a_coarse_one() -> None:
 
 def test_fp32_and_tf32_are_the_canonical_graph_as_it_is() -> None:
     assert {name for name in (*PRECISIONS, "int2") if is_plain(name)} == {"fp32", "tf32"}
+
+
+@pytest.mark.parametrize(
+    ("name", "said"),
+    [
+        ("fp32", "32-bit floating point"),
+        ("tf32", "32-bit floating point, products of matrices rounded"),
+        ("fp16", "16-bit floating point"),
+        ("int8", "8-bit integers, calibrated; the rest in 32-bit floating point"),
+        ("int8-bf16", "8-bit integers, calibrated; the rest in bfloat16"),
+        ("w4", "4-bit weights in blocks; the rest in 32-bit floating point"),
+        (
+            "int8-w8",
+            "8-bit integers, calibrated and 8-bit weights in blocks; the rest in 32-bit floating "
+            "point",
+        ),
+        ("int2", "int2"),
+    ],
+)
+def test_a_precision_in_words(name: str, said: str) -> None:
+    assert in_words(name) == said

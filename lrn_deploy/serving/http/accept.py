@@ -118,12 +118,8 @@ class Acceptor:
             if not isinstance(error, OSError):
                 raise
             if isinstance(error, ssl.SSLError):
-                reason = getattr(error, "verify_message", "") or error.reason or str(error)
-                shared.handler.refusal(
-                    self._nothing(host),
-                    InvalidRequestError(f"The TLS handshake failed: {reason}."),
-                    started,
-                )
+                failed = InvalidRequestError(f"The TLS handshake failed: {_reason(error)}.")
+                shared.handler.refusal(self._nothing(host), failed, started)
 
     def _refuse(self, accepted: socket.socket, address: tuple[str, int], reason: str) -> None:
         """Close a connection; the reason is an answer that can be read without a handshake."""
@@ -142,3 +138,14 @@ class Acceptor:
     def _nothing(self, host: str) -> Request:
         """What is known of a request before there is one."""
         return Request("", "", id=request_id(None), peer=host, caller=host)
+
+
+def _reason(error: ssl.SSLError) -> str:
+    """Why a handshake failed, for whoever reads the log: the peer hears nothing of it."""
+    words = {
+        "HTTP_REQUEST": "the peer speaks HTTP without TLS",
+        "PEER_DID_NOT_RETURN_A_CERTIFICATE": "the peer has no certificate",
+        "UNSUPPORTED_PROTOCOL": "the peer's TLS is older than 1.2",
+    }
+    told = getattr(error, "verify_message", "") or error.reason or str(error)
+    return words.get(told, told)

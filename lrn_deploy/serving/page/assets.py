@@ -31,6 +31,7 @@ TYPES: Mapping[str, str] = {
     "picking.js": _SCRIPT,
     "picture.js": _SCRIPT,
     "results.js": _SCRIPT,
+    "trouble.js": _SCRIPT,
     "words.js": _SCRIPT,
 }
 """All files there are, with their types; a name from a request is looked up here and only here."""
@@ -69,7 +70,11 @@ def asset(name: str, *, packed: bool = False, known: str = "") -> Response:
         known: The tags of what the browser has, the header ``If-None-Match``.
     """
     found = _read(name)
-    headers = (("content-type", TYPES[name]), ("etag", found.tag), *_HEADERS)
+    headers: tuple[tuple[str, str], ...] = (
+        ("content-type", TYPES[name]),
+        ("etag", found.tag),
+        *_HEADERS,
+    )
     if packed:
         headers = (*headers, ("content-encoding", "gzip"))
     # With 304 the length is that of what is not sent (RFC 9110, 8.6).

@@ -1,4 +1,8 @@
-"""What the page at ``/`` is made of: its files, the card of a model, and where a network looks."""
+"""What the page at ``/`` is made of: its files, the card of a model, and where a network looks.
+
+What does it all is imported when it is first asked for: a server that nobody looks at starts
+without.
+"""
 
 from __future__ import annotations
 
@@ -6,7 +10,7 @@ import asyncio
 import time
 from concurrent.futures import Executor
 from functools import partial
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -17,9 +21,6 @@ from lrn_deploy.serving.batching.delivery import outcome_of
 from lrn_deploy.serving.errors import InferenceError, InvalidRequestError, NotFoundError
 from lrn_deploy.serving.http.message import Response, json_response
 from lrn_deploy.serving.inference import InferRequest
-from lrn_deploy.serving.page import assets
-from lrn_deploy.serving.page.card import REPORT, card
-from lrn_deploy.serving.page.occlusion import MOST_CELLS, Study, study
 from lrn_deploy.serving.repository.model import ServedModel
 from lrn_deploy.serving.request import Request
 from lrn_deploy.serving.rest import images
@@ -29,6 +30,9 @@ from lrn_deploy.serving.rest.multipart import files
 from lrn_deploy.serving.rest.routes import Match, Route
 from lrn_deploy.serving.service import Service
 from lrn_deploy.workflows.classify import image_preprocessing, to_probabilities
+
+if TYPE_CHECKING:
+    from lrn_deploy.serving.page.occlusion import Study
 
 _MODEL = "/v1/models/{model}"
 _GRID = 8
@@ -72,6 +76,8 @@ class PageRoutes:
             ]
 
     async def _file(self, request: Request, match: Match) -> Response:
+        from lrn_deploy.serving.page import assets
+
         name = match.groupdict().get("file", assets.INDEX)
         if name not in assets.TYPES:
             raise NotFoundError(f"The page has no file '{name[:200]}'.")
@@ -82,10 +88,14 @@ class PageRoutes:
         )
 
     async def _card(self, _request: Request, match: Match) -> Response:
+        from lrn_deploy.serving.page.card import card
+
         model = self.service.model(match["model"])
         return json_response(await self._work(card, model, self.service.settings))
 
     async def _report(self, _request: Request, match: Match) -> Response:
+        from lrn_deploy.serving.page.card import REPORT
+
         model = self.service.model(match["model"])
         try:
             content = await self._work((model.bundle.path / REPORT).read_bytes)
@@ -97,6 +107,8 @@ class PageRoutes:
 
     async def _occlude(self, request: Request, match: Match) -> Response:
         """How far the likeliest class falls where a part of the image is covered."""
+        from lrn_deploy.serving.page.occlusion import MOST_CELLS, study
+
         started = time.monotonic_ns()
         model = self.service.model(match["model"])
         images.check_classes(model)

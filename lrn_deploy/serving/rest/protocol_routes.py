@@ -9,7 +9,6 @@ from functools import partial
 from typing import Any
 
 from lrn_deploy.serving.batching.delivery import outcome_of
-from lrn_deploy.serving.errors import InvalidRequestError
 from lrn_deploy.serving.http.message import Response, json_response
 from lrn_deploy.serving.protocol.json_text import parse_json
 from lrn_deploy.serving.protocol.parameters import field, flag, whole

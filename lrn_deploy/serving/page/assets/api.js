@@ -106,14 +106,21 @@ export const card = (model) => json(at(model, "card"));
 /** Where a model's report is. */
 export const report = (model) => at(model, "report");
 
-/** The likeliest classes of an image. */
+// As a form, so that the server calls the image by its name where it cannot use it.
+function form({ file, name }) {
+  const body = new FormData();
+  body.append("image", file, name);
+  return body;
+}
+
+/** The likeliest classes of an image: { file, name }. */
 export const classify = (model, image, top, signal) =>
   json(`v1/classify?model=${encodeURIComponent(model)}&top=${top}`,
-    { method: "POST", body: image, signal });
+    { method: "POST", body: form(image), signal });
 
 /** How far the likeliest class falls where a part of an image is covered. */
 export const occlude = (model, image, grid, signal) =>
-  json(at(model, `occlude?grid=${grid}`), { method: "POST", body: image, signal });
+  json(at(model, `occlude?grid=${grid}`), { method: "POST", body: form(image), signal });
 
 /** The statistics, one event a second, until the server ends them. */
 export async function* events(signal) {

@@ -1,6 +1,6 @@
 // The page: what people choose, and what becomes of it.
 
-import { Away, Refusal, askForKeysWith } from "./api.js";
+import { Away, askForKeysWith } from "./api.js";
 import * as api from "./api.js";
 import * as cards from "./card.js";
 import { difference } from "./compare.js";
@@ -13,11 +13,13 @@ import { lay } from "./occlusion.js";
 import { pick } from "./picking.js";
 import { Picture } from "./picture.js";
 import { result, spoken } from "./results.js";
+import { clear, explain, refuse } from "./trouble.js";
 import { bytes } from "./words.js";
 
 const TOP = 5;
 const EVERY = 10_000; // classes at most, to compare
 const GRID = 8;
+const FORM = 1024; // bytes at most around a file that is sent
 const SHEET_SIDE = 64; // pixels of a grey input up to which a digit may be drawn for it
 
 const known = new Map(); // model -> its card
@@ -28,6 +30,7 @@ let index = []; // of the models, as the server lists them
 let image = null; // what was asked about: { file, name }
 let turn = 0; // of the latest question; answers to older ones are not shown
 let asked = new AbortController();
+let answered = false; // whether what is shown answers this image
 let unanswered = false; // the server went away before it answered
 let connection;
 
@@ -84,16 +87,17 @@ function place() {
   const shown = image !== null && image.drawn === draws;
   picture.figure.hidden = !shown;
   $("invitation").hidden = shown;
-  $("looks").hidden = !shown;
+  $("looks").hidden = !(shown && answered);
 }
 
 function take(file, name, note, drawn = false) {
   const limit = known.get(first())?.limits.max_body_bytes;
-  if (limit && file.size > limit) {
+  if (limit && file.size + FORM > limit) {
     return refuse(`'${name}' has ${bytes(file.size)}; this server takes up to ${bytes(limit)}. `
       + "Scale it down: the network sees a few hundred pixels a side.");
   }
   image = { file, name, drawn };
+  answered = false;
   if (!drawn && drawing()) document.querySelector("input[name=way][value=image]").checked = true;
   picture.show(file, drawn ? "What is sent" : note ? `${name}. ${note}` : name);
   unlook();
@@ -105,6 +109,7 @@ async function drawn() {
   if (sheet.empty) {
     asked.abort();
     image = null;
+    answered = false;
     turn += 1;
     $("answer").replaceChildren(el("p", { class: "soft" }, "Draw a digit, or take one."));
     trouble();
@@ -131,7 +136,7 @@ async function question() {
   const { signal } = asked;
   const answers = await Promise.allSettled(names.map(async (name) => {
     const started = performance.now();
-    const answer = await api.classify(name, image.file, top, signal);
+    const answer = await api.classify(name, image, top, signal);
     return { answer, seen: performance.now() - started };
   }));
   if (mine !== turn) return;
@@ -139,6 +144,8 @@ async function question() {
   const failed = answers.filter((one) => one.status === "rejected").map((one) => one.reason);
   if (failed.length) return trouble(failed[0]);
   trouble();
+  answered = true;
+  place();
   const given = answers.map((one) => one.value);
   $("answer").replaceChildren(el("div", { class: given.length > 1 ? "pair" : "" },
     ...given.map(({ answer, seen }) => result(answer, seen))));
@@ -150,27 +157,18 @@ async function question() {
 /** Says what went wrong, or that nothing did. What is on the screen stays. */
 function trouble(error = null) {
   unanswered = error instanceof Away;
-  if (error === null) return $("trouble").replaceChildren();
+  if (error === null) return clear();
   if (error.name === "AbortError") return undefined;
   $("answer").removeAttribute("aria-busy");
-  const known = error instanceof Refusal;
-  if (!known && !unanswered) console.error(error);
-  const title = known ? error.title
-    : unanswered ? "The server did not answer." : "This page has failed at this.";
-  const text = known ? error.message
-    : unanswered ? "The image is kept, and is sent again when the server is back." : error.message;
-  const soon = known && error.wait ? ` Try again in ${error.wait} s.` : "";
-  const again = known && error.wait ? el("button", { type: "button" }, "Try again") : null;
-  again?.addEventListener("click", () => question());
-  $("trouble").replaceChildren(el("div", { class: "trouble" },
-    el("p", {}, el("strong", {}, title), " ", text, soon),
-    known && error.id ? el("p", { class: "soft" }, "Request ", el("code", {}, error.id)) : null,
-    again));
-  return undefined;
+  outdate();
+  return explain(error, question);
 }
 
-function refuse(text) {
-  $("trouble").replaceChildren(el("div", { class: "trouble" }, el("p", {}, text)));
+/** Says that the answer that is shown is none to the image that is shown. */
+function outdate() {
+  const answer = $("answer").querySelector(".result");
+  if (answer === null || answered || $("before") !== null) return;
+  $("answer").prepend(el("p", { class: "soft", id: "before" }, "The answer to the image before:"));
 }
 
 // Where it looks.
@@ -189,7 +187,7 @@ async function look() {
   const grid = Math.min(GRID, card.input.width, card.input.height);
   $("looked").replaceChildren(el("p", { class: "soft" }, "Covering one part after the other."));
   try {
-    const map = await api.occlude(name, image.file, grid, asked.signal);
+    const map = await api.occlude(name, image, grid, asked.signal);
     if (mine === turn && looking()) $("looked").replaceChildren(lay(picture, map));
   } catch (error) {
     $("looked").replaceChildren();

@@ -35,7 +35,8 @@ export function points(value) {
 export function milliseconds(value) {
   if (value === null || value === undefined) return "–";
   if (value >= 1000) return `${(value / 1000).toFixed(value < 9950 ? 1 : 0)} s`;
-  return `${value >= 99.5 ? value.toFixed(0) : value >= 0.095 ? value.toPrecision(2) : value.toFixed(2)} ms`;
+  if (value >= 99.5) return `${value.toFixed(0)} ms`;
+  return `${Number(value >= 0.1 ? value.toPrecision(2) : value.toFixed(2))} ms`;
 }
 
 /** A count or a rate. */

@@ -13,6 +13,7 @@ from tritonclient.grpc import service_pb2
 from lrn_deploy.serving.errors import RequestError
 from lrn_deploy.serving.grpc.server import GrpcServer
 from lrn_deploy.serving.repository.repository import Repository
+from lrn_deploy.serving.rest import stats_routes
 from lrn_deploy.serving.rest.app import App
 from lrn_deploy.serving.rest.routes import Handler, Route
 from lrn_deploy.serving.security import keys
@@ -20,6 +21,7 @@ from lrn_deploy.serving.security.key_ring import KeyRing
 from lrn_deploy.serving.security.scopes import NEEDED, SCOPES
 from lrn_deploy.serving.service import Service
 from lrn_deploy.serving.settings import ModelSettings, ServerSettings
+from tests.support.inside import inside
 
 ROUTES = {
     "GET /v2/health/live": None,
@@ -195,11 +197,22 @@ def test_the_key_is_the_caller_unless_a_gateway_says_whose_request_it_is(
     assert ask() == ("read", "key read")
 
 
-def test_who_asks_for_statistics_is_cut_off_when_the_key_is_revoked(tmp_path: Path) -> None:
-    made = House(tmp_path)
-    request = made.app.begin("GET", "/v1/stats", made.headers("read"), {}, "1.2.3.4:5")
-    assert made.service.still_allows(request, "statistics")
-    keys.revoke(tmp_path / "keys.json", "read")
-    assert made.service.keys is not None
-    made.service.keys.look()
-    assert not made.service.still_allows(request, "statistics")
+def test_who_follows_statistics_is_cut_off_when_the_key_is_revoked(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(stats_routes, "_SECONDS", 0.02)
+    file = tmp_path / "keys.json"
+    texts = [keys.add(file, name, ("read",))[0] for name in ("a", "b")]
+    with inside(keys=str(file)) as server:
+        streams = []
+        for text in texts:
+            connection = server.connect()
+            connection.request("GET", "/v1/stats", headers={"Authorization": f"Bearer {text}"})
+            streams.append(connection.getresponse())
+        for stream in streams:
+            assert stream.readline().startswith(b": statistics")
+        keys.revoke(file, "a")
+        server.guards.look()
+        assert b"data: " in streams[0].read()  # to its end
+        for _ in range(10):
+            assert streams[1].readline() != b""  # the other one goes on
