@@ -1,4 +1,4 @@
-"""Load for servers: requests that are ready as bytes, over plain sockets, one thread for each.
+"""Load for servers on this machine: requests that are ready as bytes, by the package's own loop.
 
 The same for every server, and cheap: its own processor time is told, since it shares the machine
 with what it measures.
@@ -6,22 +6,30 @@ with what it measures.
 
 from __future__ import annotations
 
-import json
-import socket
-import threading
 import time
 from collections import Counter
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
+from lrn_deploy.client.address import Address, Credentials
+from lrn_deploy.client.http.language import encode
+from lrn_deploy.client.http.wire import HttpAnswer, HttpRequest
+from lrn_deploy.client.operations import inference
+from lrn_deploy.load.drive import ANSWERED, Taken
+from lrn_deploy.load.drive import drive as loop
+from lrn_deploy.load.http import WRONG, HttpSender, outcome_of
+from lrn_deploy.load.plans import ClosedLoop, OpenLoop, Plan
+
 Right = Callable[[int, bytes], bool]
 """Whether a body is the right answer to the request of this index."""
 LEAD_SECONDS = 0.5
 """Until then connections are opened, caches are cold, and the first batches are not full."""
+_TIMEOUT_SECONDS = 60.0
 
 
 @dataclass
@@ -73,23 +81,13 @@ class Load:
 
 def post(path: str, body: bytes, **headers: str) -> bytes:
     """A POST request as bytes; a ``_`` in a header's name stands for ``-``."""
-    lines = [f"POST {path} HTTP/1.1", "Host: 127.0.0.1", f"Content-Length: {len(body)}"]
-    lines += [f"{name.replace('_', '-')}: {value}" for name, value in headers.items()]
-    return "\r\n".join(lines).encode() + b"\r\n\r\n" + body
+    named = tuple((name.replace("_", "-"), value) for name, value in headers.items())
+    return HttpRequest("POST", path, named, (body,)).whole("127.0.0.1", {})
 
 
 def infer(model: str, name: str, rows: NDArray[Any]) -> bytes:
     """An inference request of the protocol, binary both ways."""
-    datatype = {"float32": "FP32", "uint8": "UINT8"}[rows.dtype.name]
-    content = rows.tobytes()
-    tensor: dict[str, Any] = {"name": name, "datatype": datatype, "shape": list(rows.shape)}
-    tensor["parameters"] = {"binary_data_size": len(content)}
-    head = json.dumps({"inputs": [tensor], "parameters": {"binary_data_output": True}}).encode()
-    return post(
-        f"/v2/models/{model}/infer",
-        head + content,
-        Inference_Header_Content_Length=str(len(head)),
-    )
+    return encode(inference(model, {name: rows}), None).whole("127.0.0.1", {})
 
 
 def only_right(expected: NDArray[Any], tolerance: float) -> Right:
@@ -128,12 +126,13 @@ def drive(
     per_second: float = 0.0,
     seed: int = 3,
     right: Right = lambda _index, _body: True,
+    ca: Path | None = None,
 ) -> Load:
-    """Ask for so long, each connection in a thread of its own.
+    """Ask for so long, over so many connections, from one thread.
 
     Args:
         port: Of the server, on this machine.
-        requests: Whole HTTP requests; each connection goes through them in turn.
+        requests: Whole HTTP requests, which are sent in turn.
         connections: How many ask at the same time.
         seconds: How long.
         per_second: Requests in a second, whatever becomes of them, at exponentially distributed
@@ -141,123 +140,63 @@ def drive(
             as soon as it is answered.
         seed: Of those distances.
         right: Checks the answers.
+        ca: PEM file of what vouches for the server, which then speaks TLS.
     """
     load = Load()
-    lock = threading.Lock()
-    started = time.monotonic()
-    arrivals = _arrivals(per_second, seconds, started, seed)
-    cpu = time.process_time()
+    steady = _Steady(seconds)
 
-    def ask(index: int) -> None:
-        connection = _Connection(port)
-        own = Load()
-        number = index
-        while True:
-            if arrivals is None:
-                due = time.monotonic()
-                if due >= started + seconds:
-                    break
+    def check(index: int, answer: HttpAnswer) -> str:
+        if answer.status == 503:
+            load.unclear += b'"error": "' not in answer.body
+        elif answer.status == 200 and not right(index, answer.body):
+            return WRONG
+        return outcome_of(answer)
+
+    address = Address("http", "127.0.0.1", port, secure=ca is not None)
+    sender = HttpSender(address, Credentials(ca=ca), requests, connections, check)
+    plan: Plan = ClosedLoop(connections, seconds)
+    if per_second:
+        gaps = np.random.default_rng(seed).exponential(1 / per_second, int(per_second * seconds))
+        plan = OpenLoop(np.cumsum(gaps).tolist())
+    try:
+        taken = loop(sender, plan, timeout=_TIMEOUT_SECONDS, tell=steady)
+    finally:
+        sender.close()
+    since = taken.due if per_second else taken.sent
+    for begun, ended, outcome in zip(since, taken.ended, taken.outcomes, strict=True):
+        status = 200 if outcome in (ANSWERED, WRONG) else _status(outcome)
+        load.statuses[status] += 1
+        if status == 200:
+            load.latencies.append(ended - begun)
+            if outcome == WRONG:
+                load.wrong += 1
             else:
-                with lock:
-                    due = next(arrivals, 0.0)
-                if not due:
-                    break
-                time.sleep(max(0.0, due - time.monotonic()))
-            which = number % len(requests)
-            number += 1
-            status, body = connection.ask(requests[which])
-            now = time.monotonic()
-            took = now - due
-            own.statuses[status] += 1
-            if status == 200:
-                own.latencies.append(took)
-                if right(which, body):
-                    own.moments.append(now - started)
-                else:
-                    own.wrong += 1
-            elif status == 503:
-                own.unclear += b'"error": "' not in body
-                own.longest_refusal = max(own.longest_refusal, took)
-        connection.close()
-        with lock:
-            load.statuses += own.statuses
-            load.wrong += own.wrong
-            load.unclear += own.unclear
-            load.latencies += own.latencies
-            load.moments += own.moments
-            load.longest_refusal = max(load.longest_refusal, own.longest_refusal)
-
-    threads = [threading.Thread(target=ask, args=(index,)) for index in range(connections)]
-    for thread in threads:
-        thread.start()
-    if seconds > LEAD_SECONDS:
-        time.sleep(max(0.0, started + LEAD_SECONDS - time.monotonic()))
-        steady = time.process_time()
-        time.sleep(max(0.0, started + seconds - time.monotonic()))
-        load.steady_cpu_share = (time.process_time() - steady) / (seconds - LEAD_SECONDS)
-    for thread in threads:
-        thread.join()
-    load.seconds = time.monotonic() - started
-    load.cpu_seconds = time.process_time() - cpu
+                load.moments.append(ended)
+        elif status == 503:
+            load.longest_refusal = max(load.longest_refusal, ended - begun)
+    load.seconds, load.cpu_seconds = taken.seconds, taken.cpu_seconds
+    load.steady_cpu_share = steady.share
     return load
 
 
-def _arrivals(
-    per_second: float, seconds: float, started: float, seed: int
-) -> Iterator[float] | None:
-    if not per_second:
-        return None
-    count = int(per_second * seconds)
-    gaps: NDArray[np.float64] = np.random.default_rng(seed).exponential(1 / per_second, count)
-    due: list[float] = (started + np.cumsum(gaps)).tolist()
-    return iter(due)
+def _status(outcome: str) -> int:
+    first = outcome.split(" ", 1)[0]
+    return int(first) if first.isdecimal() else 0
 
 
-class _Connection:
-    """A connection that is opened when it is needed and kept."""
+class _Steady:
+    """Sees how much processor time this process uses once it is steady."""
 
-    def __init__(self, port: int) -> None:
-        self._port = port
-        self._socket: socket.socket | None = None
-        self._buffer = bytearray(1 << 20)
+    def __init__(self, seconds: float) -> None:
+        self.share = 0.0
+        self._seconds = seconds
+        self._began: tuple[float, float] | None = None
 
-    def ask(self, request: bytes) -> tuple[int, bytes]:
-        """Send a request; returns the status and the body, status 0 if there is no answer."""
-        try:
-            if self._socket is None:
-                self._socket = socket.create_connection(("127.0.0.1", self._port), 60)
-                self._socket.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-            self._socket.sendall(request)
-            return self._read(self._socket)
-        except (OSError, ValueError):
-            self.close()
-            return 0, b""
-
-    def close(self) -> None:
-        """Close it."""
-        if self._socket is not None:
-            self._socket.close()
-            self._socket = None
-
-    def _read(self, stream: socket.socket) -> tuple[int, bytes]:
-        data = b""
-        while (end := data.find(b"\r\n\r\n")) < 0:
-            data += self._more(stream)
-        head = data[:end].lower()
-        body = data[end + 4 :]
-        status = int(head[9:12])
-        mark = head.find(b"\r\ncontent-length:")
-        if mark < 0:
-            raise ValueError("an answer without a length")
-        length = int(head[mark + 17 :].split(b"\r\n", 1)[0])
-        while len(body) < length:
-            body += self._more(stream)
-        if b"\r\nconnection: close" in head:
-            self.close()
-        return status, body
-
-    def _more(self, stream: socket.socket) -> bytes:
-        count = stream.recv_into(self._buffer)
-        if not count:
-            raise ValueError("the connection was closed")
-        return bytes(memoryview(self._buffer)[:count])
+    def __call__(self, now: float, _taken: Taken) -> None:
+        if not LEAD_SECONDS <= now <= self._seconds:
+            return
+        used = time.process_time()
+        if self._began is None:
+            self._began = now, used
+        elif now > self._began[0]:
+            self.share = (used - self._began[1]) / (now - self._began[0])

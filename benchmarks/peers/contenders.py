@@ -33,11 +33,13 @@ class Contender:
         name: What it is called in the results.
         start: Starts it with a bundle's network; a folder to work in, threads, rows at most.
         request: A whole HTTP request for a bundle's network and one row, (1, ...).
+        ca: PEM file of what vouches for it, if it speaks TLS.
     """
 
     name: str
     start: Callable[[Bundle, Path, int, int], AbstractContextManager[Server]]
     request: Callable[[Bundle, Array], bytes]
+    ca: Path | None = None
 
     def right(self, expected: Array, body: bytes) -> bool:
         """Whether an answer holds this row; all but BentoML send its bytes, and last."""

@@ -14,6 +14,7 @@ REQUIREMENTS = {
     "triton": ("nvidia-pytriton==0.7.0", "numpy<2", "onnxruntime==1.32.0"),
     # The last one whose perf_analyzer runs on glibc 2.36.
     "perf": ("tritonclient==2.50.0",),
+    "httpx": ("httpx==0.28.1",),
     # The last major version that reads Caffe's files.
     "opencv": ("opencv-python-headless>=4.14,<5", "torchfile==0.1.0"),
     "litserve": ("litserve==0.2.19", "python-multipart==0.0.34", "onnxruntime==1.32.0"),

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import signal
 import socket
+import ssl
 import subprocess
 import tempfile
 import time
@@ -80,6 +81,7 @@ def running(
     *,
     env: Mapping[str, str] | None = None,
     cwd: Path | None = None,
+    ca: Path | None = None,
 ) -> Iterator[Server]:
     """Start a server, wait until it is ready, and end it with all its children.
 
@@ -89,6 +91,7 @@ def running(
         ports: Its ports of HTTP and, where it has them, of gRPC and of metrics.
         env: Variables beside those there are.
         cwd: Where it runs.
+        ca: PEM file of what vouches for it, if its first port speaks TLS.
 
     Raises:
         RuntimeError: If it ends, or is not ready in time; with what it said.
@@ -104,7 +107,7 @@ def running(
         )
         try:
             until = time.monotonic() + _START_SECONDS
-            while not _answers(f"http://127.0.0.1:{ports[0]}{ready}"):
+            while not _answers(ports[0], ready, ca):
                 if process.poll() is not None or time.monotonic() > until:
                     log.seek(0)
                     raise RuntimeError(f"{command[0]} did not start:\n{log.read()[-4000:]}")
@@ -160,9 +163,11 @@ def _end(process: subprocess.Popen[bytes]) -> None:
             os.kill(int(child.name), signal.SIGKILL)
 
 
-def _answers(url: str) -> bool:
+def _answers(port: int, path: str, ca: Path | None) -> bool:
+    context = ssl.create_default_context(cafile=str(ca)) if ca else None
+    url = f"{'https' if ca else 'http'}://127.0.0.1:{port}{path}"
     try:
-        with urllib.request.urlopen(url, timeout=2) as reply:
+        with urllib.request.urlopen(url, timeout=2, context=context) as reply:
             return bool(reply.status == 200)
     except (urllib.error.URLError, OSError):
         return False

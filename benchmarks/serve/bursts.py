@@ -70,6 +70,7 @@ class Turn:
                 per_second=per_second,
                 seed=seed,
                 right=lambda _index, body: self.contender.right(self.expected, body),
+                ca=self.contender.ca,
             )
             cpu = self.server.cpu_seconds() - before
         told = {"server": self.contender.name, "connections": connections} | _told(load, cpu)

@@ -126,7 +126,7 @@ def test_a_client_needs_a_certificate_of_the_authority_named(
     assert over_grpc(mutual, house, mine) == "served"
     late = house.pair("late", "client.example", days=-1)
     for pair, said in (
-        (None, "PEER_DID_NOT_RETURN_A_CERTIFICATE"),
+        (None, "the peer has no certificate"),
         (theirs, "unable to get local issuer certificate"),
         (late, "certificate has expired"),
     ):
@@ -229,7 +229,10 @@ def test_a_peer_that_says_nothing_is_dropped(
             assert silent.recv(1) == b""
             assert time.monotonic() - started < 2
         assert over_http(running, house.client()) == "served"
-        assert len(running.http.shared.crowd) <= 1
+        limit = time.monotonic() + 5
+        while len(running.http.shared.crowd):  # the one that was dropped is not counted
+            assert time.monotonic() < limit
+            time.sleep(0.005)
 
 
 def test_plain_http_at_an_encrypted_port_is_dropped_and_harms_nobody(

@@ -1,0 +1,33 @@
+"""The benchmark of TLS, with lrn-server alone, and behind nginx where that is installed."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from benchmarks import tls
+from benchmarks.serve.networks import nothing
+
+pytestmark = pytest.mark.usefixtures("unmeasured")
+
+
+def test_the_same_server_is_measured_with_and_without_tls(tmp_path: Path) -> None:
+    certified = tls.certificate(tmp_path)
+    bundle = nothing(tmp_path, floats=False)
+    bursts = tls.measure(bundle, tmp_path, tls.ours(certified), rounds=1, seconds=0.2)
+    assert len(bursts) == 2 * (len(tls.CONCURRENCIES) + 1)
+    for burst in bursts:
+        assert burst["answers"] > 1
+        assert (burst["wrong"], burst["refused"]) == (0, {})
+        assert burst["server_cpu_ms"] >= 0
+    lines = tls.table(bursts)
+    assert len(lines) == 4
+    assert all("lrn-server " in line and "lrn-server, TLS " in line for line in lines)
+
+
+def test_what_nginx_is_told_is_whole(tmp_path: Path) -> None:
+    text = tls.NGINX.format(folder=tmp_path, inner=1, port=2, chain="c", key="k")
+    assert text.count("{") == text.count("}") == 5
+    assert "listen 127.0.0.1:2 ssl;" in text
+    assert "server 127.0.0.1:1;" in text
