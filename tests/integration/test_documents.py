@@ -15,6 +15,7 @@ import torch
 from lrn_deploy.cli import COMMANDS, cli, run
 from lrn_deploy.images.examples import photographs
 from lrn_deploy.models import ZOO
+from tests.support.exported import exported
 
 ROOT = Path(__file__).parents[2]
 PAGES = [
@@ -32,6 +33,7 @@ READ_ONLY = {
     "tune": "takes minutes; test_tune.py runs it",
     "build-engine": "needs TensorRT, and without --target a GPU; test_build_engine.py runs it",
     "serve": "does not end by itself; test_server*.py run it",
+    "load": "needs a server; test_load.py runs it",
     "import": "needs a trained network; test_import.py runs it",
 }
 """Commands of which only the line is read, by the command line's own parser."""
@@ -85,7 +87,7 @@ def test_a_dead_link_is_found(tmp_path: Path) -> None:
 def desk(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A folder with all that the documents' command lines name."""
     folder = tmp_path_factory.mktemp("desk")
-    assert run(["export", "digits", "-o", str(folder / "digits")]) == 0
+    exported("digits", folder / "digits")
     assert run(["validate", str(folder / "digits")]) == 0
     for name in ("alexnet", "my-alexnet", "alexnet-before", "net"):
         shutil.copytree(folder / "digits", folder / name)

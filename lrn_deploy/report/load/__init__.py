@@ -1,0 +1,1 @@
+"""What ``load`` found, as text and as a page."""

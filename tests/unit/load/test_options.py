@@ -1,0 +1,46 @@
+"""What makes no sense is refused in a sentence."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from lrn_deploy.errors import BadInputError
+from lrn_deploy.load.options import LoadOptions
+from lrn_deploy.load.workload import address_of
+
+
+@pytest.mark.parametrize(
+    ("values", "said"),
+    [
+        ({}, "needs one of --rate, --concurrency and --ramp, got none"),
+        ({"rate": 1.0, "ramp": True}, "got 2"),
+        ({"rate": 0.0}, "--rate must be above 0, got 0"),
+        ({"rate": -5.0}, "--rate must be above 0, got -5"),
+        ({"rate": float("inf")}, "--rate must be above 0, got inf"),
+        ({"concurrency": 0}, "--concurrency must be above 0"),
+        ({"ramp": True, "duration": 0.0}, "--duration must be above 0"),
+        ({"ramp": True, "slo_ms": 0.0}, "--slo-ms must be above 0"),
+        ({"ramp": True, "warmup": -1.0}, "--warmup must be 0 or more"),
+        ({"concurrency": 600}, "--concurrency 600 is more than --connections 512"),
+    ],
+)
+def test_values_that_make_no_sense(values: dict[str, Any], said: str) -> None:
+    with pytest.raises(BadInputError, match=said):
+        LoadOptions(**values)
+
+
+def test_the_mode_is_what_was_chosen() -> None:
+    assert LoadOptions(rate=1.0).mode == "open"
+    assert LoadOptions(concurrency=1).mode == "closed"
+    assert LoadOptions(ramp=True).mode == "ramp"
+
+
+def test_a_url_may_leave_its_protocol_to_the_option() -> None:
+    assert str(address_of("host:8000", LoadOptions(ramp=True))) == "http://host:8000"
+    grpc = LoadOptions(ramp=True, protocol="grpc")
+    assert str(address_of("host:8001", grpc)) == "grpc://host:8001"
+    assert str(address_of("grpc://host:8001", grpc)) == "grpc://host:8001"
+    with pytest.raises(BadInputError, match="--protocol grpc contradicts 'http://host:8000'"):
+        address_of("http://host:8000", grpc)
