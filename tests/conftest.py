@@ -2,22 +2,26 @@ from __future__ import annotations
 
 import os
 import signal
+import sys
+import threading
 from collections.abc import Iterator
+from typing import Any
 
 import pytest
 from hypothesis import settings
 
-from tests.support.exporter import make_its_table_once
+from tests.support import threads
+from tests.support.exporter import leave_it_untraced, make_its_table_once
+from tests.support.tracing import traced_by
 
 # A machine that runs two workers under coverage is slow at times: that is no failure. In continuous
 # integration every run tries the same examples, elsewhere each run tries new ones.
 settings.register_profile("lrn-deploy", deadline=None, derandomize=bool(os.environ.get("CI")))
 settings.load_profile("lrn-deploy")
 
-# Beside other workers, threads of PyTorch and NumPy only wait for each other, which they do by
-# spinning: with one each, a file of tests that run networks takes half the time of the processor.
-if os.environ.get("PYTEST_XDIST_WORKER"):
-    os.environ.setdefault("OMP_NUM_THREADS", "1")
+BESIDE_OTHERS = bool(os.environ.get("PYTEST_XDIST_WORKER"))
+if BESIDE_OTHERS:
+    threads.use_one()
 
 # A shell starts what it runs in the background with Ctrl-C ignored, and so would all our children.
 signal.signal(signal.SIGINT, signal.default_int_handler)
@@ -26,11 +30,60 @@ signal.signal(signal.SIGINT, signal.default_int_handler)
 @pytest.hookimpl(tryfirst=True)
 def pytest_runtest_setup() -> None:
     make_its_table_once()
+    leave_it_untraced()
+    if BESIDE_OTHERS:
+        threads.use_one_in_onnxruntime()
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_fixture_setup(request: pytest.FixtureRequest) -> Iterator[None]:
+    tracer, of_threads = sys.gettrace(), threading.gettrace()
+    if tracer is None or "unmeasured" not in request.fixturenames:
+        return (yield)
+    sys.settrace(None)
+    threading.settrace(None)  # type: ignore[arg-type] # which takes them all away
+    try:
+        return (yield)
+    finally:
+        threading.settrace(of_threads)  # type: ignore[arg-type] # the same
+        sys.settrace(tracer)
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_pyfunc_call(pyfuncitem: pytest.Function) -> Iterator[None]:
+    """Of a property's hundred examples the test is traced, and what draws them is not."""
+    tracer, of_threads = sys.gettrace(), threading.gettrace()
+    unmeasured = "unmeasured" in pyfuncitem.fixturenames
+    given: Any = getattr(pyfuncitem.obj, "hypothesis", None)
+    if tracer is None or not (unmeasured or given):
+        return (yield)
+    test = getattr(given, "inner_test", None)
+    if unmeasured:
+        threading.settrace(None)  # type: ignore[arg-type] # as above
+    else:
+        given.inner_test = traced_by(tracer, test)
+    sys.settrace(None)
+    try:
+        return (yield)
+    finally:
+        sys.settrace(tracer)
+        threading.settrace(of_threads)  # type: ignore[arg-type] # as above
+        if given:
+            given.inner_test = test
+
+
+@pytest.fixture(scope="module")
+def brisk() -> Iterator[None]:
+    """Times that only have to be taken, not to be right: hardly a rest between, a short warm-up."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("lrn_deploy.latency.sampling.REST", 0.001)
+        patch.setattr("lrn_deploy.latency.sampling.WARMUP_MAX_SECONDS", 0.2)
+        yield
 
 
 @pytest.fixture(scope="module")
 def unmeasured() -> Iterator[None]:
-    """Processes that are started here are not traced for coverage: benchmarks would be slow."""
+    """What other tests measure, too: neither the test nor its processes are traced for coverage."""
     with pytest.MonkeyPatch.context() as patch:
         patch.delenv("COVERAGE_PROCESS_CONFIG", raising=False)
         yield

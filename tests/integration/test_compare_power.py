@@ -5,9 +5,13 @@ from __future__ import annotations
 import time
 from pathlib import Path
 
+import pytest
+
 from benchmarks import compare_power
 from benchmarks.compare_power import Case, compare, repeat, sessions, slowed
 from lrn_deploy.latency.effort import Effort
+
+pytestmark = pytest.mark.usefixtures("unmeasured")
 
 LENGTH = 1e-3
 

@@ -11,6 +11,7 @@ import pytest
 from lrn_deploy.cli import run
 from lrn_deploy.errors import CHECK_FAILED, DONE, MissingError
 from lrn_deploy.workflows import deploy as deploy_workflow
+from tests.support.exported import exported
 
 
 def as_json(capsys: pytest.CaptureFixture[str], *words: str) -> Any:
@@ -57,8 +58,7 @@ def test_deploy_without_tensorrt_says_so_and_goes_on(
 def test_inspect_tells_the_graph_the_layers_and_the_files(
     capsys: pytest.CaptureFixture[str], tmp_path: Path
 ) -> None:
-    path = str(tmp_path / "b")
-    assert run(["export", "alexnet", "-o", path]) == DONE
+    path = str(exported("alexnet", tmp_path / "b").path)
     told = as_json(capsys, "inspect", path)
     assert told["operators"]["LRN"] == 2
     assert sum(told["operators"].values()) <= 22

@@ -18,7 +18,7 @@ from lrn_deploy.parity import graph
 from lrn_deploy.tensorrt.device.cuda import find_device
 from lrn_deploy.workflows.build_engine.build_engine import EngineOptions, build_bundle_engine
 
-pytestmark = pytest.mark.tensorrt
+pytestmark = [pytest.mark.tensorrt, pytest.mark.usefixtures("unmeasured")]
 pytest.importorskip("tensorrt_rtx", reason="builds its engines with tensorrt-rtx")
 
 SPEC = LrnSpec(5, 1e-4, 0.75, 2.0)

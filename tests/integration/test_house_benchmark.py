@@ -16,7 +16,7 @@ ROOT = Path(__file__).parents[2]
 
 
 def test_a_checkout_against_itself() -> None:
-    samples = measured(ROOT, ROOT, {"serve": 0.0, "import": 0.0}, burst=0.1)
+    samples = measured(ROOT, ROOT, {"serve": 0.0, "import": 0.0}, burst=0.03)
     networks = [f"serve nothing-{size} x{at}" for size in ("155k", "618k") for at in (1, 4, 16)]
     names = [f"{name}, processor s" for name in networks]
     assert samples.keys() == {*names, "import, wall s", "import, processor s"}

@@ -9,7 +9,7 @@ from benchmarks.load import drive, infer, only_right
 from benchmarks.overload import TOLERANCE, measure
 from benchmarks.peers.ours import lrn_server
 from lrn_deploy.bundle import Bundle
-from lrn_deploy.cli import run
+from tests.support.exported import exported
 
 pytestmark = [pytest.mark.slow, pytest.mark.usefixtures("unmeasured")]
 
@@ -17,8 +17,7 @@ pytestmark = [pytest.mark.slow, pytest.mark.usefixtures("unmeasured")]
 @pytest.fixture(scope="module")
 def digits(tmp_path_factory: pytest.TempPathFactory) -> Bundle:
     path = tmp_path_factory.mktemp("overload") / "digits"
-    assert run(["export", "digits", "--input", "uint8", "-o", str(path)]) == 0
-    return Bundle.open(path)
+    return exported("digits", path, uint8_input=True)
 
 
 def test_overload_is_refused_cleanly_and_answered_rightly(digits: Bundle) -> None:

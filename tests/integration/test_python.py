@@ -67,12 +67,12 @@ def run_examples(test: doctest.DocTest) -> None:
 
 
 @pytest.mark.parametrize("name", EXAMPLES)
-@pytest.mark.usefixtures("here")
+@pytest.mark.usefixtures("here", "brisk")
 def test_examples_of_docstrings_are_true(name: str) -> None:
     run_examples(EXAMPLES[name])
 
 
-@pytest.mark.usefixtures("here")
+@pytest.mark.usefixtures("here", "brisk")
 def test_the_page_is_true() -> None:
     run_examples(PAGE)
 

@@ -13,7 +13,7 @@ from benchmarks.runtimes.draw import redraw
 from benchmarks.runtimes.measure import QUICK, Plan
 from lrn_deploy.latency.effort import Effort
 
-pytestmark = pytest.mark.slow
+pytestmark = [pytest.mark.slow, pytest.mark.usefixtures("unmeasured", "brisk")]
 
 ROUNDS = 9
 SMOKE = Plan(

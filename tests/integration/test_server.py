@@ -22,10 +22,10 @@ from tritonclient.utils import InferenceServerException
 
 from lrn_deploy.backends.onnxruntime import OnnxRuntimeBackend
 from lrn_deploy.bundle import Bundle
-from lrn_deploy.cli import run
 from lrn_deploy.images.collect import ImageSource
 from lrn_deploy.models.digits_data import digit_images
 from lrn_deploy.workflows.classify import classify
+from tests.support.exported import exported
 from tests.support.image_bundles import colour_bundle, encode
 from tests.support.servers import START, Running, ask, serving
 
@@ -37,7 +37,7 @@ INFER = "/v2/models/colours/infer"
 def bundles(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A folder with two bundles: ``digits``, trained, and ``colours``, computed by hand."""
     folder = tmp_path_factory.mktemp("bundles")
-    assert run(["export", "digits", "-o", str(folder / "digits")]) == 0
+    exported("digits", folder / "digits")
     colour_bundle(folder / "colours")
     return folder
 

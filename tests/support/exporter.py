@@ -1,7 +1,8 @@
-"""PyTorch's table of ONNX operators, made once for all exports of a process.
+"""PyTorch's exporter, as tests have it: its table made once a process, and its work not traced.
 
-``torch.onnx.export`` makes it anew each time, for which it reads and parses the source of 1,500
-functions: four fifths of the export of a small network, and a process of tests makes hundreds.
+``torch.onnx.export`` makes its table of ONNX operators anew each time, for which it reads and
+parses the source of 1,500 functions: four fifths of the export of a small network, and a process of
+tests makes hundreds.
 """
 
 from __future__ import annotations
@@ -9,6 +10,8 @@ from __future__ import annotations
 import functools
 import sys
 from typing import Any
+
+from tests.support.tracing import set_aside
 
 _REGISTRATION = "torch.onnx._internal.exporter._registration"
 
@@ -30,3 +33,11 @@ def make_its_table_once() -> None:
 
     registry.from_torchlib = staticmethod(copied)
     registry.made_once = True
+
+
+def leave_it_untraced() -> None:
+    """Let it capture and translate without a tracer, once it is loaded."""
+    for name in ("export", "onnx"):
+        library: Any = sys.modules.get(f"torch.{name}")
+        if library is not None and not hasattr(library.export, "untraced"):
+            library.export = set_aside(library.export)

@@ -119,6 +119,7 @@ def test_such_a_string_is_found(source: str) -> None:
     assert written_out(source) == [1]
 
 
+@pytest.mark.usefixtures("unmeasured")
 def test_only_one_module_tells_what_to_install() -> None:
     files = [
         file
@@ -135,6 +136,7 @@ def test_only_one_module_tells_what_to_install() -> None:
     assert told == []
 
 
+@pytest.mark.usefixtures("unmeasured")
 def test_every_extra_that_the_package_asks_for_exists() -> None:
     project = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
     asked = {

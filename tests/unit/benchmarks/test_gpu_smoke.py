@@ -17,8 +17,6 @@ from benchmarks.gpu.smoke import row as smoke_row
 from benchmarks.gpu.smoke import stage as smoke
 from lrn_deploy.errors import CANNOT_WRITE, CHECK_FAILED, DONE, MISSING
 
-pytestmark = pytest.mark.usefixtures("unmeasured")
-
 ROOT = Path(__file__).parent.parent.parent.parent
 GPU = {
     "name": "NVIDIA Test",

@@ -68,6 +68,7 @@ def test_it_says_so_and_what_to_do() -> None:
     assert "nn.LocalResponseNorm" in layer.reason
 
 
+@pytest.mark.usefixtures("traced_capture")
 def test_where_it_is_lrn_it_becomes_one_lrn_node() -> None:
     module = nn.CrossMapLRN2d(9, 1e-4, 0.75, 2.0)
     export = exported(module, 5, 3, 4)
@@ -79,6 +80,7 @@ def test_where_it_is_lrn_it_becomes_one_lrn_node() -> None:
     np.testing.assert_allclose(run(export, x), truth, rtol=1e-6)
 
 
+@pytest.mark.usefixtures("traced_capture")
 def test_another_rank_is_refused_as_pytorch_refuses_it() -> None:
     with pytest.raises(BadInputError, match="rank 4, got rank 3"):
         exported(nn.CrossMapLRN2d(5), 12, 3)

@@ -17,9 +17,20 @@ from lrn_deploy.lrn import reference
 from lrn_deploy.plugins import gpu, launch
 from lrn_deploy.plugins.fusion import Fusion, Pool
 from lrn_deploy.plugins.launch import Tile
+from tests.support.tracing import set_aside
 
 Floats = NDArray[np.float64]
 Kernel = Callable[..., Tensor]
+
+
+class Interpreted:
+    """A kernel whose interpreter, all of it Triton's Python, is not traced."""
+
+    def __init__(self, kernel: Any) -> None:
+        self.kernel = kernel
+
+    def __getitem__(self, grid: Any) -> Callable[..., Any]:
+        return set_aside(self.kernel[grid])
 
 
 @pytest.fixture(scope="session")
@@ -34,7 +45,7 @@ def kernel() -> Any:
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("TRITON_INTERPRET", "1")
         spec.loader.exec_module(module)
-    return module.fused_lrn
+    return Interpreted(module.fused_lrn)
 
 
 @pytest.fixture

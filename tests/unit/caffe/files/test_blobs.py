@@ -11,6 +11,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from lrn_deploy.caffe.files import wire
 from lrn_deploy.caffe.files.blobs import Blob, map_file, read_blob
 from lrn_deploy.caffe.files.place import Place
 from lrn_deploy.caffe.files.wire import Wire
@@ -155,6 +156,19 @@ def test_any_bytes_are_a_blob_or_refused(data: bytes) -> None:
     assert found.data.nbytes <= len(data)
 
 
+def test_more_fields_than_a_network_has_are_refused(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(wire, "MAX_FIELDS", 3)
+    path = tmp_path / "four.caffemodel"
+    path.write_bytes(message(1, "net") + message(100, b"") * 3)
+    with pytest.raises(BadInputError, match="more than 3 fields"):
+        read_weights(path)
+    path.write_bytes(message(1, "net") + message(100, b"") * 2)
+    assert read_weights(path).spans == {}
+
+
+@pytest.mark.usefixtures("unmeasured")  # 200,000 times the same lines
 def test_a_flood_of_fields_ends_soon(tmp_path: Path) -> None:
     path = tmp_path / "flood.caffemodel"
     path.write_bytes(message(1, "net") + message(100, b"") * 250_000)

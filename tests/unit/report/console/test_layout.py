@@ -84,7 +84,7 @@ def test_inspect_fits_any_terminal(
     capsys.readouterr()
     assert cli.run(["inspect", "b"]) == 0
     lines = capsys.readouterr().out.replace("\x1b[1m", "").replace("\x1b[0m", "").splitlines()
-    assert lines[0] == "b in b"
+    assert lines[0] == "digits in b"
     assert max(len(line.rstrip()) for line in lines) <= width
     digest = bundle.manifest.artifact("model").sha256[:12]
     words = {word.strip(",") for word in " ".join(lines).split()}

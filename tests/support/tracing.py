@@ -1,0 +1,48 @@
+"""Coverage's tracer set aside where only the Python of other libraries runs.
+
+Under a tracer the interpreter takes twice its time for every line, measured or not, and PyTorch's
+exporter, Triton's interpreter and Hypothesis are a great many lines, none of them ours.
+
+The tracer keeps a stack of the functions that it has seen begin. It is right again afterwards only
+if the function that sets the tracer aside is the one that puts it back: no context manager can.
+"""
+
+from __future__ import annotations
+
+import functools
+import sys
+from collections.abc import Callable
+from typing import Any
+
+
+def set_aside(function: Callable[..., Any]) -> Callable[..., Any]:
+    """The same function, whose work is not traced."""
+
+    @functools.wraps(function)
+    def untraced(*arguments: Any, **named: Any) -> Any:
+        tracer = sys.gettrace()
+        sys.settrace(None)
+        try:
+            return function(*arguments, **named)
+        finally:
+            sys.settrace(tracer)
+
+    # A traceback that ends in a library is to show no line of a user's, as this would pass for one.
+    untraced.__code__ = untraced.__code__.replace(co_filename="<untraced>")
+    untraced.untraced = True  # type: ignore[attr-defined]
+    return untraced
+
+
+def traced_by(tracer: Any, function: Callable[..., Any]) -> Callable[..., Any]:
+    """The same function, traced although its caller is not."""
+
+    @functools.wraps(function)
+    def traced(*arguments: Any, **named: Any) -> Any:
+        before = sys.gettrace()
+        sys.settrace(tracer)
+        try:
+            return function(*arguments, **named)
+        finally:
+            sys.settrace(before)
+
+    return traced
