@@ -158,6 +158,7 @@ def test_all_of_it_works_by_keyboard(tab: Tab) -> None:
 def test_a_digit_is_drawn_with_arrow_keys(tab: Tab) -> None:
     page = tab.page
     page.get_by_label("Model", exact=True).select_option("digits")
+    page.locator("canvas").wait_for()
     page.locator("canvas").focus()
     for _ in range(8):
         page.keyboard.press("ArrowUp")

@@ -45,7 +45,7 @@ class Tab:
     def __init__(self, browser: Browser, **options: Any) -> None:
         self._context = browser.new_context(**options)
         self.page: Page = self._context.new_page()
-        self.page.set_default_timeout(10_000)
+        self.page.set_default_timeout(20_000)
         self.complaints: list[str] = []
         self.page.on(
             "console",

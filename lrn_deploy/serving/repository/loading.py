@@ -45,7 +45,7 @@ def load_model(
         backends: What it may run on, for a number of threads; None: all on the settings' device.
 
     Raises:
-        LrnDeployError: If the bundle is damaged, has no such artifact, or cannot run on this machine.
+        LrnDeployError: If the bundle is damaged, lacks the artifact, or cannot run on this machine.
     """
     check_device(settings.device)
     bundle = Bundle.open(path)
