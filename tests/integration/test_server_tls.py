@@ -16,6 +16,7 @@ import grpc
 import pytest
 from tritonclient.grpc import service_pb2, service_pb2_grpc
 
+from lrn_deploy.serving.grpc import server as grpc_server
 from lrn_deploy.serving.http import accept
 from tests.support.certificates import Authority, authority
 from tests.support.inside import Inside, inside
@@ -233,6 +234,36 @@ def test_a_peer_that_says_nothing_is_dropped(
         while len(running.http.shared.crowd):  # the one that was dropped is not counted
             assert time.monotonic() < limit
             time.sleep(0.005)
+
+
+def test_a_peer_that_says_nothing_over_grpc_is_dropped_too(
+    house: Authority, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(grpc_server, "_HANDSHAKE_MS", 200)
+    chain, key = house.pair("server")
+    for settings in ({}, {"tls_cert": str(chain), "tls_key": str(key)}):
+        with (
+            inside(**settings) as running,
+            socket.create_connection(("127.0.0.1", running.grpc.port), 5) as silent,
+        ):
+            while silent.recv(100):  # without TLS, it says its HTTP/2 settings first
+                pass
+
+
+def test_who_does_not_read_its_answers_is_dropped_in_time(house: Authority) -> None:
+    chain, key = house.pair("server")
+    with inside(tls_cert=str(chain), tls_key=str(key), answer_seconds=0.1) as running:
+        with encrypted(running.http.port, house.client()) as greedy:
+            greedy.settimeout(0.2)
+            many = b"GET /openapi.json HTTP/1.1\r\nHost: localhost\r\n\r\n" * 200
+            with suppress(OSError):
+                while True:  # until the server reads no more either, or has dropped us
+                    greedy.sendall(many)
+            limit = time.monotonic() + 5
+            while len(running.http.shared.crowd):
+                assert time.monotonic() < limit
+                time.sleep(0.005)
+        assert over_http(running, house.client()) == "served"
 
 
 def test_plain_http_at_an_encrypted_port_is_dropped_and_harms_nobody(

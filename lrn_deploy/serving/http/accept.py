@@ -70,15 +70,13 @@ class Acceptor:
             try:
                 accepted, address = self._socket.accept()
             except (BlockingIOError, InterruptedError, ConnectionAbortedError):
+                self._recover()
                 return
             except OSError as error:
                 if error.errno not in _SHORT:
                     raise
                 self._pause(error)
                 return
-            if self._short:
-                self._short = False
-                self._say("Connections are accepted again.")
             accepted.setblocking(False)
             refusal = self._shared.crowd.enter(address[0])
             if refusal:
@@ -98,6 +96,12 @@ class Acceptor:
             )
         self._shared.loop.remove_reader(self._socket.fileno())
         self._trying = self._shared.loop.call_later(_PAUSE_SECONDS, self.start)
+
+    def _recover(self) -> None:
+        """Nobody waits any more; said then, and not each time that one descriptor becomes free."""
+        if self._short:
+            self._short = False
+            self._say("Connections are accepted again.")
 
     async def _begin(self, accepted: socket.socket, host: str) -> None:
         shared = self._shared

@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
+from lrn_deploy.serving.page.occlusion import MOST_CELLS
 from lrn_deploy.serving.rest.openapi.schemas import Schema, schema
 
 Content = dict[str, Any]
@@ -44,11 +45,8 @@ def _json(name: str) -> Content:
 
 
 _ANY: Content = {}
-_FILES = {
-    "image/*": _ANY,
-    _BINARY: _ANY,
-    "multipart/form-data": {"schema": schema("Images")},
-}
+_FILE = {"image/*": _ANY, _BINARY: _ANY, "multipart/form-data": {"schema": schema("Image")}}
+_FILES = _FILE | {"multipart/form-data": {"schema": schema("Images")}}
 _TEXT: Schema = {"type": "string"}
 _WHICH = ("model", _TEXT, "The model; may be left out if there is one only.")
 _OFF = {501: "Shared memory is switched off."}
@@ -131,9 +129,11 @@ ABOUT: Mapping[tuple[str, str], About] = {
     ("POST", "/v1/models/{model}/occlude"): About(
         "How far the likeliest class falls where a part of the image is covered",
         _json("Occlusion"),
-        _FILES,
+        _FILE,
         must=True,
-        query=(("grid", {"type": "integer", "minimum": 2, "maximum": 32}, "Parts of a side."),),
+        query=(
+            ("grid", {"type": "integer", "minimum": 2, "maximum": MOST_CELLS}, "Parts of a side."),
+        ),
     ),
     ("GET", "/"): About(
         "The page for browsers", {_HTML: _ANY}, further={304: "As it was; see If-None-Match."}

@@ -31,6 +31,7 @@ def _or_null(kind: str) -> Schema:
 _TEXT: Schema = {"type": "string"}
 _NUMBER: Schema = {"type": "number"}
 _ANY: Schema = {}
+_FILE: Schema = {"type": "string", "contentMediaType": "application/octet-stream"}
 _FLAG: Schema = {"type": "boolean"}
 _COUNT: Schema = {"type": "integer", "minimum": 0}
 _SIGNED: Schema = {"type": "integer"}
@@ -179,9 +180,8 @@ SCHEMAS: dict[str, Schema] = {
         byte_size={"type": "integer", "minimum": 1},
     ),
     "Regions": _list(_object(name=_TEXT, key=_TEXT, offset=_COUNT, byte_size=_COUNT)),
-    "Images": _object(
-        {"file": _list({"type": "string", "contentMediaType": "application/octet-stream"})}
-    ),
+    "Image": _object({"file": _list(_FILE, maxItems=1)}),
+    "Images": _object({"file": _list(_FILE)}),
     "Classes": _object(
         model=_TEXT,
         weights=_TEXT,
