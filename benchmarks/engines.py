@@ -3,6 +3,9 @@
 For sm86, sm89 and sm120 in one engine, and in fp16 for sm75 (Turing). Each engine is built in a
 process of its own, so that its peak memory is its own; and what cannot be built is written down
 with the sentence that says so. Nothing is run: sizes and build times say nothing about speed.
+
+``python -m benchmarks.engines NETWORK...`` builds those alone; the rows of others stay as they are,
+if the same versions built them.
 """
 
 from __future__ import annotations
@@ -14,7 +17,8 @@ import tempfile
 from pathlib import Path
 from typing import Any
 
-from benchmarks.harness import write_result
+from benchmarks.harness import RESULTS, write_result
+from lrn_deploy import environment
 from lrn_deploy.models import ZOO
 
 PRECISIONS = ("fp32", "fp16", "bf16", "int8")
@@ -26,14 +30,16 @@ MAX_FP16_SHARE = 0.55
 
 def main() -> int:
     """Build everything, print a table and write ``results/engines.json``; 1 if an aim is missed."""
-    builds: list[dict[str, Any]] = []
-    for network in ZOO:
+    wanted = sys.argv[1:] or list(ZOO)
+    builds = [row for row in known() if row["network"] not in wanted]
+    for network in wanted:
         with tempfile.TemporaryDirectory() as name:  # up to 2 GB for each network
             bundle = str(Path(name) / network)
             call("export", network, "-o", bundle)
             for precision in PRECISIONS:
                 builds.append(build(bundle, network, precision, TARGETS))
             builds.append(build(bundle, network, "fp16", TURING))
+    builds.sort(key=lambda row: list(ZOO).index(row["network"]))
     share = size_of(builds, "fp16") / size_of(builds, "fp32")
     failed = [item for item in builds if "error" in item]
     file = write_result(
@@ -48,6 +54,15 @@ def main() -> int:
     print(f"AlexNet in fp16: {share:.1%} of its size in fp32 (the aim: below {MAX_FP16_SHARE:.0%})")
     print(f"{len(builds) - len(failed)} of {len(builds)} built; wrote {file.name}")
     return int(bool(failed) or not share < MAX_FP16_SHARE)
+
+
+def known() -> list[dict[str, Any]]:
+    """The rows of before; none if other versions made them."""
+    file = RESULTS / "engines.json"
+    before = json.loads(file.read_text()) if file.exists() else {}
+    rows: list[dict[str, Any]] = before.get("builds", [])
+    same = before.get("versions") == environment.versions()
+    return [row | {"targets": tuple(row["targets"])} for row in rows] if same else []
 
 
 def build(bundle: str, network: str, precision: str, targets: tuple[str, ...]) -> dict[str, Any]:

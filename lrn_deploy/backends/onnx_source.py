@@ -101,6 +101,7 @@ class OnnxSourceSession(SessionBase):
         self.outputs = tuple(_any_batch(spec) for spec in manifest.outputs)
         self.label = f"{runtime}:cpu"
         self._name = file.path.name
+        self._as = f"in float32 for {file.types}" if file.types else "as it is"
         self._runtime = runtime
         self._model = runnable(file)
         self._tensors = {layer.module: layer.tensor for layer in manifest.layers}
@@ -111,7 +112,7 @@ class OnnxSourceSession(SessionBase):
     def described(self) -> str:
         """What computes, for people."""
         probe = _probe(self._runtime)
-        return f"{self._name} in {_NAMES[self._runtime]} {probe.version} on the CPU, as it is"
+        return f"{self._name} in {_NAMES[self._runtime]} {probe.version} on the CPU, {self._as}"
 
     def run(self, feeds: Mapping[str, Array]) -> dict[str, Array]:
         """Run the file; see :class:`lrn_deploy.backends.protocol.Session`."""

@@ -135,6 +135,7 @@ def _raised(path: str, item: Raised) -> LrnLayer:
     return LrnLayer(
         name=_own_path(path),
         spec=item.spec,
+        convention=item.convention,
         origin="raised",
         proven_from=item.proven_from,
         form="written out" if item.reason else "kept",

@@ -14,6 +14,7 @@ from onnx_ir.passes import common as ir_passes
 from lrn_deploy.errors import BadInputError
 from lrn_deploy.onnx_files.batch import free_batch
 from lrn_deploy.onnx_files.convert import convert
+from lrn_deploy.onnx_files.floats import as_float32
 from lrn_deploy.onnx_files.inputs import (
     check_tensors,
     drop_unused_weights,
@@ -78,7 +79,7 @@ def read(path: Path, shape: tuple[int, ...] | None = None) -> OnnxNetwork:
 
 
 def read_judged(path: Path) -> tuple[OnnxFile, int, tuple[str, ...]]:
-    """Read a file as a runtime may run it: its nodes in order, and saying the opset that it is in.
+    """Read a file as a runtime may run it: in order, saying its opset, its numbers in float32.
 
     Returns:
         The file with its message corrected, its opset, and what was corrected.
@@ -113,6 +114,12 @@ def read_judged(path: Path) -> tuple[OnnxFile, int, tuple[str, ...]]:
         )
     set_opset(model, opset)
     judged = OnnxFile(file.path, model, file.weights, file.sha256, file.weights_sha256)
+    judged = as_float32(judged)
+    if judged.types:
+        told.append(
+            f"The file is in {judged.types}; the bundle, and what it is compared with, are in "
+            "float32."
+        )
     return judged, opset, tuple(told)
 
 

@@ -35,6 +35,7 @@ class OnnxFile:
         weights: The large initialisers, by name; only to be read.
         sha256: Digest of the file.
         weights_sha256: The same, or with weights beside the file the digest of all digests.
+        types: The floating-point types of the file, if its numbers were brought to float32.
     """
 
     path: Path
@@ -42,6 +43,7 @@ class OnnxFile:
     weights: dict[str, Array] = field(repr=False)
     sha256: str
     weights_sha256: str
+    types: str = ""
 
     @property
     def parameters(self) -> int:

@@ -53,15 +53,19 @@ def test_a_light_model_validates(tmp_path: Path) -> None:
 
 
 @pytest.mark.tensorrt
-def test_a_light_model_builds_an_engine_for_sm89(tmp_path: Path) -> None:
+@pytest.mark.parametrize("name", WITH_LRN)
+def test_a_light_model_builds_an_engine_for_sm89(name: str, tmp_path: Path) -> None:
     pytest.importorskip("tensorrt_rtx", reason="builds its engine with tensorrt-rtx")
-    built = build_bundle_engine(
-        imported("light_bvlc_alexnet", tmp_path), EngineOptions(targets=("sm89",))
-    )
+    bundle = imported(name, tmp_path)
+    built = build_bundle_engine(bundle, EngineOptions(targets=("sm89",)))
     engine = built.artifact.engine
     assert engine is not None
     assert engine.targets == ("sm89",)
-    assert len(engine.lrn) == 2
+    layers = [layer.name for layer in bundle.manifest.lrn_layers]
+    assert [(lrn.name, lrn.form) for lrn in engine.lrn] == [
+        (name, "written out") for name in layers
+    ]
+    assert len(layers) == 2
 
 
 def test_a_light_model_for_another_size_is_refused(tmp_path: Path) -> None:

@@ -61,7 +61,8 @@ def map_file(path: Path) -> Wire:
                 raise place.wrong("the file is empty.", "Fetch it again.")
             if size > MAX_BYTES:
                 raise place.wrong(
-                    f"{size:,} bytes, and Caffe's format ends at 2 GiB.", "Is it a caffemodel?"
+                    f"{size:,} bytes, and Caffe's format ends at 2 GiB.",
+                    "Is it the file that you mean?",
                 )
             data = memoryview(mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ))
     except (OSError, ValueError) as error:

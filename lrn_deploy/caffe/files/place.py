@@ -8,6 +8,7 @@ from typing import NamedTuple
 from lrn_deploy.errors import BadInputError
 
 MAX_SENTENCE = 600
+_FETCH = "The file may be damaged or another than you mean: fetch it again."
 
 
 class Place(NamedTuple):
@@ -33,9 +34,10 @@ class Place(NamedTuple):
         return f"{name}:{self.line}" if self.line else name
 
     def wrong(self, sentence: str, hint: str = "") -> BadInputError:
-        """The error that ``sentence`` holds here, to be raised."""
+        """The error that ``sentence`` holds here, to be raised; there is always a hint."""
+        usual = f"Correct {self.short}, or fetch the file again." if self.line else _FETCH
         where = f"{self}:{self.column}" if self.line else str(self)
-        return BadInputError(f"{where}: {printable(sentence)}", printable(hint))
+        return BadInputError(f"{where}: {printable(sentence)}", printable(hint or usual))
 
 
 def printable(text: str) -> str:

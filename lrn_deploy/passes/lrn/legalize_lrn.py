@@ -88,8 +88,10 @@ class Legalized:
     convention: Convention = "torch"
 
 
-def reason_to_write_out(spec: LrnSpec) -> str:
+def reason_to_write_out(spec: LrnSpec, convention: Convention = "torch") -> str:
     """Why a bare ONNX LRN node would be wrong or refused for ``spec``; empty if it would not."""
+    if spec.size % 2 == 0 and convention == "onnx":
+        return f"size {spec.size} is even, which ONNX Runtime does not take"
     if spec.size % 2 == 0:
         return (
             f"size {spec.size} is even, and the window of an even ONNX LRN lies one channel "

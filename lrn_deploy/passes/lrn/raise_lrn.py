@@ -26,7 +26,7 @@ other ranks. An LRN is proven in one of two ways:
 Requires: a well-formed graph (others are left as they are); x of known shape, in fp32.
 Ensures: the names of x and y are kept. Left as the network writes it, but told with its parameters,
 is what :func:`.lrn.legalize_lrn.reason_to_write_out` would not have as a bare LRN node: even sizes,
-whose window ONNX has elsewhere, and parameters that runtimes refuse or compute badly. So is an LRN
+of PyTorch's window or of ONNX's, and parameters that runtimes refuse or compute badly. So is an LRN
 of which a value inside is used elsewhere. What only looks like LRN is left alone and told with the
 reason.
 """
@@ -41,7 +41,7 @@ from onnx_ir.passes import common as ir_passes
 
 from lrn_deploy import extras
 from lrn_deploy.errors import BadInputError
-from lrn_deploy.lrn import LrnSpec
+from lrn_deploy.lrn import Convention, LrnSpec
 from lrn_deploy.passes.lrn.legalize_lrn import reason_to_write_out
 from lrn_deploy.passes.lrn.lrn_node import put_lrn
 from lrn_deploy.passes.lrn.pooled_channels import NotLrnError, NotProvenError
@@ -55,7 +55,13 @@ from lrn_deploy.passes.lrn.probing.run_region import (
     probing_shapes,
 )
 from lrn_deploy.passes.lrn.shape_values import UnknownShapeError
-from lrn_deploy.passes.lrn.structure import Quotient, may_be_proven, prove, spec_of_window
+from lrn_deploy.passes.lrn.structure import (
+    Proven,
+    Quotient,
+    may_be_proven,
+    prove,
+    spec_of_window,
+)
 from lrn_deploy.passes.lrn.well_formed import is_well_formed
 
 Proof = Literal["structure", "probes"]
@@ -76,6 +82,7 @@ class Raised:
         proof: What proves it to be one, or to be none: its ``structure``, or ``probes``; None where
             nothing does.
         operand: Which input of the node is the value that enters it.
+        convention: Which channels the size means in ``spec``, which only even sizes tell apart.
     """
 
     spec: LrnSpec | None
@@ -84,6 +91,7 @@ class Raised:
     node: ir.Node
     proof: Proof | None = "structure"
     operand: int = 0
+    convention: Convention = "torch"
 
     @property
     def x(self) -> ir.Value:
@@ -150,15 +158,15 @@ def _by_structure(model: ir.Model, node: ir.Node) -> Raised | None:
     if quotient is None:
         return None
     try:
-        spec = prove(quotient)
+        proven = prove(quotient)
     except (NotProvenError, UnknownShapeError) as error:
         return Raised(None, str(error), (), node, proof=None)
     except (NotLrnError, BadInputError) as error:
         return Raised(None, str(error), (), node)
-    region = None if spec is None else region_between(quotient.x, node)
-    if spec is None or region is None:
+    region = None if proven is None else region_between(quotient.x, node)
+    if proven is None or region is None:
         return None
-    return _raise(model.graph, region, spec, 1, "structure")
+    return _raise(model.graph, region, proven, 1, "structure")
 
 
 def _by_probes(model: ir.Model, node: ir.Node, known: Raised | None) -> Raised | None:
@@ -174,8 +182,9 @@ def _by_probes(model: ir.Model, node: ir.Node, known: Raised | None) -> Raised |
                 found = _measured(model, region)
                 if found is not None:
                     _require_fixed_channels(region.x, found.axis)
-                    spec = spec_of_window(found.left, found.right, found.alpha, found.beta, found.k)
-                    return _raise(model.graph, region, spec, found.axis, "probes")
+                    window = found.left, found.right
+                    proven = spec_of_window(*window, found.alpha, found.beta, found.k)
+                    return _raise(model.graph, region, proven, found.axis, "probes")
             except (NotLrnError, TooLargeError) as error:
                 reason = str(error)
             except CannotRunError:
@@ -212,13 +221,14 @@ def _measured(model: ir.Model, region: Region) -> Measured | None:
     return measured(RegionRun(region, opset=opset, ir_version=model.ir_version), *shapes)
 
 
-def _raise(graph: ir.Graph, region: Region, spec: LrnSpec, axis: int, proof: Proof) -> Raised:
+def _raise(graph: ir.Graph, region: Region, proven: Proven, axis: int, proof: Proof) -> Raised:
     """Put an LRN node in the place of a region that is proven to be one, if a node is right."""
+    spec, convention = proven
     node = region.nodes[-1]
     inside = {member for member in region.nodes if not region.numbers.isdisjoint(member.outputs)}
     types = [member.op_type for member in graph if member in inside and member.op_type in TELLING]
     operators = tuple(dict.fromkeys(types))
-    reason = reason_to_write_out(spec)
+    reason = reason_to_write_out(spec, convention)
     if not reason and (beside := region.exit_beside) is not None:
         reason = f"'{beside.name}' inside it is used elsewhere too"
     if reason and (axis != 1 or region.x not in node.inputs):
@@ -227,7 +237,7 @@ def _raise(graph: ir.Graph, region: Region, spec: LrnSpec, axis: int, proof: Pro
         return Raised(None, f"{where} ({told}), and {reason}", operators, node)
     if reason:
         operand = list(node.inputs).index(region.x)
-        return Raised(spec, reason, operators, node, proof, operand)
+        return Raised(spec, reason, operators, node, proof, operand, convention)
     return Raised(spec, "", operators, put_lrn(graph, node, region.x, spec, axis), proof)
 
 

@@ -8,11 +8,12 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from functools import partial
+from typing import NamedTuple
 
 import numpy as np
 import onnx_ir as ir
 
-from lrn_deploy.lrn import LrnSpec
+from lrn_deploy.lrn import Convention, LrnSpec
 from lrn_deploy.passes.lrn.channel_sums import summed_window
 from lrn_deploy.passes.lrn.pooled_channels import (
     NotLrnError,
@@ -60,7 +61,14 @@ def may_be_proven(node: ir.Node) -> bool:
     return maker is not None and maker.op_type in _MAKES_DENOMINATOR
 
 
-def prove(quotient: Quotient) -> LrnSpec | None:
+class Proven(NamedTuple):
+    """An LRN's parameters, and which channels its size means."""
+
+    spec: LrnSpec
+    convention: Convention
+
+
+def prove(quotient: Quotient) -> Proven | None:
     """The parameters, if it is an LRN; None if it does not look like one.
 
     Raises:
@@ -90,19 +98,22 @@ def prove(quotient: Quotient) -> LrnSpec | None:
     return spec_of_window(window.left, window.right, alpha, quotient.beta, window.k)
 
 
-def spec_of_window(left: int, right: int, alpha: float, beta: float, k: float) -> LrnSpec:
-    """The parameters of a window of so many channels on either side, as PyTorch has it.
+def spec_of_window(left: int, right: int, alpha: float, beta: float, k: float) -> Proven:
+    """The parameters of a window of so many channels on either side, PyTorch's or else ONNX's.
 
     Raises:
-        NotLrnError: If PyTorch has no such window; the message has the parameters.
+        NotLrnError: If neither has such a window; the message has the parameters.
     """
     size = left + right + 1
-    if (left, right) != (size // 2, (size - 1) // 2):
-        raise NotLrnError(
-            f"its window of {size} has {left} channels on one side and {right} on the other "
-            f"(alpha {alpha:g}, beta {beta:g}, k {k:g})"
-        )
-    return LrnSpec(size, alpha, beta, k)
+    conventions: tuple[Convention, ...] = ("torch", "onnx")
+    for convention in conventions:
+        spec = LrnSpec(size, alpha, beta, k)
+        if spec.offsets(convention) == (-left, right):
+            return Proven(spec, convention)
+    raise NotLrnError(
+        f"its window of {size} has {left} channels on one side and {right} on the other "
+        f"(alpha {alpha:g}, beta {beta:g}, k {k:g})"
+    )
 
 
 def _constant_operand(

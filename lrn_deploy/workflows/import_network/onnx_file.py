@@ -153,6 +153,7 @@ def _raised(item: Raised, names: dict[str, str]) -> LrnLayer:
     return LrnLayer(
         name=names.get(item.output) or item.node.name or item.output,
         spec=item.spec,
+        convention=item.convention,
         origin="raised",
         proven_from=item.proven_from,
         form="written out" if item.reason else "kept",

@@ -79,8 +79,8 @@ def quantized(made: Model) -> None:
     made.graph.node[0].op_type = "DynamicQuantizeLinear"
 
 
-def in_half(made: Model) -> None:
-    made.graph.input[0].type.tensor_type.elem_type = TensorProto.FLOAT16
+def of_text(made: Model) -> None:
+    made.graph.input[0].type.tensor_type.elem_type = TensorProto.STRING
 
 
 def sequence(made: Model) -> None:
@@ -149,7 +149,7 @@ def split(made: Model) -> None:
         (circle, "goes in a circle"),
         (custom, "custom operator, of the domain 'com.acme'"),
         (quantized, "quantized"),
-        (in_half, "of the type FLOAT16"),
+        (of_text, "of the type STRING"),
         (sequence, "no tensor (sequence)"),
         (split, "works on sequences"),
         (loop, "is a loop"),

@@ -100,6 +100,8 @@ def test_a_place_says_no_more_than_it_knows() -> None:
     assert Place("/a/b").wrong("x").message == "/a/b: x"
     assert Place("/a/b", 3, 4).wrong("x", "y\x07").message == "/a/b:3:4: x"
     assert Place("/a/b", 3, 4).wrong("x", "y\x07").hint == "y?"
+    assert Place("/a/b", 3, 4).wrong("x").hint == "Correct b:3, or fetch the file again."
+    assert "fetch it again" in Place("/a/b").wrong("x").hint
 
 
 def test_a_sentence_has_at_most_six_hundred_characters() -> None:

@@ -82,7 +82,7 @@ def test_a_value_of_another_kind_is_refused(message: str, field: str, text: str,
 def test_the_first_six_names_of_a_long_enum_are_told() -> None:
     refused(
         "type: CONVOLUTIONAL",
-        "is not NONE or ACCURACY or BNLL or CONCAT or CONVOLUTION or DATA\\.$",
+        "is not NONE or ACCURACY or BNLL or CONCAT or CONVOLUTION or DATA\\. Correct",
         "V1LayerParameter",
     )
 

@@ -167,7 +167,7 @@ def test_raised_parameters_are_those_that_were_written(
 @pytest.mark.parametrize(
     ("model", "reason"),
     [
-        (decomposed(LrnSpec(4), pads=(1, 2)), "1 channels on one side and 2 on the other"),
+        (decomposed(LrnSpec(4), pads=(0, 3)), "0 channels on one side and 3 on the other"),
         (decomposed(pads=(1, 3)), "1 channels on one side and 3 on the other"),
         (decomposed(pads=(2, 1), back=(0, -1, 3, 3)), "does not fit the size 5"),
         (decomposed(pad_value=1.0), "not padded with zeros"),

@@ -189,8 +189,10 @@ def test_uneven_windows_stay_and_are_told_with_their_parameters(
     how = Torn(window, power, (11, 2, 2), left, right, alpha, beta, k)
     (item,), before, after = raised(how)
     assert operators(after) == operators(before)
-    if left - right == 1:  # PyTorch's even window
+    if abs(left - right) == 1:  # PyTorch's even window, or ONNX's
         assert item.spec == LrnSpec(how.size, alpha, beta, k)
+        assert item.convention == ("torch" if left > right else "onnx")
+        assert item.spec.offsets(item.convention) == (-left, right)
         assert "is even" in item.reason
     else:
         assert item.spec is None

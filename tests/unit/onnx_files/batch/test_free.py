@@ -13,7 +13,7 @@ import pytest
 
 from lrn_deploy.errors import BadInputError
 from lrn_deploy.onnx_files import read
-from lrn_deploy.onnx_files.rows import RULES
+from lrn_deploy.onnx_files.batch.rows import RULES
 from tests.support.onnx_graphs import Array, by_onnxruntime, model, node, save, zoo
 
 RNG = np.random.default_rng(5)

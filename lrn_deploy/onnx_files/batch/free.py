@@ -12,7 +12,7 @@ import numpy as np
 import onnx_ir as ir
 
 from lrn_deploy.errors import BadInputError
-from lrn_deploy.onnx_files.rows import RULES, MixesRowsError, Rows, dims
+from lrn_deploy.onnx_files.batch.rows import RULES, MixesRowsError, Rows, dims
 from lrn_deploy.onnx_files.skeleton import infer
 
 BATCH = "batch"
