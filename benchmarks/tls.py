@@ -46,7 +46,8 @@ http {{
     listen 127.0.0.1:{port} ssl;
     ssl_certificate {chain}; ssl_certificate_key {key}; ssl_protocols TLSv1.2 TLSv1.3;
     location / {{
-      proxy_pass http://triton; proxy_http_version 1.1; proxy_set_header Connection "";
+      proxy_pass http://triton; proxy_http_version 1.1;
+      proxy_set_header Connection ""; proxy_set_header Host $host;
       proxy_request_buffering off; proxy_buffering off;
     }}
   }}
@@ -121,7 +122,7 @@ def ours(certified: Certified) -> tuple[Contender, Contender]:
         ) as server:
             yield server
 
-    return OURS, replace(OURS, name="lrn-server, TLS", start=start, ca=certified.ca)
+    return OURS, replace(OURS, name="lrn-server+TLS", start=start, ca=certified.ca)
 
 
 @dataclass(frozen=True)
@@ -164,7 +165,7 @@ def peers(certified: Certified) -> tuple[Contender, Contender]:
         ):
             yield server
 
-    encrypted = replace(TRITON, name="tritonserver behind nginx, TLS", start=start, ca=certified.ca)
+    encrypted = replace(TRITON, name="tritonserver+nginx+TLS", start=start, ca=certified.ca)
     return TRITON, encrypted
 
 
