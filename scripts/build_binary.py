@@ -1,8 +1,9 @@
 """Build ``dist/lrn-server``: the server as one executable file, with the CPU's runtime.
 
 PyInstaller follows imports; what it cannot see is named here: commands that are imported by name,
-extension modules that import others, and packages whose data they read. What serving never touches is left out. NVIDIA's libraries
-stay outside. Nothing is stripped: strip breaks the alignment of numpy's libraries.
+extension modules that import others, and packages whose data they read. What serving never touches
+is left out. NVIDIA's libraries stay outside. Nothing is stripped: strip breaks the alignment of
+numpy's libraries.
 """
 
 from __future__ import annotations
