@@ -23,3 +23,18 @@ NUMPY: dict[str, np.dtype[Any]] = {
 """Protocol name -> numpy dtype, little-endian as the protocol has it; numpy has no BF16."""
 
 NAMES = {dtype: name for name, dtype in NUMPY.items()}
+
+CONTENTS = {
+    "BOOL": "bool_contents",
+    "UINT8": "uint_contents",
+    "UINT16": "uint_contents",
+    "UINT32": "uint_contents",
+    "UINT64": "uint64_contents",
+    "INT8": "int_contents",
+    "INT16": "int_contents",
+    "INT32": "int_contents",
+    "INT64": "int64_contents",
+    "FP32": "fp32_contents",
+    "FP64": "fp64_contents",
+}
+"""Protocol name -> where a message of gRPC has numbers that are not raw; FP16 and BF16 must be."""

@@ -37,6 +37,7 @@ from lrn_deploy.client.operations import (
     Stats,
 )
 from lrn_deploy.client.tensors import Array, from_bytes, from_json
+from lrn_deploy.datatypes import CONTENTS
 
 SERVICE = "inference.GRPCInferenceService"
 _STATUSES = {
@@ -49,20 +50,7 @@ _STATUSES = {
     grpc.StatusCode.UNIMPLEMENTED: 501,
     grpc.StatusCode.UNAVAILABLE: 503,
 }
-_CONTENTS = {
-    "BOOL": "bool_contents",
-    "UINT8": "uint_contents",
-    "UINT16": "uint_contents",
-    "UINT32": "uint_contents",
-    "UINT64": "uint64_contents",
-    "INT8": "int_contents",
-    "INT16": "int_contents",
-    "INT32": "int_contents",
-    "INT64": "int64_contents",
-    "FP32": "fp32_contents",
-    "FP64": "fp64_contents",
-    "BYTES": "bytes_contents",
-}
+_CONTENTS = CONTENTS | {"BYTES": "bytes_contents"}
 """Where a tensor stands that a server did not send raw."""
 _TEXTS = ("name", "version", "string_value", "reason")
 """Members that may be digits and are no numbers."""

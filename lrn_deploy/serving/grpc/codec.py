@@ -15,6 +15,7 @@ from google.protobuf import json_format
 from numpy.typing import NDArray
 from tritonclient.grpc import service_pb2
 
+from lrn_deploy.datatypes import CONTENTS
 from lrn_deploy.serving.datatypes import numpy_type
 from lrn_deploy.serving.errors import InvalidRequestError
 from lrn_deploy.serving.inference import InferRequest
@@ -30,20 +31,6 @@ from lrn_deploy.serving.repository.model import VERSION, ServedModel
 
 Array = NDArray[Any]
 
-_CONTENTS = {
-    "BOOL": "bool_contents",
-    "UINT8": "uint_contents",
-    "UINT16": "uint_contents",
-    "UINT32": "uint_contents",
-    "UINT64": "uint64_contents",
-    "INT8": "int_contents",
-    "INT16": "int_contents",
-    "INT32": "int_contents",
-    "INT64": "int64_contents",
-    "FP32": "fp32_contents",
-    "FP64": "fp64_contents",
-}
-"""Where a typed tensor stands; FP16 has no such place and must be raw."""
 _ELEMENTS = {
     "bool_contents": np.bool_,
     "uint_contents": np.uint32,
@@ -159,7 +146,7 @@ def _array(tensor: Any, sent: bytes | None, dtype: np.dtype[Any], shape: tuple[i
                 f"bytes, got {len(sent)}."
             )
         return np.frombuffer(sent, dtype).reshape(shape)
-    place = _CONTENTS.get(tensor.datatype)
+    place = CONTENTS.get(tensor.datatype)
     if place is None:
         raise InvalidRequestError(
             f"{tensor.datatype} cannot be sent as contents; use raw_input_contents."
