@@ -123,6 +123,12 @@ class Field:
         self.judged.append(judged)
         return judged
 
+    def time_again(self, contender: Contender) -> None:
+        """Judge one of the judged once more, at another moment; the shorter time is kept."""
+        again = self.judge(contender)
+        longer = contender if again.alone < contender.alone else again
+        self.judged = [judged for judged in self.judged if judged is not longer]
+
     def require_some(self) -> None:
         """Refuse to choose among none.
 

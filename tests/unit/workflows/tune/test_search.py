@@ -53,6 +53,7 @@ TIMES = {  # ms by artifact, backend and threads, and errors by artifact
     ("cpu-int8", "onnxruntime:cpu", 2): 6.5,
     ("cpu-int8-nncf", "onnxruntime:cpu", 2): 7.0,
     ("cpu-w8", "onnxruntime:cpu", 2): 9.0,
+    ("cpu-w4", "onnxruntime:cpu", 2): 9.0,
 }
 ERRORS = {"w4": 0.05, "int8": 0.02, "nncf": 0.01, "w8": 0.005}
 
@@ -62,6 +63,9 @@ class Paper(Field):
 
     faulty: frozenset[str] = frozenset()
     busy = False
+    disturbed: frozenset[int] = frozenset()
+    """Which of the judgements take three times as long, by their number."""
+    judgements = 0
     asked: list[list[str]]
 
     @property
@@ -83,7 +87,10 @@ class Paper(Field):
 
     def judge(self, item: Contender) -> Contender:
         row = item.candidate
-        ms = TIMES[row.artifact, row.backend, row.threads]
+        ms = TIMES[row.artifact, row.backend, row.threads] * (
+            3 if self.judgements in self.disturbed else 1
+        )
+        self.judgements += 1
         error = ERRORS.get(row.artifact.rpartition("-")[2], 1e-6)
         metrics = compare(np.array([[1.0 + error, 0.0]]), np.array([[1.0, 0.0]]))
         rounds = ((ms / 1e3,),) * 5
@@ -205,3 +212,22 @@ def test_on_a_busy_machine_nothing_is_given_up_for_its_time(
     tried = {(item.candidate.artifact, item.candidate.threads) for item in field.judged}
     assert ("openvino-int8", 1) in tried
     assert ("openvino-w4", 1) not in tried  # nor do its threads change that
+
+
+def test_one_bad_second_costs_no_runtime_its_variants(made: list[str]) -> None:
+    """OpenVINO's fp32 seems to take 30 and 18 ms, and int8 gains ONNX Runtime 6.5 of 11 ms.
+
+    So OpenVINO's is expected to take 10.6 ms, 1.6 times that, until fp32 is timed again.
+    """
+    field = paper()
+    tune_search.promising(field)
+    order = [(item.candidate.artifact, item.candidate.backend) for item in field.judged]
+    at = order.index(("model", "openvino:cpu"))
+    made.clear()
+    field = paper()
+    field.disturbed = frozenset({at})
+    finalists = tune_search.promising(field)
+    assert made.index("cpu-int8") < made.index("openvino-int8")
+    assert finalists[0].candidate.artifact == "openvino-int8"
+    names = [item.candidate.name for item in field.judged]
+    assert len(names) == len(set(names))  # the longer time is gone
