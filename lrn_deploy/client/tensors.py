@@ -162,7 +162,7 @@ def from_json(values: Sequence[Any], datatype: str, shape: Sequence[int], name: 
 
 def pack(elements: Sequence[bytes]) -> bytes:
     """The protocol's BYTES: each element as its length (uint32, little-endian) and itself."""
-    return b"".join(len(one).to_bytes(_LENGTH, "little") + one for one in elements)
+    return b"".join(len(element).to_bytes(_LENGTH, "little") + element for element in elements)
 
 
 def unpack(content: Bytes, name: str) -> list[bytes]:

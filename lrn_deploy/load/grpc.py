@@ -40,7 +40,7 @@ class GrpcSender:
     ) -> None:
         self.most = most
         self._address = address
-        self._requests = [one.SerializeToString() for one in requests]
+        self._requests = [request.SerializeToString() for request in requests]
         self._timeout = timeout
         self._metadata = tuple(credentials.sent().items())
         self._channels = []

@@ -46,7 +46,7 @@ class HttpSender:
         check: Check = lambda _which, answer: outcome_of(answer),
     ) -> None:
         self.most = most
-        self._requests = [memoryview(one) for one in requests]
+        self._requests = [memoryview(request) for request in requests]
         self._address = address
         self._tls = credentials.tls() if address.secure else None
         first = _connected(address)

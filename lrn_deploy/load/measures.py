@@ -150,7 +150,9 @@ def _samples(taken: Taken, due: Floats, sent: Floats, latencies: Floats) -> Samp
     return Samples(
         due=tuple(np.round(due, 6).tolist()),
         late=tuple(np.round(sent - due, 6).tolist()),
-        latency=tuple(None if math.isnan(one) else one for one in np.round(latencies, 6).tolist()),
+        latency=tuple(
+            None if math.isnan(taken) else taken for taken in np.round(latencies, 6).tolist()
+        ),
         outcome=tuple(place[kind] for kind in taken.outcomes),
         outcomes=tuple(kind or "answered" for kind in kinds),
     )

@@ -90,7 +90,7 @@ def prepare(url: str, options: LoadOptions) -> Workload:
         server = client.server_metadata()
         operations: list[Operation[Any]]
         if contents:
-            operations = [Classify(name, (("image", one),)) for one in contents]
+            operations = [Classify(name, (("image", image),)) for image in contents]
             asked = f"{len(contents)} images of '{options.images}' in turn, by /v1/classify"
         else:
             inferences = _inferences(about, options)
@@ -116,10 +116,10 @@ def _over_http(
     from lrn_deploy.client.http.language import encode
     from lrn_deploy.load.http import HttpSender
 
-    messages = [encode(one, options.timeout, address.prefix) for one in operations]
-    size = sum(one.nbytes for one in messages) // len(messages)
+    messages = [encode(operation, options.timeout, address.prefix) for operation in operations]
+    size = sum(message.nbytes for message in messages) // len(messages)
     headers = {"user-agent": "lrn-deploy"} | credentials.sent()
-    requests = [one.whole(address.authority, headers) for one in messages]
+    requests = [message.whole(address.authority, headers) for message in messages]
 
     def sender() -> Sender:
         return HttpSender(address, credentials, requests, options.connections)
@@ -137,8 +137,8 @@ def _over_grpc(
     from lrn_deploy.client.grpc.language import encode
     from lrn_deploy.load.grpc import GrpcSender
 
-    messages = [encode(one)[1] for one in operations]
-    size = sum(one.ByteSize() for one in messages) // len(messages)
+    messages = [encode(operation)[1] for operation in operations]
+    size = sum(message.ByteSize() for message in messages) // len(messages)
 
     def sender() -> Sender:
         return GrpcSender(address, credentials, messages, options.connections, options.timeout)
@@ -155,7 +155,7 @@ def _about(client: Client, name: str) -> ModelMetadata:
 
 
 def _models(client: Client) -> list[str]:
-    return sorted({one.name for one in client.models() if one.state in ("", "READY")})
+    return sorted({state.name for state in client.models() if state.state in ("", "READY")})
 
 
 def _only_model(client: Client) -> str:
@@ -188,7 +188,7 @@ def _inferences(about: ModelMetadata, options: LoadOptions) -> list[Infer]:
     rng = np.random.default_rng(options.seed)
     asked = []
     for _ in range(_DIFFERENT):
-        inputs = {one.name: _numbers(one, options.batch, rng) for one in about.inputs}
+        inputs = {tensor.name: _numbers(tensor, options.batch, rng) for tensor in about.inputs}
         asked.append(inference(about.name, inputs))
     return asked
 

@@ -90,7 +90,11 @@ class Source:
         None if it was not tuned, or no choice is left; then it is the graph as it was exported.
         """
         known = {name: artifact.sha256 for name, artifact in self.manifest.artifacts.items()}
-        kept = (one for one in self.manifest.choices if known.get(one.artifact) == one.sha256)
+        kept = (
+            choice
+            for choice in self.manifest.choices
+            if known.get(choice.artifact) == choice.sha256
+        )
         return next(kept, None)
 
     @property

@@ -173,7 +173,9 @@ async def _run(
     listening = [front for front in (fronts.http, fronts.metrics) if front]
     if fronts.grpc:
         fronts.grpc.start()
-    watches = [asyncio.ensure_future(one) for one in (_watch(service), _look(guards, say))]
+    watches = [
+        asyncio.ensure_future(watching) for watching in (_watch(service), _look(guards, say))
+    ]
     answer_parent(lambda: service.live)
     for front in listening:
         await front.start()

@@ -23,7 +23,7 @@ UNKNOWN = {"name": "torch", "skip_reason": "Dependency not found on PyPI"}
 
 @pytest.fixture(scope="module")
 def audit() -> Callable[..., int]:
-    return runpy.run_path(str(ROOT / "scripts" / "audit.py"))["audit"]  # type: ignore[no-any-return]
+    return runpy.run_path(str(ROOT / "scripts" / "audit.py"))["audit"]  # type: ignore[no-any-return]  # a script has no types
 
 
 def told(tmp_path: Path, *dependencies: dict[str, Any], text: str = "") -> list[str]:

@@ -138,7 +138,7 @@ def test_a_client_needs_a_certificate_of_the_authority_named(
 
 def certificate_of(connection: http.client.HTTPConnection) -> str:
     certificate = cast(ssl.SSLSocket, connection.sock).getpeercert() or {}
-    return str(certificate["subjectAltName"][-1][1])  # type: ignore[index]
+    return str(certificate["subjectAltName"][-1][1])  # type: ignore[index]  # ssl's pairs are typed as anything
 
 
 def test_a_new_certificate_is_for_new_connections_and_breaks_none(
@@ -193,7 +193,7 @@ def ssl_name(port: int, house: Authority) -> str:
     context.set_alpn_protocols(["h2"])
     with encrypted(port, context) as connection:
         names = (connection.getpeercert() or {})["subjectAltName"]
-        return str(names[-1][1])  # type: ignore[index]
+        return str(names[-1][1])  # type: ignore[index]  # ssl's pairs are typed as anything
 
 
 def test_a_large_body_and_a_large_answer_come_whole(server: Inside, house: Authority) -> None:
@@ -231,7 +231,7 @@ def test_a_peer_that_says_nothing_is_dropped(
             assert time.monotonic() - started < 2
         assert over_http(running, house.client()) == "served"
         limit = time.monotonic() + 5
-        while len(running.http.shared.crowd):  # the one that was dropped is not counted
+        while running.http.shared.crowd.count:  # the one that was dropped is not counted
             assert time.monotonic() < limit
             time.sleep(0.005)
 
@@ -260,7 +260,7 @@ def test_who_does_not_read_its_answers_is_dropped_in_time(house: Authority) -> N
                 while True:  # until the server reads no more either, or has dropped us
                     greedy.sendall(many)
             limit = time.monotonic() + 5
-            while len(running.http.shared.crowd):
+            while running.http.shared.crowd.count:
                 assert time.monotonic() < limit
                 time.sleep(0.005)
         assert over_http(running, house.client()) == "served"

@@ -49,7 +49,7 @@ def digits_bundle(path: Path) -> Bundle:
     layers = [
         LrnLayer(
             name=f"norm{block}",
-            spec=LrnSpec(k=1.0, **_LRN),  # type: ignore[arg-type]
+            spec=LrnSpec(k=1.0, **_LRN),  # type: ignore[arg-type]  # of whole and real numbers
             form="kept",
             input=f"relu{block}",
             output=f"norm{block}",

@@ -29,7 +29,7 @@ def set_aside(function: Callable[..., Any]) -> Callable[..., Any]:
 
     # A traceback that ends in a library is to show no line of a user's, as this would pass for one.
     untraced.__code__ = untraced.__code__.replace(co_filename="<untraced>")
-    untraced.untraced = True  # type: ignore[attr-defined]
+    untraced.untraced = True  # type: ignore[attr-defined]  # a mark of ours on a function
     return untraced
 
 

@@ -136,7 +136,8 @@ def decode(operation: Operation[Any], message: Any) -> Any:
             return list(_plain(message).get("model_stats", ()))
         case Index():
             return tuple(
-                ModelState(one.name, one.version, one.state, one.reason) for one in message.models
+                ModelState(model.name, model.version, model.state, model.reason)
+                for model in message.models
             )
         case Control():
             return None
@@ -245,7 +246,9 @@ def _outputs(message: Any) -> dict[str, Array]:
 
 
 def _tensors(items: Iterable[Any]) -> tuple[TensorMetadata, ...]:
-    return tuple(TensorMetadata(one.name, one.datatype, tuple(one.shape)) for one in items)
+    return tuple(
+        TensorMetadata(tensor.name, tensor.datatype, tuple(tensor.shape)) for tensor in items
+    )
 
 
 def _plain(message: Any) -> dict[str, Any]:
@@ -263,7 +266,7 @@ def _numbers(entry: dict[str, Any]) -> dict[str, Any]:
 
 def _number(value: Any) -> Any:
     if isinstance(value, list):
-        return [_number(one) for one in value]
+        return [_number(element) for element in value]
     if isinstance(value, str) and re.fullmatch(r"-?\d+", value):
         return int(value)
     return value

@@ -115,19 +115,19 @@ def decode(operation: Operation[Any], answer: HttpAnswer) -> Any:
             case Index():
                 return tuple(
                     ModelState(
-                        one["name"],
-                        one.get("version") or "",
-                        one.get("state") or "",
-                        one.get("reason") or "",
+                        model["name"],
+                        model.get("version") or "",
+                        model.get("state") or "",
+                        model.get("reason") or "",
                     )
-                    for one in content
+                    for model in content
                 )
             case Stats():
                 return list(content["model_stats"])
             case Config():
                 return dict(content)
             case Classify():
-                return tuple(_classified(one) for one in content["results"])
+                return tuple(_classified(result) for result in content["results"])
     except (ValueError, KeyError, TypeError, AttributeError) as error:
         raise ProtocolError(
             f"The answer is not what the protocol says: {type(error).__name__} {error}.",
@@ -142,8 +142,10 @@ def model_metadata(content: Mapping[str, Any]) -> ModelMetadata:
 
     def tensors(key: str) -> tuple[TensorMetadata, ...]:
         return tuple(
-            TensorMetadata(one["name"], one["datatype"], tuple(int(axis) for axis in one["shape"]))
-            for one in content[key]
+            TensorMetadata(
+                tensor["name"], tensor["datatype"], tuple(int(axis) for axis in tensor["shape"])
+            )
+            for tensor in content[key]
         )
 
     return ModelMetadata(
@@ -247,7 +249,8 @@ def _outputs(answer: HttpAnswer) -> dict[str, Array]:
 
 def _classified(result: Mapping[str, Any]) -> Classified:
     labels = tuple(
-        Label(one["index"], one["label"], one["probability"]) for one in result["predictions"]
+        Label(predicted["index"], predicted["label"], predicted["probability"])
+        for predicted in result["predictions"]
     )
     return Classified(result["image"], labels, result.get("error") or "")
 

@@ -84,7 +84,8 @@ def _row(step: Step) -> tuple[str, ...]:
         ("-",) * 5
         if latency is None
         else tuple(
-            _ms(one) for one in (latency.p50, latency.p90, latency.p99, latency.p999, latency.max)
+            _ms(seconds)
+            for seconds in (latency.p50, latency.p90, latency.p99, latency.p999, latency.max)
         )
     )
     kept = "-" if step.kept is None else "yes" if step.kept else "no"

@@ -144,7 +144,7 @@ def _figures(report: LoadReport) -> Markup:
         row: tuple[Child, ...] = (
             named(step),
             number(step.throughput, f"{step.throughput:.4g}"),
-            *(milliseconds(one) for one in times),
+            *(milliseconds(seconds) for seconds in times),
             milliseconds(latency.max if latency else None),
             number(step.sent, str(step.sent)),
             _failures(step),

@@ -118,7 +118,11 @@ def _reasons(report: TuneReport) -> Markup:
 
 def _not_run(report: TuneReport) -> Markup:
     """Candidates that were not made, could not run here, or were out before they were timed."""
-    entries = [(one.name, one.reason) for one in report.candidates if not one.points]
+    entries = [
+        (candidate.name, candidate.reason)
+        for candidate in report.candidates
+        if not candidate.points
+    ]
     return not_run("not timed", entries)
 
 

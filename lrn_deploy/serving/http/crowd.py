@@ -25,7 +25,9 @@ class Crowd:
         self._peers: Counter[str] = Counter()
         self._count = 0
 
-    def __len__(self) -> int:
+    @property
+    def count(self) -> int:
+        """How many are open. There is no length: an empty crowd must not be taken for none."""
         return self._count
 
     def enter(self, address: str) -> str:

@@ -129,7 +129,7 @@ def parity(model: ServedModel) -> dict[str, Any]:
         return _unchecked(f"The last check did not run it on {source.backend}, {source.device}.")
     verdicts = Counter(check.verdict for check in checks)
     judged = len(checks) - verdicts["unjudged"]
-    verdict = next((one for one in ("fail", "limited") if verdicts[one]), "pass")
+    verdict = next((worst for worst in ("fail", "limited") if verdicts[worst]), "pass")
     words = f"{judged} checks against {report.reference}"
     least = worst(checks)
     if verdict == "fail":

@@ -151,7 +151,7 @@ def revoke(path: Path, name: str) -> Key:
         keys = read(path)
         live = [key.name for key in keys if key.revoked is None]
         if name not in live:
-            known = ", ".join(f"'{one}'" for one in live) or "none"
+            known = ", ".join(f"'{other}'" for other in live) or "none"
             raise BadInputError(
                 f"'{path}' has no key '{name}' in use; there is {known}.",
                 f"'lrn-deploy keys list {path}' shows all of them.",

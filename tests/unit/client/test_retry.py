@@ -169,4 +169,4 @@ def test_never_sends_nothing_again() -> None:
 )
 def test_what_makes_no_sense_is_refused(make: object, said: str) -> None:
     with pytest.raises(BadInputError, match=said):
-        make()  # type: ignore[operator]
+        make()  # type: ignore[operator]  # a class or a function

@@ -23,7 +23,7 @@ def sender(
 ) -> HttpSender:
     address = Address.of(server.url)
     wholes = [one.whole(address.authority, {}) for one in requests or (SMALL,)]
-    return HttpSender(address, Credentials(), wholes, most, **further)  # type: ignore[arg-type]
+    return HttpSender(address, Credentials(), wholes, most, **further)  # type: ignore[arg-type]  # options and scripts of any kind
 
 
 def until(one: HttpSender, count: int) -> list[Ended]:
@@ -83,7 +83,7 @@ def test_what_goes_wrong_is_told_by_kind(act: object, outcome: str) -> None:
         assert which == 0
         return WRONG if found.body == b"no" else outcome_of(found)
 
-    with scripted(act) as server:  # type: ignore[arg-type]
+    with scripted(act) as server:  # type: ignore[arg-type]  # options and scripts of any kind
         one = sender(server, check=check)
         one.send(0)
         assert [ended[2] for ended in until(one, 1)] == [outcome]

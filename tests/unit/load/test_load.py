@@ -136,7 +136,7 @@ def test_a_fixed_batch_is_told() -> None:
 def test_several_models_are_a_choice() -> None:
     index = [{"name": "a", "state": "READY"}, {"name": "b", "state": "READY"},
              {"name": "c", "state": "UNAVAILABLE"}]  # fmt: skip
-    with scripted(answer(200, index)) as server:  # type: ignore[arg-type]
+    with scripted(answer(200, index)) as server:  # type: ignore[arg-type]  # a script of any kind
         with pytest.raises(BadInputError, match="The server has 2 models: a, b") as caught:
             workload.prepare(server.url, LoadOptions(ramp=True))
         assert "--model NAME" in caught.value.hint

@@ -154,7 +154,7 @@ def test_the_generator_says_when_it_was_in_the_way(
     late: float, further: dict[str, object], kind: dict[str, float], said: str
 ) -> None:
     made = taken([at / 10 for at in range(20)], [0.01] * 20, late=late, **further)
-    step = step_of(made, warmup=0.0, seconds=2.0, **kind)  # type: ignore[arg-type]
+    step = step_of(made, warmup=0.0, seconds=2.0, **kind)  # type: ignore[arg-type]  # fields by name
     assert said in step.generator.reason
     assert bool(step.generator.reason) == bool(said)
 

@@ -93,7 +93,7 @@ def test_a_connection_that_the_server_has_closed_is_not_used_again() -> None:
     with scripted(close_after, answer(200)) as server, Client(server.url, retry=NEVER) as client:
         client.load("m")
         for _ in range(100):  # until its end has come
-            if client._transport._idle[0].quiet():  # type: ignore[attr-defined]
+            if client._transport._idle[0].quiet():  # type: ignore[attr-defined]  # which transport it is, the URL says
                 threading.Event().wait(0.01)
         client.load("m")
     assert [one.connection for one in server.asked] == [1, 2]

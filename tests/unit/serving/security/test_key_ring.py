@@ -44,7 +44,7 @@ def ring(tmp_path: Path) -> Ring:
 def test_a_key_lets_in_what_its_scope_is_for_and_nothing_else(ring: Ring) -> None:
     for owned, text in ring.texts.items():
         for asked in ("infer", "read", "control"):
-            status, said, challenge = ring.ask(f"Bearer {text}", asked)  # type: ignore[arg-type]
+            status, said, challenge = ring.ask(f"Bearer {text}", asked)  # type: ignore[arg-type]  # a scope that hypothesis drew
             if owned == asked:
                 assert (status, said) == (200, f"for-{owned}")
             else:
