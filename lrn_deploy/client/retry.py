@@ -148,7 +148,12 @@ class Attempts:
             error: What became of the last attempt. It is raised again where there shall be no
                 further one: what was asked is the trouble, the attempts or the budget are used up,
                 or the deadline would pass meanwhile.
+
+        Raises:
+            DeadlineError: If the time was up: a server that was told of it says so as 503.
         """
+        if isinstance(error, UnavailableError) and self._up():
+            raise self.late() from error
         if not self._may_help(error):
             self._retry.budget.answered()  # whatever the server said, it is well
             raise error
@@ -166,6 +171,9 @@ class Attempts:
         return DeadlineError(
             f"There was no answer within {self._timeout:g} s.", "Allow more time: timeout=."
         )
+
+    def _up(self) -> bool:
+        return self._ends is not None and self._retry.clock() >= self._ends
 
     def _may_help(self, error: ClientError) -> bool:
         """Whether another attempt may do better, and does no harm."""

@@ -97,6 +97,17 @@ def test_the_deadline_is_that_of_all_attempts() -> None:
         attempts.remaining()
 
 
+def test_a_server_that_says_first_that_the_time_is_up_makes_no_other_error() -> None:
+    clock = Clock()
+    attempts = Retry(clock=clock).begin(1.0)
+    attempts.remaining()
+    clock.now += 1.0
+    expired = UnavailableError("Request timeout expired.", status=503, retry_after=0.0)
+    with pytest.raises(DeadlineError, match="within 1 s") as caught:
+        attempts.wait(expired)
+    assert caught.value.__cause__ is expired
+
+
 def test_a_server_in_trouble_gets_few_requests_more() -> None:
     """Of 100 requests that fail without end four are sent again, then the bucket is half empty."""
     retry = Retry(attempts=100, draw=highest, budget=Budget(tokens=10, ratio=0.1))
