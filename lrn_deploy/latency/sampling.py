@@ -26,10 +26,13 @@ from lrn_deploy.latency.effort import Effort
 
 LONG_RUN = 0.05
 """Seconds from which a run is so long that what its neighbour left behind no longer shows."""
-REST = 0.03
-"""Seconds of rest before another candidate's turn; ONNX Runtime's threads spin for about 20 ms."""
+REST = 0.06
+"""Seconds of rest before another candidate's turn. ONNX Runtime's threads spin for 20 to 40 ms, by
+the speed of the machine: behind 30 ms of rest OpenVINO's first AlexNet took 27 ms, behind 60 18."""
 TURN = 0.01
 """Seconds of timed runs that a turn aims at, so that a fast network gets more runs in it."""
+MIN_RUNS_PER_TURN = 3
+"""Where two threads wake up differs from turn to turn, and their times with it, by up to half."""
 MAX_RUNS_PER_TURN = 20
 WAKE = 0.001
 """Seconds that untimed runs go on, one at least."""
@@ -157,7 +160,8 @@ def _warm_up(
         samples.warmup_runs = len(seen)
         typical = median(seen[-WARMUP_WINDOW:])
         runs = MAX_RUNS_PER_TURN if typical <= 0 else round(TURN / typical)
-        counts[name] = (typical < LONG_RUN, min(max(runs, 1), MAX_RUNS_PER_TURN))
+        least = MIN_RUNS_PER_TURN if typical < LONG_RUN else 1
+        counts[name] = (typical < LONG_RUN, min(max(runs, least), MAX_RUNS_PER_TURN))
     return counts
 
 

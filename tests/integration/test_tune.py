@@ -21,6 +21,7 @@ from lrn_deploy.tuning.schema import TuneReport
 from lrn_deploy.workflows.choice import pick
 from lrn_deploy.workflows.tune import contenders as tune_contenders
 from lrn_deploy.workflows.tune import race as tune_race
+from lrn_deploy.workflows.tune.field import HEAT
 from lrn_deploy.workflows.tune.options import TuneOptions
 from lrn_deploy.workflows.tune.tune import REPORT, tune
 from lrn_deploy.workflows.validate.options import ValidateOptions
@@ -176,7 +177,8 @@ def test_an_interrupt_keeps_what_was_measured_and_chooses_nothing(
 
     def interrupted(candidates: Any, effort: Any, **rest: Any) -> Any:
         run = real(candidates, effort, **rest)
-        run.complete = len(candidates) == 1  # the race, not the screening
+        # The race, not the screening and the heat before it.
+        run.complete = len(candidates) == 1 or effort == HEAT
         return run
 
     for module in (tune_contenders, tune_race):

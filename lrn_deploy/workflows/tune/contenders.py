@@ -52,6 +52,11 @@ class Contender:
         )
         return min(runs, default=float("inf"))
 
+    @property
+    def typical(self) -> float:
+        """Seconds of an item in the median run; infinite if it could not run."""
+        return min((at.seconds / at.batch for at in self.candidate.points), default=float("inf"))
+
     def changed(self, **changes: object) -> Contender:
         """It with a candidate in which some things differ."""
         return Contender(self.candidate.model_copy(update=changes), self.backend)

@@ -8,6 +8,7 @@ from dataclasses import dataclass, field, replace
 from lrn_deploy.backends.protocol import Array
 from lrn_deploy.bundle import Bundle
 from lrn_deploy.errors import MissingError
+from lrn_deploy.latency.effort import Effort
 from lrn_deploy.latency.machine import MAX_FOREIGN_CORES, Usage, foreign_cores, usage
 from lrn_deploy.placement import Placement, as_most_run
 from lrn_deploy.progress import Progress
@@ -17,9 +18,13 @@ from lrn_deploy.tuning.schema import Candidate
 from lrn_deploy.workflows.tune.contenders import Contender, contenders, screen
 from lrn_deploy.workflows.tune.evaluation import Evaluation
 from lrn_deploy.workflows.tune.options import TuneOptions
+from lrn_deploy.workflows.tune.race import Rules, race
 from lrn_deploy.workflows.tune.validation import failures
 from lrn_deploy.workflows.tune.variants import too_coarse
 from lrn_deploy.workflows.validate.options import ValidateOptions
+
+HEAT = Effort(rounds=8, seconds=10.0, min_rounds=5)
+"""How long those who may be the fastest are timed in turns, to tell who deserves a race."""
 
 
 @dataclass
@@ -128,6 +133,31 @@ class Field:
         again = self.judge(contender)
         longer = contender if again.alone < contender.alone else again
         self.judged = [judged for judged in self.judged if judged is not longer]
+
+    def heat(self, items: Sequence[Contender]) -> list[Contender]:
+        """Time some of the judged in turns for a moment.
+
+        What each took alone was taken at another moment of the machine.
+
+        Returns:
+            They with what they took now, the fastest first; who can run no more is left out.
+        """
+        rules = Rules({self.batch: HEAT})
+        with self.ledger.step("judging"):
+            raced, complete = race(items, self.bundle, self.inputs, rules, lambda *_: None)
+        if not complete:
+            raise KeyboardInterrupt
+        timed = {
+            contender.candidate.name: contender.changed(
+                points=found.points or contender.candidate.points,
+                within=found.within,
+                reason="" if found.within else found.reason,
+            )
+            for contender, found in zip(items, raced, strict=True)
+        }
+        self.judged = [timed.get(item.candidate.name, item) for item in self.judged]
+        fit = [contender for contender in timed.values() if contender.candidate.within]
+        return sorted(fit, key=lambda contender: contender.typical)
 
     def require_some(self) -> None:
         """Refuse to choose among none.

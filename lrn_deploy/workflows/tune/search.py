@@ -18,10 +18,15 @@ from lrn_deploy.workflows.tune.field import Field
 from lrn_deploy.workflows.tune.validation import only
 from lrn_deploy.workflows.tune.variants import make, possible, row, too_coarse
 
-NEAR = 1.2
-"""A candidate that alone took this many times as long as the fastest is not raced, unless it is the
-fastest of its runtime."""
-FINALISTS = 4
+MAYBE = 2.0
+"""A candidate that alone took this many times as long as the fastest has no place in the heat: the
+speed of a machine that others share was seen to differ by 1.9 between two such moments."""
+IN_HEAT = 8
+"""At most so many have one."""
+NEAR = 1.1
+"""A candidate that took this many times as long as the fastest in the heat is not raced, unless it
+is the fastest of its runtime."""
+FINALISTS = 3
 """At most so many near the fastest are raced."""
 UNLIKE = 1.3
 """What another number of threads does to the canonical graph it does to its variants, within so
@@ -77,11 +82,19 @@ class _Search:
 
     def finalists(self) -> list[Contender]:
         """The nearest to the fastest, the fastest of each runtime, and the canonical graph."""
-        within = self.field.within
-        near = [contender for contender in within if contender.alone <= NEAR * within[0].alone]
+        able = self.field.within
+        maybe = [contender for contender in able if contender.alone <= MAYBE * able[0].alone]
+        if len(maybe) > 1:
+            self.field.tell("a first race", {"judging": 1, "validating": 3, "racing": 1})
+            maybe = self.field.heat(maybe[:IN_HEAT])
+        near = [contender for contender in maybe if contender.typical <= NEAR * maybe[0].typical]
         del near[FINALISTS:]
         runtimes = {contender.candidate.backend for contender in near}
-        for contender in within:
+        names = {contender.candidate.name for contender in maybe}
+        rest = [
+            contender for contender in self.field.within if contender.candidate.name not in names
+        ]
+        for contender in (*maybe, *rest):
             if contender.candidate.backend not in runtimes or contender is self.field.baseline:
                 runtimes.add(contender.candidate.backend)
                 if contender not in near:

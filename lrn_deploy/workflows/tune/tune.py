@@ -194,8 +194,8 @@ def _not_raced(field: Field, finalists: Sequence[Contender]) -> list[Candidate]:
         if contender.candidate.name in raced:
             continue
         if contender.candidate.within:
-            times = contender.alone / field.within[0].alone
-            reason = f"not raced: alone it took {times:.3g} times as long as the fastest"
+            times = contender.typical / min(other.typical for other in field.within)
+            reason = f"not raced: for a moment it took {times:.3g} times as long as the fastest"
             contender = contender.changed(reason=reason)
         others.append(contender.candidate)
     return others
