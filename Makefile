@@ -14,7 +14,7 @@ DEMO := $(VENV)/.made-for-demo
 DEV := $(VENV)/.made-for-dev
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test lint bench binary conformance bench-serve contract audit golden soak gpu-check clean
+.PHONY: help demo test lint bench binary conformance bench-serve package-zoo contract audit golden soak gpu-check clean
 
 help: ## List the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-11s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -52,6 +52,9 @@ conformance: $(DEV) ## Compare lrn-server with the real tritonserver, call by ca
 bench-serve: $(DEV) ## Measure lrn-server beside tritonserver, LitServe and BentoML (fetches them)
 	@$(BIN)/python -m benchmarks.serve
 	@$(BIN)/python -m benchmarks.serve.draw
+
+package-zoo: $(DEV) ## Load packages of the whole zoo in the real tritonserver (fetches it)
+	@$(BIN)/python -m benchmarks.package_triton
 
 contract: $(DEV) ## Let schemathesis ask the server for all that /openapi.json says
 	@$(BIN)/python -m benchmarks.contract

@@ -4,9 +4,13 @@ What programs call is :data:`__all__`, which ``docs/python.md`` shows at work. E
 when it is first used, so importing the package costs nothing.
 """
 
+import os
 import sys
 
 __version__ = "0.1.0"
+
+# ONNX Runtime 1.32 has telemetry in it that is on by default and keeps files to know us again.
+os.environ.setdefault("ORT_DISABLE_TELEMETRY", "1")
 
 TYPE_CHECKING = False  # as typing's own, which would cost its import
 if TYPE_CHECKING:

@@ -16,7 +16,10 @@ def main() -> None:
     if getattr(sys, "frozen", False):
         import multiprocessing
 
+        from lrn_deploy.package.inside import settings_inside
+
         multiprocessing.freeze_support()
+        command.context_settings["default_map"] = settings_inside()
     sys.exit(run(sys.argv[1:], command, "lrn-server"))
 
 

@@ -9,7 +9,7 @@ from typing import Any
 import litserve  # type: ignore[import-not-found] # in its own environment
 import numpy as np
 import onnxruntime
-from fastapi import Request, Response  # type: ignore[import-not-found] # likewise
+from fastapi import Request, Response  # type: ignore[import-not-found,unused-ignore] # likewise
 
 
 class Network(litserve.LitAPI):  # type: ignore[misc] # likewise

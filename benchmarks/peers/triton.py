@@ -38,13 +38,7 @@ def tritonserver(
         threads: Of each session.
         labels: Files of class names, for the first output of some of them.
     """
-    site = packages("triton")
-    source = site / "pytriton" / "tritonserver"
     folder.mkdir(exist_ok=True)
-    backend = folder / "backends" / "python"
-    shutil.copytree(source / "backends" / "python", backend)
-    version = sysconfig.get_python_version()
-    shutil.copy2(source / "python_backend_stubs" / version / "triton_python_backend_stub", backend)
     for name, file in models.items():
         home = folder / "models" / name
         (home / "1").mkdir(parents=True)
@@ -55,13 +49,32 @@ def tritonserver(
         (home / "config.pbtxt").write_text(
             _config(name, file, max_batch, batching, threads, labels=label is not None)
         )
+    with serving(folder, folder / "models") as server:
+        yield server
+
+
+@contextmanager
+def serving(folder: Path, *repositories: Path, load: str = "*") -> Iterator[Server]:
+    """Serve model repositories as they are.
+
+    Args:
+        folder: Where the backend is put.
+        repositories: The repositories.
+        load: The models to load at first; the others are when somebody asks for it.
+    """
+    site = packages("triton")
+    source = site / "pytriton" / "tritonserver"
+    backend = folder / "backends" / "python"
+    shutil.copytree(source / "backends" / "python", backend)
+    version = sysconfig.get_python_version()
+    shutil.copy2(source / "python_backend_stubs" / version / "triton_python_backend_stub", backend)
     ports = free_ports(len(_PORTS))
     command: list[str | Path] = [
         source / "bin" / "tritonserver",
-        f"--model-repository={folder / 'models'}",
+        *(f"--model-repository={repository}" for repository in repositories),
         f"--backend-directory={folder / 'backends'}",
         "--model-control-mode=explicit",
-        "--load-model=*",
+        *([f"--load-model={load}"] if load else []),
         *(f"--{name}-address=127.0.0.1" for name in _PORTS),
         *(f"--{name}-port={port}" for name, port in zip(_PORTS, ports, strict=True)),
         "--exit-on-error=true",

@@ -20,6 +20,7 @@ from benchmarks.quiet import quiet
 from benchmarks.serve.bursts import Turn, all_started
 from benchmarks.serve.draw import without_client
 from benchmarks.serve.networks import network, nothing
+from benchmarks.serve.side_by_side import measure
 from benchmarks.serve.start import starts
 from lrn_deploy.bundle import Bundle
 
@@ -37,7 +38,22 @@ def main() -> None:
     parser.add_argument("--rounds", type=int, default=2, help="turns of each server")
     parser.add_argument("--seconds", type=float, default=1.0, help="of the shortest bursts")
     parser.add_argument("--model", default="alexnet", help="the large network")
+    parser.add_argument(
+        "--only", choices=["sidebyside"], help="only this part, which has a result of its own"
+    )
+    parser.add_argument("--starts", type=int, default=5, help="of each server, side by side")
     options = parser.parse_args()
+    if options.only:
+        file = measure(
+            CORES,
+            MAX_BATCH,
+            rounds=5 * options.rounds,
+            seconds=2.5 * options.seconds,
+            starts=options.starts,
+            model=options.model,
+        )
+        print(f"wrote {file}")
+        return
     rounds, seconds = options.rounds, options.seconds
     calm = quiet()
     result: dict[str, Any] = {"quiet": calm, "cores": CORES, "max_batch": MAX_BATCH}

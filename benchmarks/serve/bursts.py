@@ -89,7 +89,7 @@ def all_started(
     contenders: Sequence[Contender] = CONTENDERS,
 ) -> Iterator[list[Turn]]:
     """Start servers one after the other, each warmed up and then stopped."""
-    row, expected = _example(bundle.path / "model.onnx")
+    row, expected = example(bundle.path / "model.onnx")
     with ExitStack() as stack:
         turns = []
         for contender in contenders:
@@ -104,7 +104,8 @@ def all_started(
         yield turns
 
 
-def _example(graph: Path) -> tuple[NDArray[Any], NDArray[Any]]:
+def example(graph: Path) -> tuple[NDArray[Any], NDArray[Any]]:
+    """A row of random numbers, (1, ...), and what the graph makes of it."""
     session = onnxruntime.InferenceSession(graph, providers=["CPUExecutionProvider"])
     spec = session.get_inputs()[0]
     dtype = {"tensor(uint8)": np.uint8, "tensor(float)": np.float32}[spec.type]

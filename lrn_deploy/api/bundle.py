@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from lrn_deploy.api.network import LoadedNetwork
 from lrn_deploy.api.options import takes
 from lrn_deploy.bundle import Artifact, Bundle, Manifest, write_atomic
+from lrn_deploy.package.options import PackageOptions
 from lrn_deploy.progress import Progress, silent
 from lrn_deploy.workflows.build_engine.options import EngineOptions
 from lrn_deploy.workflows.choice import pick_named
@@ -44,6 +45,20 @@ class Made:
     def of(cls, added: Added) -> Made:
         """What a command says of an artifact that the bundle has now."""
         return cls(added.name, added.artifact, added.reused)
+
+
+@dataclass(frozen=True)
+class PackageArguments(PackageOptions):
+    """What to package, and where.
+
+    Attributes:
+        output: Where the package is to be; empty: beside the bundle, with ``-`` and what it is for
+            after its name.
+        force: Replace a package that is there.
+    """
+
+    output: Path | str = ""
+    force: bool = False
 
 
 class OpenBundle:
@@ -173,6 +188,25 @@ class OpenBundle:
         from lrn_deploy.workflows.tune.tune import tune
 
         return tune(self._bundle, options, self.progress).report
+
+    @takes(PackageArguments)
+    def package(self, options: PackageArguments) -> Path:
+        """Make it ready for where it is to run: Triton's model repository for instance.
+
+        Returns:
+            Where the package is.
+
+        Example:
+            >>> import lrn_deploy
+            >>> lrn_deploy.open("digits").package("triton", triton_backend="python")
+            PosixPath('digits-triton')
+        """
+        from lrn_deploy.package.package import package
+
+        told = {field.name: getattr(options, field.name) for field in fields(PackageOptions)}
+        output = Path(options.output or f"{self.path}-{options.to}")
+        chosen = PackageOptions(**told)
+        return package(self._bundle, output, chosen, self.progress, force=options.force).path
 
     def report(self, output: Path | str | None = None) -> Path:
         """Draw the reports as one HTML page that needs no other file.

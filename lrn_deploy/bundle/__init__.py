@@ -1,5 +1,7 @@
 """The bundle: a plain folder with a manifest, through which every command works."""
 
+from lrn_deploy.bundle.contents import named_files, read_manifest
+from lrn_deploy.bundle.folder import check_target, new_bundle
 from lrn_deploy.bundle.manifest import (
     SCHEMA_VERSION,
     Artifact,
@@ -20,9 +22,7 @@ from lrn_deploy.bundle.store import (
     MANIFEST,
     ArtifactData,
     Bundle,
-    check_target,
     dump,
-    new_bundle,
     sha256,
     write_atomic,
     writing,
@@ -53,7 +53,9 @@ __all__ = [
     "Weights",
     "check_target",
     "dump",
+    "named_files",
     "new_bundle",
+    "read_manifest",
     "sha256",
     "write_atomic",
     "writing",

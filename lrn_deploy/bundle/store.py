@@ -3,9 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-import json
 import os
-import shutil
 import tempfile
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
@@ -14,10 +12,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TypeVar
 
-from pydantic import ValidationError
-
+from lrn_deploy.bundle.contents import read_manifest
 from lrn_deploy.bundle.manifest import (
-    SCHEMA_VERSION,
     Artifact,
     EngineRecord,
     FileRecord,
@@ -128,30 +124,7 @@ class Bundle:
             ) from error
         except OSError as error:
             raise BadInputError(f"Cannot read '{file}': {error.strerror}.") from error
-        try:
-            content = json.loads(text)
-            version = content["schema_version"]
-            if type(version) is not int:
-                raise TypeError(version)
-        except (ValueError, KeyError, TypeError, RecursionError) as error:
-            raise DamagedError(
-                f"'{file}' is damaged: it is no JSON object with a schema_version.",
-                "Export the bundle again.",
-            ) from error
-        if version > SCHEMA_VERSION:
-            raise BadInputError(
-                f"'{path}' has schema version {version}; "
-                f"this lrn-deploy reads versions up to {SCHEMA_VERSION}.",
-                "Upgrade lrn-deploy, or export the bundle again with this version.",
-            )
-        try:
-            return cls(path, Manifest.model_validate(content))
-        except ValidationError as error:
-            first = error.errors()[0]
-            where = ".".join(str(part) for part in first["loc"])
-            raise DamagedError(
-                f"'{file}' is damaged at '{where}': {first['msg']}.", "Export the bundle again."
-            ) from error
+        return cls(path, read_manifest(text, str(path)))
 
     def read(self, record: FileRecord) -> bytes:
         """The bytes of a file of the bundle, after checking them against their digest.
@@ -297,67 +270,3 @@ class Bundle:
 def dump(manifest: Manifest) -> bytes:
     """The manifest as indented UTF-8 JSON."""
     return (manifest.model_dump_json(indent=2) + "\n").encode()
-
-
-@contextmanager
-def new_bundle(path: Path, *, force: bool) -> Iterator[Path]:
-    """Give a temporary folder to fill, which becomes the bundle ``path`` if the body succeeds.
-
-    Args:
-        path: Folder of the bundle to be.
-        force: Replace a bundle that is already there.
-
-    Yields:
-        An empty folder beside ``path``; it is removed if the body raises, and ``path`` is then as
-        it was.
-
-    Raises:
-        BadInputError: If ``path`` exists and ``force`` is not set, or is no bundle at all.
-        CannotWriteError: If the folder cannot be made or renamed.
-    """
-    check_target(path, force=force)
-    path = path.resolve()  # a link to a bundle stays, and what it points to is replaced
-    with writing(path):
-        path.parent.mkdir(parents=True, exist_ok=True)
-        temporary = Path(tempfile.mkdtemp(dir=path.parent, prefix=f".{path.name}.tmp-"))
-    try:
-        temporary.chmod(0o755)
-        yield temporary
-        check_target(path, force=force)  # something may have come there meanwhile
-        with writing(path):
-            replaced = temporary.with_name(temporary.name + "-old")
-            if path.exists():
-                path.rename(replaced)
-            try:
-                temporary.rename(path)
-            except BaseException:
-                if replaced.exists():
-                    replaced.rename(path)
-                raise
-            shutil.rmtree(replaced, ignore_errors=True)
-    finally:
-        shutil.rmtree(temporary, ignore_errors=True)
-
-
-def check_target(path: Path, *, force: bool) -> None:
-    """Refuse a ``path`` that a new bundle may not take.
-
-    Raises:
-        BadInputError: If something is there that may not be replaced.
-        CannotWriteError: If it cannot be looked at: no permission, or no possible name.
-    """
-    with writing(path):
-        free = not path.exists() or (path.is_dir() and not any(path.iterdir()))
-        is_bundle = not free and (path / MANIFEST).is_file()
-    if free:
-        return
-    if not is_bundle:
-        raise BadInputError(
-            f"'{path}' exists and is not a bundle, so it is left alone.",
-            "Choose another output folder.",
-        )
-    if not force:
-        raise BadInputError(
-            f"'{path}' already holds a bundle.",
-            "Add --force to replace it, or choose another folder.",
-        )

@@ -39,7 +39,11 @@ COMMANDS = {
     "serve": "Answer requests with the networks of bundles: HTTP and gRPC.",
     "keys": "Add, revoke and list the API keys of a server.",
     "load": "Load a server: throughput, latencies, errors, and its knee.",
+    "size": "Tell how many machines a rate of requests takes.",
+    "package": "Make a bundle ready for Triton, Kubernetes, or as one file.",
     "report": "Draw what validate and profile found as one HTML page.",
+    "push": "Copy a bundle to an object store, for servers to fetch.",
+    "pull": "Copy a bundle from an object store to a folder.",
     "inspect": "Show what a bundle holds: graph, LRN layers, artifacts.",
     "doctor": "Tell what can run on this machine, and how to enable more.",
 }
@@ -51,7 +55,11 @@ The lines stand here, so that the help imports no command: numpy alone would tak
 _FILES = {
     "import": "import_",  # a word of Python's
     "keys": "server.keys",
+    "pull": "store.pull",
+    "push": "store.push",
     "load": "server.load",
+    "package": "server.package",
+    "size": "server.size",
 }
 """The commands whose file is called otherwise."""
 

@@ -8,13 +8,13 @@ from pathlib import Path
 import click
 
 from lrn_deploy.cli.common.fields import takes
-from lrn_deploy.cli.common.options import bundle_argument
 from lrn_deploy.cli.common.output import emit, json_option, people, progress
+from lrn_deploy.cli.common.places import own_bundle
 from lrn_deploy.workflows.build_engine.options import EngineOptions
 
 
 @click.command("build-engine")
-@bundle_argument
+@own_bundle
 @takes(EngineOptions)
 @json_option
 @click.pass_obj

@@ -14,8 +14,9 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from lrn_deploy.cli.common import output
-from lrn_deploy.cli.common.options import bundle_argument, gpu_memory_option
+from lrn_deploy.cli.common.options import gpu_memory_option
 from lrn_deploy.cli.common.output import emit, json_option, people
+from lrn_deploy.cli.common.places import any_bundle
 from lrn_deploy.errors import CHECK_FAILED, DONE
 from lrn_deploy.report.console.export import warn_assumed
 
@@ -26,7 +27,7 @@ if TYPE_CHECKING:
 
 
 @click.command("classify")
-@bundle_argument
+@any_bundle
 @click.argument("images", nargs=-1, required=True, metavar="IMAGE...")
 @click.option(
     "--top", default=5, show_default=True, type=click.IntRange(1), help="Classes to report."
@@ -58,6 +59,35 @@ if TYPE_CHECKING:
     type=click.IntRange(1),
     help="Refuse larger files.",
 )
+@click.option(
+    "--engine",
+    type=click.Choice(["own", "ray"]),
+    default="own",
+    show_default=True,
+    help="ray classifies with many processes, or machines, to --out; see docs/ray.md.",
+)
+@click.option(
+    "--out",
+    metavar="FOLDER",
+    help="With --engine ray: where the Parquet files go; a further run does what is missing.",
+)
+@click.option(
+    "--column",
+    default="image",
+    show_default=True,
+    help="With --engine ray: the column of images of Parquet files.",
+)
+@click.option(
+    "--workers",
+    default=0,
+    type=click.IntRange(0),
+    help="With --engine ray: processes; 0: one for each CPU or GPU.",
+)
+@click.option(
+    "--ray-address",
+    default="",
+    help="Ray cluster to run on, auto for this machine's; else one is started here.",
+)
 @json_option
 def command(
     bundle: Path,
@@ -70,6 +100,11 @@ def command(
     jsonl: bool,
     max_pixels: int,
     max_bytes: int,
+    engine: str,
+    out: str | None,
+    column: str,
+    workers: int,
+    ray_address: str,
     as_json: bool,
 ) -> int:
     """Classify images with a bundle's network.
@@ -93,6 +128,26 @@ def command(
 
     if jsonl and as_json:
         raise BadInputError("--json and --jsonl exclude each other.", "Choose one of them.")
+    if (engine == "ray") != bool(out):
+        raise BadInputError(
+            "--engine ray and --out FOLDER need each other.",
+            "Without both, --jsonl prints a line for each image.",
+        )
+    if out:
+        return _on_ray(
+            images,
+            as_json=as_json or jsonl,
+            out=out,
+            column=column,
+            artifact=artifact,
+            device=device,
+            gpu_memory=gpu_memory,
+            batch_size=batch_size,
+            top=top,
+            limits=ImageLimits(max_bytes=max_bytes, max_pixels=max_pixels),
+            workers=workers,
+            address=ray_address,
+        )
     opened = Bundle.open(bundle)
     manifest = opened.manifest
     limits = ImageLimits(max_bytes=max_bytes, max_pixels=max_pixels)
@@ -159,6 +214,24 @@ def command(
         markup=False,
     )
     return CHECK_FAILED if failed else DONE
+
+
+def _on_ray(images: tuple[str, ...], *, as_json: bool, out: str, **said: Any) -> int:
+    """Classify to a folder of Parquet files, and tell what came of it."""
+    from lrn_deploy.cluster.classify.run import classify_on_ray
+
+    bundle = str(click.get_current_context().params["bundle"])  # a URL as it was written
+    with output.progress("Starting Ray") as progress:
+        tally = classify_on_ray(bundle, images, out=out, progress=progress, **said)
+    if as_json:
+        emit({"bundle": bundle, "out": out, **asdict(tally)})
+    people(as_json).print(
+        f"Classified {tally.classified} of {tally.images} images to '{out}'"
+        + (f"; {tally.before} were done before" if tally.before else "")
+        + (f"; {tally.bad} could not be, '{out}/_bad' says why." if tally.bad else "."),
+        markup=False,
+    )
+    return CHECK_FAILED if tally.bad else DONE
 
 
 def _line(result: ImageResult, weights: str) -> dict[str, Any]:

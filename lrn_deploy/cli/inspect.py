@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING
 
 import click
 
-from lrn_deploy.cli.common.options import bundle_argument
 from lrn_deploy.cli.common.output import emit, json_option, people
+from lrn_deploy.cli.common.places import any_bundle
 from lrn_deploy.errors import DAMAGED, DONE
 from lrn_deploy.report.console.export import describe_lrn_like, warn_assumed
 from lrn_deploy.report.console.layout import Column, print_facts, print_list
@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
 
 @click.command("inspect")
-@bundle_argument
+@any_bundle
 @json_option
 def command(bundle: Path, as_json: bool) -> int:
     """Show what a bundle holds: graph, LRN layers, artifacts, digests, provenance.

@@ -7,13 +7,13 @@ from pathlib import Path
 import click
 
 from lrn_deploy.cli.common.fields import takes
-from lrn_deploy.cli.common.options import bundle_argument
 from lrn_deploy.cli.common.output import emit, json_option, people, progress
+from lrn_deploy.cli.common.places import own_bundle
 from lrn_deploy.workflows.optimize.options import OptimizeOptions
 
 
 @click.command("optimize")
-@bundle_argument
+@own_bundle
 @takes(OptimizeOptions)
 @json_option
 def command(bundle: Path, options: OptimizeOptions, as_json: bool) -> None:

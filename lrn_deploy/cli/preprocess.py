@@ -8,8 +8,8 @@ from pathlib import Path
 import click
 
 from lrn_deploy.cli.common.fields import takes
-from lrn_deploy.cli.common.options import bundle_argument
 from lrn_deploy.cli.common.output import emit, json_option, people
+from lrn_deploy.cli.common.places import own_bundle
 from lrn_deploy.options import option
 from lrn_deploy.said import AS_WRITTEN, Said
 
@@ -20,7 +20,7 @@ class _Correction:
 
 
 @click.command("preprocess")
-@bundle_argument
+@own_bundle
 @takes(_Correction)
 @json_option
 def command(bundle: Path, options: _Correction, as_json: bool) -> None:

@@ -7,14 +7,14 @@ from pathlib import Path
 import click
 
 from lrn_deploy.cli.common.fields import takes
-from lrn_deploy.cli.common.options import bundle_argument
 from lrn_deploy.cli.common.output import emit, json_option, people, progress
+from lrn_deploy.cli.common.places import copied_bundle, kept
 from lrn_deploy.errors import CHECK_FAILED, DONE, INTERRUPTED
 from lrn_deploy.workflows.profile.options import ProfileOptions
 
 
 @click.command("profile")
-@bundle_argument
+@copied_bundle
 @takes(ProfileOptions)
 @json_option
 @click.pass_context
@@ -45,7 +45,7 @@ def command(
     report = outcome.report
     say = people(as_json)
     print_latency(say, report)
-    say.print(f"Report: {bundle / REPORT}")
+    say.print(f"Report: {kept(bundle / REPORT)}")
     if as_json:
         emit(report)
     if not report.complete:

@@ -6,12 +6,12 @@ from pathlib import Path
 
 import click
 
-from lrn_deploy.cli.common.options import bundle_argument
 from lrn_deploy.cli.common.output import emit, json_option, people
+from lrn_deploy.cli.common.places import own_bundle
 
 
 @click.command("report")
-@bundle_argument
+@own_bundle
 @click.option(
     "-o",
     "--output",

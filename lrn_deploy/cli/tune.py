@@ -7,14 +7,14 @@ from pathlib import Path
 import click
 
 from lrn_deploy.cli.common.fields import takes
-from lrn_deploy.cli.common.options import bundle_argument
 from lrn_deploy.cli.common.output import emit, json_option, people, progress
+from lrn_deploy.cli.common.places import own_bundle
 from lrn_deploy.errors import CHECK_FAILED, DONE, INTERRUPTED
 from lrn_deploy.workflows.tune.options import TuneOptions
 
 
 @click.command("tune")
-@bundle_argument
+@own_bundle
 @takes(TuneOptions)
 @json_option
 @click.pass_context

@@ -7,14 +7,14 @@ from pathlib import Path
 import click
 
 from lrn_deploy.cli.common.fields import takes
-from lrn_deploy.cli.common.options import bundle_argument
 from lrn_deploy.cli.common.output import emit, json_option, people, progress
+from lrn_deploy.cli.common.places import copied_bundle, kept
 from lrn_deploy.errors import CHECK_FAILED, DONE
 from lrn_deploy.workflows.validate.options import ValidateOptions
 
 
 @click.command("validate")
-@bundle_argument
+@copied_bundle
 @takes(ValidateOptions)
 @json_option
 @click.pass_context
@@ -39,7 +39,7 @@ def command(ctx: click.Context, bundle: Path, options: ValidateOptions, as_json:
     report = outcome.report
     say = people(as_json)
     print_parity(say, report)
-    say.print(f"Report: {bundle / REPORT}", markup=False)
+    say.print(f"Report: {kept(bundle / REPORT)}", markup=False)
     if as_json:
         emit(report)
     ctx.exit(DONE if report.verdict == "pass" else CHECK_FAILED)

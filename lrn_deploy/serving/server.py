@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any
 
 from lrn_deploy.errors import BadInputError, MissingError
 from lrn_deploy.extras import install
+from lrn_deploy.serving import systemd
 from lrn_deploy.serving.errors import RequestError
 from lrn_deploy.serving.listener import check_port
 from lrn_deploy.serving.repository.repository import Repository
@@ -65,32 +66,35 @@ def serve(
     """
     Origins(settings)  # what is wrong with them is known before anything is loaded
     guards = Guards(settings, say)
-    _allow_files()
+    allow_files()
     repository = Repository(model_settings, settings.drain_seconds)
     exported = spans.start(say)
     for port in (settings.http_port, settings.grpc_port, settings.metrics_port):
         if port > 0:
             check_port(settings.host, port)  # one in use is known before anything is loaded
     with ThreadPoolExecutor(1, "load") as pool:
-        loading = pool.submit(_load, repository, bundles, say)
+        loading = pool.submit(load_all, repository, bundles, say)
         service, fronts = _fronts(repository, settings, exported, guards, say)
         loading.result()
     gc.freeze()  # what is there now stays: the collector need not look at it again and again
     try:
-        return asyncio.run(_run(service, fronts, settings, guards, say, on_ready))
+        return asyncio.run(run(service, fronts, settings, guards, say, on_ready))
     finally:
         if exported is not None:
             exported.close()
 
 
 @dataclass(frozen=True)
-class _Fronts:
+class Fronts:
+    """What listens."""
+
     http: HttpServer
     grpc: GrpcServer | None
     metrics: HttpServer | None
 
     @property
     def ports(self) -> dict[str, int | None]:
+        """By setting, where each listens; None where none does."""
         return {
             "http_port": self.http.port,
             "grpc_port": self.grpc.port if self.grpc else None,
@@ -104,7 +108,7 @@ def _fronts(
     exported: Spans | None,
     guards: Guards,
     say: Say,
-) -> tuple[Service, _Fronts]:
+) -> tuple[Service, Fronts]:
     """What answers, imported here, since that takes as long as reading 200 MB of weights."""
     try:
         from lrn_deploy.serving.grpc.server import GrpcServer
@@ -124,7 +128,7 @@ def _fronts(
     if settings.grpc_port >= 0:
         grpc = GrpcServer(service, host, settings.grpc_port, guards.tls)
     if settings.metrics_port < 0:
-        return service, _Fronts(http, grpc, None)
+        return service, Fronts(http, grpc, None)
     # It answers to the end, and takes part in nothing.
     watched = Service(repository, settings, keys=guards.keys)
     watched.limiter = service.limiter  # whose refusals are among the metrics
@@ -132,11 +136,15 @@ def _fronts(
     metrics = listen(
         App(watched, metrics_only=True), port=settings.metrics_port, crowd=Crowd(_WATCHERS)
     )
-    return service, _Fronts(http, grpc, metrics)
+    return service, Fronts(http, grpc, metrics)
 
 
-def _load(repository: Repository, bundles: Sequence[tuple[str, Path, str]], say: Say) -> None:
-    """Load every bundle; one that cannot be loaded does not keep the others from being served."""
+def load_all(repository: Repository, bundles: Sequence[tuple[str, Path, str]], say: Say) -> None:
+    """Load every bundle; one that cannot be loaded does not keep the others from being served.
+
+    Raises:
+        BadInputError: If none can be loaded.
+    """
     failures = []
     for name, path, artifact in bundles:
         name = repository.add(path, name, artifact)
@@ -158,14 +166,15 @@ def _load(repository: Repository, bundles: Sequence[tuple[str, Path, str]], say:
         raise BadInputError("No bundle could be loaded.", "The reasons stand above.")
 
 
-async def _run(
+async def run(
     service: Service,
-    fronts: _Fronts,
+    fronts: Fronts,
     settings: ServerSettings,
     guards: Guards,
     say: Say,
     on_ready: Callable[[dict[str, Any]], None] | None,
 ) -> int:
+    """Answer until SIGTERM or SIGINT, then drain; arguments and result as :func:`serve`'s."""
     loop = asyncio.get_running_loop()
     stop = asyncio.Event()
     for number in (signal.SIGTERM, signal.SIGINT):
@@ -186,7 +195,9 @@ async def _run(
     )
     if on_ready is not None:
         on_ready({"host": settings.host, **fronts.ports, "models": names})
+    systemd.tell(systemd.READY)
     await stop.wait()
+    systemd.tell(systemd.STOPPING)
     say("Stopping: finishing what is in flight.")
     finished = await _drain(service, settings, listening)
     if fronts.grpc:
@@ -225,6 +236,8 @@ async def _watch(service: Service) -> None:
         stderr.catch_up()
         for model in service.repository.models():
             model.batcher.check_hangs()
+        if service.live:
+            systemd.tell(systemd.ALIVE)
 
 
 async def _look(guards: Guards, say: Say) -> None:
@@ -238,7 +251,7 @@ async def _look(guards: Guards, say: Say) -> None:
             say(f"Warning: keys and certificates could not be looked at: {error!r}")
 
 
-def _allow_files() -> None:
+def allow_files() -> None:
     """Let the process have as many files and connections open as it may have at all."""
     soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
     if soft != resource.RLIM_INFINITY and soft < _MANY_FILES:

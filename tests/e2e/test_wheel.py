@@ -78,6 +78,10 @@ def test_data_files_are_inside(site: Path) -> None:
         shipped = {path.name for path in (package / "models").glob(pattern)}
         source = site.parent / "source" / "models"
         assert shipped == {path.name for path in source.glob(pattern)} != set()
+    chart = Path("lrn_deploy/package/helm/files")
+    files = {path.relative_to(ROOT) for path in (ROOT / chart).rglob("*") if path.is_file()}
+    assert chart / "templates" / "_helpers.tpl" in files
+    assert {file for file in files if not (site / file).is_file()} == set()
 
 
 def test_licence_and_program_are_inside(site: Path) -> None:

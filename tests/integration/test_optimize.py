@@ -265,12 +265,10 @@ def alexnet(tmp_path_factory: pytest.TempPathFactory) -> Bundle:
     return exported("alexnet", tmp_path_factory.mktemp("alexnet") / "alexnet")
 
 
-@pytest.mark.slow
-@pytest.mark.usefixtures("unmeasured")
-@pytest.mark.parametrize("precision", ["fp16", "bf16", "int8"])
-def test_errors_on_alexnet(alexnet: Bundle, precision: str) -> None:
-    bundle = optimize(alexnet, OptimizeOptions(target="tensorrt", precision=precision)).bundle
-    preprocessing = bundle.manifest.preprocessing
+@pytest.fixture(scope="module")
+def crops(alexnet: Bundle) -> tuple[Array, Array]:
+    """Parts of photographs, and what AlexNet itself says of them."""
+    preprocessing = alexnet.manifest.preprocessing
     assert preprocessing is not None
     crops = [
         item.image.crop(box)
@@ -278,7 +276,16 @@ def test_errors_on_alexnet(alexnet: Bundle, precision: str) -> None:
         for box in ((0, 0, 640, 427), (0, 0, 320, 213), (320, 213, 640, 427), (160, 0, 480, 320))
     ]
     x = np.stack([preprocess(crop, preprocessing) for crop in crops])
-    metrics = compare(outputs(bundle, f"trt-{precision}", x), outputs(bundle, "model", x))
+    return x, outputs(alexnet, "model", x)
+
+
+@pytest.mark.slow
+@pytest.mark.usefixtures("unmeasured")
+@pytest.mark.parametrize("precision", ["fp16", "bf16", "int8"])
+def test_errors_on_alexnet(alexnet: Bundle, crops: tuple[Array, Array], precision: str) -> None:
+    x, truth = crops
+    bundle = optimize(alexnet, OptimizeOptions(target="tensorrt", precision=precision)).bundle
+    metrics = compare(outputs(bundle, f"trt-{precision}", x), truth)
     assert Budgets().budget(precision, "ordinary").holds(metrics)
     assert parsed_lrn_layers(bundle.load(f"trt-{precision}").data) == 2
 

@@ -17,7 +17,7 @@ from tests.support.servers import Running, serving
 if TYPE_CHECKING:
     from playwright.sync_api import Browser, Page
 
-pytestmark = pytest.mark.browser
+pytestmark = [pytest.mark.browser, pytest.mark.usefixtures("unmeasured")]
 
 
 @pytest.fixture(scope="module")

@@ -7,6 +7,7 @@ import json
 import os
 import signal
 import subprocess
+import sys
 import threading
 import time
 from collections import Counter
@@ -225,9 +226,19 @@ def child_of(running: Running) -> int:
     return int(Path(f"/proc/{pid}/task/{pid}/children").read_text())
 
 
+IMPATIENT = [
+    sys.executable,
+    "-c",
+    "from lrn_deploy.serving import supervise;"
+    "supervise._CHECK_SECONDS = 0.2; supervise._ANSWER_SECONDS = 0.7;"
+    "from lrn_deploy.lrn_server import main; main()",
+]
+"""A parent that gives a server up after three seconds of silence, not nine."""
+
+
 @pytest.mark.slow
 def test_a_supervised_server_that_hangs_as_a_whole_is_started_again(bundle: Path) -> None:
-    with serving(bundle, "--supervise") as running:
+    with serving(bundle, "--supervise", start=IMPATIENT) as running:
         first = child_of(running)
         os.kill(first, signal.SIGSTOP)  # it keeps its port, accepts connections, says nothing
         until = time.monotonic() + 30

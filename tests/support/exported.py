@@ -1,9 +1,11 @@
-"""Networks of the zoo that many tests begin with, each exported once a process and then copied."""
+"""Networks of the zoo that many tests begin with, each exported once a run and then copied."""
 
 from __future__ import annotations
 
 import atexit
+import fcntl
 import functools
+import os
 import shutil
 import tempfile
 from pathlib import Path
@@ -19,6 +21,31 @@ def exported(network: str, path: Path, *, uint8_input: bool = False) -> Bundle:
 
 @functools.cache
 def _made(network: str, uint8_input: bool) -> Path:
-    folder = Path(tempfile.mkdtemp(prefix="lrn-deploy-exported-"))
-    atexit.register(shutil.rmtree, folder, ignore_errors=True)
-    return export_bundle(ExportOptions(network, uint8_input=uint8_input), folder / network).path
+    """The folder that is copied: exported by whichever worker of the run comes first."""
+    kind = _home() / ("uint8" if uint8_input else "float")
+    kind.mkdir(exist_ok=True)
+    with (kind / f"{network}.lock").open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        if not (kind / network).exists():
+            export_bundle(ExportOptions(network, uint8_input=uint8_input), kind / network)
+    return kind / network
+
+
+@functools.cache
+def _home() -> Path:
+    """A folder of all workers, which the last of them removes: the one that can lock it alone."""
+    run = os.environ.get("PYTEST_XDIST_TESTRUNUID", f"process-{os.getpid()}")
+    folder = Path(tempfile.gettempdir()) / f"lrn-deploy-exported-{run}"
+    folder.mkdir(exist_ok=True)
+    held = os.open(folder, os.O_RDONLY)
+    fcntl.flock(held, fcntl.LOCK_SH)
+
+    def leave() -> None:
+        try:
+            fcntl.flock(held, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            return
+        shutil.rmtree(folder, ignore_errors=True)
+
+    atexit.register(leave)
+    return folder

@@ -60,6 +60,7 @@ def test_help_imports_nothing_heavy() -> None:
         "import sys; from lrn_deploy.cli import COMMANDS, run; run(['--help']);"
         "[run([name, '--help']) for name in COMMANDS];"
         "heavy = {'torch', 'onnxruntime', 'onnx', 'onnx_ir', 'numpy', 'pydantic', 'rich', 'PIL'};"
+        "heavy |= {'fsspec', 's3fs'};"
         "print(sorted(heavy & set(sys.modules)))"
     )
     done = subprocess.run([sys.executable, "-c", code], check=True, capture_output=True, text=True)

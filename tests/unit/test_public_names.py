@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import inspect
+import os
+import subprocess
+import sys
 from collections.abc import Iterator
 from typing import Any
 
@@ -36,6 +39,7 @@ MEMBERS = {
         "load",
         "manifest",
         "optimize",
+        "package",
         "profile",
         "report",
         "tune",
@@ -86,6 +90,8 @@ def test_each_has_a_docstring_and_full_annotations(name: str) -> None:
         ("profile", "against", "an earlier ``latency.json``"),
         ("profile", "max_regression", "Slowdown that a comparison lets pass"),
         ("tune", "min_agreement", "Smallest share of inputs"),
+        ("package", "output", "empty: beside the bundle"),
+        ("package", "max_batch_size", "Rows that run together at most"),
     ],
 )
 def test_help_shows_the_options_and_what_they_mean(method: str, field: str, meaning: str) -> None:
@@ -104,3 +110,13 @@ def _functions(value: Any) -> Iterator[Any]:
         public = not name.startswith("_") or name in ("__init__", "__call__")
         if public and inspect.isfunction(function):
             yield function
+
+
+@pytest.mark.parametrize(("said", "told"), [({}, "1"), ({"ORT_DISABLE_TELEMETRY": "0"}, "0")])
+def test_no_runtime_tells_its_makers_of_us_unless_somebody_wants_it(
+    said: dict[str, str], told: str
+) -> None:
+    environment = {k: v for k, v in os.environ.items() if k != "ORT_DISABLE_TELEMETRY"} | said
+    asked = "import os, lrn_deploy; print(os.environ['ORT_DISABLE_TELEMETRY'])"
+    answer = subprocess.check_output([sys.executable, "-c", asked], env=environment, text=True)
+    assert answer.strip() == told

@@ -112,7 +112,7 @@ class _Line:
             if written is not None and shown is not None:
                 shown = None if written.many else written.write(shown)
             wanted["default"] = shown
-            wanted["show_default"] = not self.many
+            wanted["show_default"] = not self.many and shown != ""
         if wanted["type"] is bool:
             # What the environment has set, the command line can take back.
             both = bool(environment) or wanted.get("default", False)

@@ -28,10 +28,6 @@ def bundle_output(function: Function) -> Function:
     )(function)
 
 
-bundle_argument = click.argument("bundle", type=click.Path(path_type=Path))
-"""The positional argument BUNDLE, passed as ``bundle``."""
-
-
 def gpu_memory_option(function: Function) -> Function:
     """Add ``--gpu-memory SIZE``, passed as ``gpu_memory`` in bytes or None."""
     return click.option(

@@ -1,0 +1,1 @@
+"""The commands that copy bundles to where servers find them, and from there."""

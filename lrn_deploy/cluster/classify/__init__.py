@@ -1,0 +1,1 @@
+"""``classify --engine ray``: many images to Parquet by Ray Data, each exactly once."""

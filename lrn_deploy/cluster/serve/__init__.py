@@ -1,0 +1,1 @@
+"""``serve --engine ray``: replicas of our server under Ray Serve, behind our own HTTP."""

@@ -1,0 +1,83 @@
+"""What Ray Serve is told of the replicas, by us and by a file for 'serve deploy'."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+pytest.importorskip("ray")
+
+import yaml
+from ray.serve.schema import ServeDeploySchema
+
+from lrn_deploy.cli import run
+from lrn_deploy.cluster.serve.application import arguments, build, fields, revision
+from lrn_deploy.cluster.serve.options import RayOptions
+from lrn_deploy.serving.settings import ModelSettings, ServerSettings
+from tests.support.image_bundles import colour_bundle
+
+
+def test_a_replica_takes_as_many_requests_as_it_queues_and_runs() -> None:
+    model = ModelSettings(max_queue_requests=100, max_batch_size=8, instances=2)
+    told = fields(model, ServerSettings(), RayOptions(replicas=3))
+    assert told["num_replicas"] == 3
+    assert told["max_ongoing_requests"] == 116
+    assert told["ray_actor_options"] == {"num_cpus": 1.0}
+
+
+def test_between_two_numbers_the_load_decides() -> None:
+    options = RayOptions(replicas=2, max_replicas=8, target_requests=5)
+    told = fields(ModelSettings(), ServerSettings(), options)
+    assert "num_replicas" not in told
+    assert told["autoscaling_config"] == {
+        "min_replicas": 2,
+        "max_replicas": 8,
+        "target_ongoing_requests": 5,
+    }
+
+
+def test_on_a_gpu_a_replica_takes_one() -> None:
+    told = fields(ModelSettings(device="cuda"), ServerSettings(), RayOptions())
+    assert told["ray_actor_options"]["num_gpus"] == 1
+
+
+def test_keys_and_limits_of_rates_stay_in_front_and_threads_within_the_cpus() -> None:
+    server = ServerSettings(keys="/keys", tls_cert="/cert", rate_limit=5)
+    told = arguments([], ModelSettings(), server, RayOptions(replica_cpus=2))
+    assert told["model"]["threads"] == 2
+    assert (told["server"]["keys"], told["server"]["tls_cert"]) == ("", "")
+    assert told["server"]["rate_limit"] == 0
+
+
+def test_a_bundle_that_changed_is_another_revision(tmp_path: Path) -> None:
+    bundle = colour_bundle(tmp_path / "colours")
+    before = revision([("", str(bundle.path), "")])
+    assert revision([("other", str(bundle.path), "")]) == before
+    colour_bundle(bundle.path, labels=("a", "b", "c"))
+    assert revision([("", str(bundle.path), "")]) != before
+
+
+def test_the_printed_file_is_what_ray_takes(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    bundle = colour_bundle(tmp_path / "colours")
+    words = ["serve", f"net={bundle.path}", "--engine", "ray", "--replicas", "2"]
+    words += ["--max-replicas", "4", "--host", "0.0.0.0", "--preferred-batch-sizes", "4"]
+    assert run([*words, "--print-config"]) == 0
+    content = yaml.safe_load(capsys.readouterr().out)
+    schema = ServeDeploySchema.model_validate(content)
+    assert schema.http_options.host == "0.0.0.0"
+    (application,) = schema.applications
+    (deployment,) = application.deployments
+    assert deployment.autoscaling_config == {
+        "min_replicas": 2,
+        "max_replicas": 4,
+        "target_ongoing_requests": 32.0,
+    }
+    assert deployment.max_surge_percent == 100
+    made = build(application.args)
+    assert made._bound_deployment.name == deployment.name
+    arguments_of = made._bound_deployment.init_kwargs
+    assert arguments_of["bundles"] == [["net", str(bundle.path), ""]]
+    assert arguments_of["model"]["preferred_batch_sizes"] == [4]

@@ -1,0 +1,98 @@
+"""A replica answers as the server does, whether our front asks it or Ray's own proxy."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+pytest.importorskip("ray")
+
+from starlette.requests import Request as HttpRequest
+from starlette.responses import Response as HttpResponse
+
+from lrn_deploy.cluster.serve.replica import Asked, Replica, refusal
+from lrn_deploy.errors import BadInputError
+from lrn_deploy.serving.repository.model import ServedModel
+from tests.support.image_bundles import SURE, colour_bundle, picture
+
+_RED = picture("red")
+
+
+@pytest.fixture(scope="module")
+def replica(tmp_path_factory: pytest.TempPathFactory) -> Replica:
+    bundle = colour_bundle(tmp_path_factory.mktemp("bundles") / "colours")
+    return Replica([("", str(bundle.path), "")], {}, {"max_body_bytes": 10_000})
+
+
+def by_proxy(replica: Replica, body: bytes, path: str = "/v1/classify", **headers: str) -> Any:
+    """What the replica answers to a request of Ray's proxy, with its body in two parts."""
+    parts = [body[:100], body[100:]]
+    scope = {
+        "type": "http",
+        "method": "POST",
+        "path": path,
+        "root_path": "",
+        "query_string": b"top=1",
+        "headers": [(name.encode(), value.encode()) for name, value in headers.items()],
+        "client": ("127.0.0.1", 5),
+    }
+
+    async def receive() -> dict[str, Any]:
+        part = parts.pop(0)
+        return {"type": "http.request", "body": part, "more_body": bool(parts)}
+
+    return asyncio.run(replica(HttpRequest(scope, receive)))
+
+
+def test_both_ways_give_the_same_bytes(replica: Replica) -> None:
+    asked = Asked("POST", "/v1/classify", {"x-request-id": "mine"}, {"top": "1"}, _RED, "a:1")
+    own = asyncio.run(replica.answer(asked))
+    rays: HttpResponse = by_proxy(replica, _RED, **{"x-request-id": "mine"})
+    assert own.status == rays.status_code == 200
+    here, there = json.loads(own.body), json.loads(bytes(rays.body))
+    prediction = here["results"][0]["predictions"][0]
+    assert prediction["label"] == "red"
+    assert prediction["probability"] == pytest.approx(SURE)
+    assert {**here, "timing": 0} == {**there, "timing": 0}
+    assert rays.headers["x-request-id"] == "mine"
+    assert rays.headers["content-type"] == dict(own.headers)["content-type"]
+
+
+def test_a_body_that_says_no_length_is_not_kept_beyond_the_limit(replica: Replica) -> None:
+    response = by_proxy(replica, bytes(50_000))
+    assert response.status_code == 413
+
+
+def test_what_nobody_has_is_the_servers_own_404(replica: Replica) -> None:
+    response = by_proxy(replica, b"{}", "/v2/models/nobody/infer")
+    assert response.status_code == 404
+    assert "there is 'colours'" in json.loads(bytes(response.body))["error"]
+
+
+def test_a_stream_does_not_go_through_ray(replica: Replica) -> None:
+    response = asyncio.run(replica.answer(Asked("GET", "/v1/stats", {}, {}, b"", "a:1")))
+    assert response.status == 501
+
+
+def test_one_without_a_network_that_runs_is_not_healthy(
+    replica: Replica, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    replica.check_health()
+    monkeypatch.setattr(ServedModel, "ready", property(lambda _: False))
+    with pytest.raises(RuntimeError, match="can run"):
+        replica.check_health()
+
+
+def test_one_that_can_load_nothing_says_why_in_its_text(tmp_path: Path) -> None:
+    bundle = colour_bundle(tmp_path / "colours")
+    (bundle.path / "model.onnx").write_bytes(b"other")
+    with pytest.raises(RuntimeError) as caught:
+        Replica([("", str(bundle.path), "")], {}, {})
+    found = refusal(f"The deployment failed:\nTraceback\nRuntimeError: {caught.value}\nmore")
+    assert isinstance(found, BadInputError)
+    assert "model.onnx" in found.message
+    assert refusal("something else") is None
