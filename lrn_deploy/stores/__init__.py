@@ -17,13 +17,15 @@ if TYPE_CHECKING:
 
 __all__ = ["is_url", "local_bundle", "pull", "push", "shown", "working_copy"]
 
-_HOMES = {"local_bundle": "fetch", "working_copy": "fetch", "pull": "transfer", "push": "transfer"}
-
 
 def __getattr__(name: str) -> object:
     """What reads bundles is imported when it is used: whether a text is a URL tells a help, too."""
-    if name not in _HOMES:
-        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    from importlib import import_module
+    if name in ("local_bundle", "working_copy"):
+        from lrn_deploy.stores import fetch
 
-    return getattr(import_module(f"{__name__}.{_HOMES[name]}"), name)
+        return getattr(fetch, name)
+    if name in ("pull", "push"):
+        from lrn_deploy.stores import transfer
+
+        return getattr(transfer, name)
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

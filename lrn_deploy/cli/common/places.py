@@ -105,11 +105,13 @@ def _refused(place: str) -> Iterator[Path]:
 
 @contextmanager
 def _fetched(place: str) -> Iterator[Path]:
-    from lrn_deploy.stores import is_url, local_bundle
+    from lrn_deploy.stores import is_url
 
     if not is_url(place):
         yield Path(place)
         return
+    from lrn_deploy.stores import local_bundle
+
     with told_on_stderr("asking the store") as told:
         folder = local_bundle(place, told)
     yield folder
@@ -117,11 +119,13 @@ def _fetched(place: str) -> Iterator[Path]:
 
 @contextmanager
 def _copied(place: str) -> Iterator[Path]:
-    from lrn_deploy.stores import is_url, shown, working_copy
+    from lrn_deploy.stores import is_url, shown
 
     if not is_url(place):
         yield Path(place)
         return
+    from lrn_deploy.stores import working_copy
+
     click.get_current_context().meta[_URL] = shown(place)
     with ExitStack() as stack:
         with told_on_stderr("asking the store") as told:

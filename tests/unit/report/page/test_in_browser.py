@@ -19,7 +19,7 @@ from tests.unit.report.conftest import DIGEST, check, row
 if TYPE_CHECKING:
     from playwright.sync_api import Browser
 
-pytestmark = pytest.mark.browser
+pytestmark = [pytest.mark.browser, pytest.mark.usefixtures("unmeasured")]
 
 WIDTHS = (1000, 360)
 ENGINE = "rtx-int8-sm75-sm80-sm86-sm89-sm90-sm120"

@@ -41,7 +41,7 @@ def test_a_bundle_and_its_artifact_are_told_apart(
     monkeypatch.chdir(tmp_path)
     for one in ("there", "with:colon", "a=b"):
         (tmp_path / one).mkdir()
-    assert _named(text) == (name, Path(folder), artifact)
+    assert _named(text) == (name, folder, artifact)
 
 
 def test_two_artifacts_of_one_bundle_are_served_beside_each_other(tmp_path: Path) -> None:
