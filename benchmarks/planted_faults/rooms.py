@@ -34,9 +34,11 @@ ROOMS = {
         name: _room(name)
         for name in (
             "passes", "parity", "bundle", "images", "network", "export", "tuning", "latency",
-            "backends", "caffe",
+            "backends", "caffe", "onnx_files", "client", "load", "stores", "package", "sizing",
+            "cluster",
         )
     },
+    "security": _room("serving/security", tests="serving/security"),
     "lrn": _room("lrn.py", tests="test_lrn.py"),
 }  # fmt: skip
 """Left out: what commands print and pages show, and what needs a GPU."""

@@ -15,9 +15,9 @@ from lrn_deploy.sizing.service import Overhead
 
 THROUGHPUT, P99 = 0.10, 0.20
 """Parts of the measured value by which the model may be off."""
-NETWORKS = {"alexnet": (16, 32.0), "nn4_small2": (16, 15.0), "digits": (16, 5.0)}
+NETWORKS = {"alexnet": (16, 60.0), "nn4_small2": (16, 25.0), "digits": (16, 10.0)}
 """Rows of the largest batch, and seconds of each level."""
-SHARES = (0.3, 0.5, 0.65, 0.8)
+SHARES = (0.3, 0.5, 0.7)
 
 
 def main() -> int:
@@ -54,7 +54,12 @@ def main() -> int:
 
 
 def off(networks: list[dict[str, Any]]) -> list[str]:
-    """Where the model is further from the measurement than it may be, a sentence each."""
+    """Where the model is further from the measurement than it may be, a sentence each.
+
+    The p99 of some hundred requests is much a matter of chance: one that lies where 95 % of
+    simulated runs of that length have theirs is no fault of the model's. Nor is the number of
+    requests that came, only whether they were answered.
+    """
     found = []
     for network in networks:
         full = network["saturated"]
@@ -64,11 +69,12 @@ def off(networks: list[dict[str, Any]]) -> list[str]:
         for level in network["levels"]:
             where = f"{network['model']} at {level['share_of_capacity']:.0%}"
             ratio = level["predicted_s"]["99"] / level["measured_s"]["99"]
-            if abs(ratio - 1) > P99:
+            low, high = level["p99_of_runs_as_long_s"]
+            if abs(ratio - 1) > P99 and not low <= level["measured_s"]["99"] <= high:
                 found.append(f"{where}, p99: {ratio:.2f} times what was measured")
-            ratio = level["throughput"] / level["rate"]
+            ratio = level["throughput"] / level["offered"]
             if abs(ratio - 1) > THROUGHPUT:
-                found.append(f"{where}: {ratio:.2f} of the offered rate was answered")
+                found.append(f"{where}: {ratio:.2f} of what came was answered")
     return found
 
 

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import json
 import os
+import urllib.request
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -24,7 +26,7 @@ from lrn_deploy.load.options import LoadOptions
 from lrn_deploy.load.schema import Step
 from lrn_deploy.sizing.bulk_queue import capacity, stay
 from lrn_deploy.sizing.profiles import chosen, read_own
-from lrn_deploy.sizing.service import MEASURED, Overhead, service_times
+from lrn_deploy.sizing.service import MEASURED, Curve, Overhead, service_times
 from lrn_deploy.sizing.wire import forms, sent
 from lrn_deploy.workflows.profile.options import ProfileOptions
 from lrn_deploy.workflows.profile.profile import profile
@@ -33,6 +35,7 @@ PERCENTS = (50.0, 90.0, 99.0)
 SPREAD_RUNS = 100
 """Simulated runs of a measured run's length: how far its p99 may lie by chance."""
 _CONCURRENCIES = (1, 16)
+BatchSeconds = dict[int, tuple[int, float]]
 
 
 @dataclass(frozen=True)
@@ -138,7 +141,7 @@ def levels(
         cores: Where what runs.
         bundle: With its profile.
         rows: Of the largest batch.
-        shares: Of the capacity.
+        shares: Of what it does when it is saturated.
         seconds: Of each.
         overhead: The server's own time.
     """
@@ -150,23 +153,47 @@ def levels(
     found = []
     with served(cores, bundle, rows) as server:
         url = f"http://{server.http}"
-        full = _asked(url, LoadOptions(concurrency=2 * rows, duration=min(seconds, 8.0)))
+        before = _batch_seconds(server, bundle)
+        full = _asked(url, LoadOptions(concurrency=2 * rows, duration=min(seconds, 12.0)))
+        after = _batch_seconds(server, bundle)
+        at_most = slower(curve, before, after)
         for seed, share in enumerate(shares):
-            rate = share * capacity(times)
+            before = after
+            rate = share * full.throughput
             step = _asked(url, LoadOptions(rate=rate, duration=seconds, seed=seed))
-            found.append(beside(step, times, share))
+            after = _batch_seconds(server, bundle)
+            pace = slower(curve, before, after)
+            found.append(beside(step, pace * times, share) | {"slower_than_profiled": pace})
     return {
         "model": manifest.model.name,
         "max_batch_size": rows,
         "profile_s": {str(size): samples.tolist() for size, samples in curve.samples.items()},
         "request_bytes": form.request,
         "saturated": {
-            "predicted_per_second": capacity(times),
+            "predicted_per_second": capacity(at_most * times),
             "measured_per_second": full.throughput,
+            "slower_than_profiled": at_most,
             "client_busy": full.generator.busy,
         },
         "levels": found,
     }
+
+
+def slower(curve: Curve, before: BatchSeconds, after: BatchSeconds) -> float:
+    """How many times as long the network's batches took as when it was profiled.
+
+    Machines that others share change their speed from minute to minute, which is not the model's
+    matter: it is told the times of the minute.
+
+    Args:
+        curve: The profile.
+        before: Batches of each size and the seconds that they took, by the server's own statistics.
+        after: The same, later.
+    """
+    sizes = {size: after[size][0] - before.get(size, (0, 0.0))[0] for size in after}
+    took = sum(after[size][1] - before.get(size, (0, 0.0))[1] for size in after)
+    foretold = sum(count * float(curve.times(size).mean()) for size, count in sizes.items())
+    return took / foretold
 
 
 def beside(step: Step, times: Floats, share: float) -> dict[str, Any]:
@@ -175,7 +202,7 @@ def beside(step: Step, times: Floats, share: float) -> dict[str, Any]:
     Args:
         step: What was measured.
         times: Of the batches, as the model takes them.
-        share: Of the capacity.
+        share: Of what the server does when it is saturated.
     """
     assert step.rate is not None
     pairs = [
@@ -198,6 +225,7 @@ def beside(step: Step, times: Floats, share: float) -> dict[str, Any]:
         "rate": step.rate,
         "sent": step.sent,
         "failed": step.errors,
+        "offered": step.offered,
         "throughput": step.throughput,
         "utilisation_predicted": said.utilisation,
         "mean_batch_predicted": said.mean_batch,
@@ -229,9 +257,22 @@ def _row(bundle: Bundle) -> tuple[int, ...]:
 
 def _batches(server: Server, bundle: Bundle) -> int:
     """Batches that have run so far."""
-    import json
-    import urllib.request
+    return int(_statistics(server, bundle)["execution_count"])
 
+
+def _batch_seconds(server: Server, bundle: Bundle) -> BatchSeconds:
+    """Batches of each size so far, and the seconds that the network took for them."""
+    return {
+        int(row["batch_size"]): (
+            int(row["compute_infer"]["count"]),
+            int(row["compute_infer"]["ns"]) / 1e9,
+        )
+        for row in _statistics(server, bundle)["batch_stats"]
+    }
+
+
+def _statistics(server: Server, bundle: Bundle) -> dict[str, Any]:
     url = f"http://{server.http}/v2/models/{bundle.manifest.model.name}/stats"
     with urllib.request.urlopen(url, timeout=10) as reply:
-        return int(json.load(reply)["model_stats"][0]["execution_count"])
+        found: dict[str, Any] = json.load(reply)["model_stats"][0]
+    return found

@@ -136,10 +136,11 @@ def build_server(file: Path) -> None:
         words += [f"--hidden-import={name}" for name in _HIDDEN]
         words += [f"--collect-data={name}" for name in _WITH_DATA]
         words += [f"--exclude-module={name}" for name in _LEFT_OUT]
-        code = subprocess.run(words, cwd=folder, check=False, stdout=subprocess.DEVNULL).returncode
-    if code:
+        done = subprocess.run(words, cwd=folder, check=False, capture_output=True, text=True)
+    if done.returncode:
+        sys.stderr.write(done.stderr)
         raise LrnDeployError(
-            f"PyInstaller could not build the server; it ended with code {code}.",
+            f"PyInstaller could not build the server; it ended with code {done.returncode}.",
             "What it said stands above.",
         )
 

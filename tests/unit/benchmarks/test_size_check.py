@@ -11,11 +11,11 @@ import pytest
 from benchmarks.runtimes.draw import between
 from benchmarks.size_check.__main__ import off
 from benchmarks.size_check.draw import FILE, PAGE, drawn, recorded
-from benchmarks.size_check.measure import beside, fitted
+from benchmarks.size_check.measure import beside, fitted, slower
 from benchmarks.size_check.simulation import poisson, simulate
 from lrn_deploy.load.schema import Generator, Samples, Step
 from lrn_deploy.sizing.bulk_queue import Floats, capacity
-from lrn_deploy.sizing.service import MEASURED, Overhead
+from lrn_deploy.sizing.service import MEASURED, Curve, Overhead
 
 TIMES = np.array([[0.004 + 0.001 * size] for size in range(1, 9)])
 
@@ -36,6 +36,14 @@ def test_the_overhead_is_fitted_to_the_processor_times() -> None:
     assert found.per_request == pytest.approx(100e-6)
     assert found.per_byte == pytest.approx(0.4e-9)
     assert found.per_batch == pytest.approx(50e-6)
+
+
+def test_the_pace_is_what_the_servers_batches_took_over_what_they_were_to_take() -> None:
+    """3 batches of 1 and 2 of 4 were to take 3 x 10 + 2 x 30 ms, and took 135."""
+    curve = Curve("model", "cpu", 1, {1: np.full(4, 0.010), 4: np.full(4, 0.030)})
+    before = {1: (10, 0.5)}
+    after = {1: (13, 0.5 + 0.045), 4: (2, 0.090)}
+    assert slower(curve, before, after) == pytest.approx(1.5)
 
 
 def step(rate: float, arrivals: Floats, stays: Floats) -> Step:
@@ -69,7 +77,12 @@ def level(slower: float = 1.0) -> dict[str, Any]:
 
 
 def network(of: dict[str, Any], measured: float = 1.0) -> dict[str, Any]:
-    saturated = {"predicted_per_second": 1.0, "measured_per_second": measured}
+    saturated = {
+        "predicted_per_second": 1.0,
+        "measured_per_second": measured,
+        "slower_than_profiled": 1.0,
+    }
+    of = {"slower_than_profiled": 1.1} | of
     return {"model": "net", "saturated": saturated, "levels": [of]}
 
 
@@ -83,11 +96,11 @@ def test_a_server_that_is_as_the_model_says_is_within() -> None:
 
 
 def test_a_server_that_is_slower_is_told() -> None:
-    (said,) = off([network(level(1.4))])
+    (said,) = off([network(level(2.0))])
     assert said.startswith("net at 60%, p99: 0.")
     assert off([network(level(), measured=0.8)]) == ["net, saturated: 1.25 times what was measured"]
     lost = level() | {"throughput": 0.5 * level()["rate"]}
-    assert off([network(lost)]) == ["net at 60%: 0.50 of the offered rate was answered"]
+    assert off([network(lost)]) == ["net at 60%: 0.50 of what came was answered"]
 
 
 def recorded_result() -> dict[str, Any]:
@@ -105,8 +118,11 @@ def test_the_table_has_every_level_and_the_verdict() -> None:
     text = drawn(recorded_result())
     (row,) = (line for line in text.splitlines() if line.startswith("| `net`"))
     assert "| 60% |" in row
-    assert "Saturated, `net` should do 1 requests a second and did 1, 1.00 times." in text
-    assert text.endswith("The aim is 10% of throughput and 20% of p99: everything is within it.")
+    assert (
+        "Saturated, `net` should do 1 requests a second at the speed of that moment and did 1, 1.00"
+        in text
+    )
+    assert text.endswith("20% of p99, or one as by chance: everything is within it.")
     assert drawn(recorded_result() | {"off": ["so much"]}).endswith("missed by so much.")
 
 

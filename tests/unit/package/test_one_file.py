@@ -217,13 +217,16 @@ def test_what_the_server_lacks_is_named(tmp_path: Path, monkeypatch: pytest.Monk
 
 @pytest.mark.parametrize("code", [0, 1])
 def test_pyinstaller_is_asked_for_one_file_in_its_place(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, code: int
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+    code: int,
 ) -> None:
     asked: list[list[str]] = []
 
     def run(words: list[str], **_options: Any) -> subprocess.CompletedProcess[str]:
         asked.append(words)
-        return subprocess.CompletedProcess(words, code)
+        return subprocess.CompletedProcess(words, code, "", "125 INFO: PyInstaller\n")
 
     monkeypatch.setattr(one_file.subprocess, "run", run)
     if code:
@@ -231,6 +234,7 @@ def test_pyinstaller_is_asked_for_one_file_in_its_place(
             build_server(tmp_path / "server")
     else:
         build_server(tmp_path / "server")
+    assert ("PyInstaller" in capsys.readouterr().err) == bool(code)  # what it says helps only then
     ((_, _, module, _, *words),) = asked
     assert module == "PyInstaller"
     assert "--onefile" in words

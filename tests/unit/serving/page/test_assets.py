@@ -26,7 +26,7 @@ def test_every_file_is_in_the_wheel_and_in_the_binary() -> None:
     project = tomllib.loads((ROOT / "pyproject.toml").read_text())
     patterns = project["tool"]["setuptools"]["package-data"]["lrn_deploy.serving.page"]
     assert all(any(fnmatch(f"assets/{name}", one) for one in patterns) for name in assets.TYPES)
-    assert '"lrn_deploy.serving.page"' in (ROOT / "scripts/build_binary.py").read_text()
+    assert '"lrn_deploy.serving.page"' in (ROOT / "lrn_deploy/package/one_file.py").read_text()
 
 
 @pytest.mark.parametrize("name", assets.TYPES)
