@@ -56,9 +56,9 @@ def main() -> int:
 def off(networks: list[dict[str, Any]]) -> list[str]:
     """Where the model is further from the measurement than it may be, a sentence each.
 
-    The p99 of some hundred requests is much a matter of chance: one that lies where 95 % of
-    simulated runs of that length have theirs is no fault of the model's. Nor is the number of
-    requests that came, only whether they were answered.
+    The p99 of some hundred requests is much a matter of who comes when, so what was measured is
+    held against the simulation of these very arrivals; the tests hold the model against the
+    simulation. Nor is the number of requests that came a fault of the model's.
     """
     found = []
     for network in networks:
@@ -68,9 +68,8 @@ def off(networks: list[dict[str, Any]]) -> list[str]:
             found.append(f"{network['model']}, saturated: {ratio:.2f} times what was measured")
         for level in network["levels"]:
             where = f"{network['model']} at {level['share_of_capacity']:.0%}"
-            ratio = level["predicted_s"]["99"] / level["measured_s"]["99"]
-            low, high = level["p99_of_runs_as_long_s"]
-            if abs(ratio - 1) > P99 and not low <= level["measured_s"]["99"] <= high:
+            ratio = level["same_arrivals_simulated_s"]["99"] / level["measured_s"]["99"]
+            if abs(ratio - 1) > P99:
                 found.append(f"{where}, p99: {ratio:.2f} times what was measured")
             ratio = level["throughput"] / level["offered"]
             if abs(ratio - 1) > THROUGHPUT:

@@ -37,19 +37,19 @@ def drawn(result: Mapping[str, Any]) -> str:
         "simulation of the same arrivals, and as measured:",
         "",
         "| | requests a second | of the most | slower than profiled | p50 | p99 "
-        "| model over measured p99 | 95 % of such runs have a p99 of |",
+        "| simulated over measured p99 | 95 % of such runs have a p99 of |",
         "|---|---|---|---|---|---|---|---|",
     ]
     for network in result["networks"]:
         called = f"`{network['model']}`, batches of {network['max_batch_size']} at most"
         for level in network["levels"]:
-            ratio = level["predicted_s"]["99"] / level["measured_s"]["99"]
+            ratio = level["same_arrivals_simulated_s"]["99"] / level["measured_s"]["99"]
             low, high = level["p99_of_runs_as_long_s"]
             lines.append(
-                f"| {called} | {level['rate']:.3g} | {level['share_of_capacity']:.0%} "
+                f"| {called} | {_short(level['rate'])} | {level['share_of_capacity']:.0%} "
                 f"| {level['slower_than_profiled']:.2f} "
                 f"| {_three(level, '50')} | {_three(level, '99')} | {ratio:.2f} "
-                f"| {1e3 * low:.3g} to {1e3 * high:.3g} |"
+                f"| {_short(1e3 * low)} to {_short(1e3 * high)} |"
             )
             called = ""
     lines.append("")
@@ -63,8 +63,8 @@ def drawn(result: Mapping[str, Any]) -> str:
         )
     limits = result["limits"]
     aim = (
-        f"The aim is {limits['throughput']:.0%} of throughput and {limits['p99']:.0%} of p99, "
-        "or one as by chance: "
+        f"The aim is {limits['throughput']:.0%} of throughput, and {limits['p99']:.0%} of p99 for "
+        "the same arrivals: "
     )
     off = result["off"]
     lines += ["", aim + (f"missed by {'; '.join(off)}." if off else "everything is within it.")]
@@ -73,7 +73,11 @@ def drawn(result: Mapping[str, Any]) -> str:
 
 def _three(level: Mapping[str, Any], percent: str) -> str:
     kinds = ("predicted_s", "same_arrivals_simulated_s", "measured_s")
-    return ", ".join(f"{1e3 * level[kind][percent]:.3g}" for kind in kinds)
+    return ", ".join(_short(1e3 * level[kind][percent]) for kind in kinds)
+
+
+def _short(number: float) -> str:
+    return f"{number:.3g}" if number < 1000 else f"{number:,.0f}"
 
 
 if __name__ == "__main__":

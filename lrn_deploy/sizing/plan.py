@@ -15,6 +15,8 @@ from lrn_deploy.sizing.service import MEASURED, Curve, Overhead, service_times
 from lrn_deploy.sizing.wire import Form
 
 MILLION = 1_000_000
+OF_THE_SERVER = 10.0
+"""A network that takes fewer times the server's own part of a request is a hasty one."""
 
 
 def plan(
@@ -93,7 +95,22 @@ def plan(
             None if price is None else price * machines * MILLION / options.rate / 3600
         ),
         million_cost_per_hour=None if price is None else price * million,
-        warnings=profile.warnings,
+        warnings=(
+            *profile.warnings,
+            *_hasty(curve, options, overhead.of_request(wires[send].request)),
+        ),
+    )
+
+
+def _hasty(curve: Curve, options: SizeOptions, reading: float) -> tuple[str, ...]:
+    """Why not to trust the latency of a network that takes hardly longer than serving it."""
+    took = float(curve.times(options.images).mean())
+    if curve.device != "cpu" or took >= OF_THE_SERVER * reading:
+        return ()
+    return (
+        f"A run takes {1e3 * took:.2g} ms and the server's own part {1e3 * reading:.2g} ms of each "
+        "request: the model foresees latencies too low where networks are that quick, by up to 5 "
+        "times at a high load; measure them with 'lrn-deploy load --ramp'.",
     )
 
 

@@ -96,7 +96,7 @@ def test_a_server_that_is_as_the_model_says_is_within() -> None:
 
 
 def test_a_server_that_is_slower_is_told() -> None:
-    (said,) = off([network(level(2.0))])
+    (said,) = off([network(level(1.4))])
     assert said.startswith("net at 60%, p99: 0.")
     assert off([network(level(), measured=0.8)]) == ["net, saturated: 1.25 times what was measured"]
     lost = level() | {"throughput": 0.5 * level()["rate"]}
@@ -122,7 +122,7 @@ def test_the_table_has_every_level_and_the_verdict() -> None:
         "Saturated, `net` should do 1 requests a second at the speed of that moment and did 1, 1.00"
         in text
     )
-    assert text.endswith("20% of p99, or one as by chance: everything is within it.")
+    assert text.endswith("20% of p99 for the same arrivals: everything is within it.")
     assert drawn(recorded_result() | {"off": ["so much"]}).endswith("missed by so much.")
 
 
