@@ -174,7 +174,9 @@ def test_what_is_in_doubt_is_said_at_the_start_and_wherever_a_client_asks(tmp_pa
     correct_preprocessing(bundle, Said(interpolation="box"))
     repository = Repository(SETTINGS)
     said: list[str] = []
-    run.load_all(repository, [("sure", tmp_path / "sure", ""), ("b", tmp_path / "b", "")], said.append)
+    run.load_all(
+        repository, [("sure", tmp_path / "sure", ""), ("b", tmp_path / "b", "")], said.append
+    )
     doubts = [
         "Preprocessing assumed: mean [0.485, 0.456, 0.406]; std [0.229, 0.224, 0.225]; if it was "
         "trained otherwise, predictions are wrong.",
