@@ -29,6 +29,7 @@ class Network:
         self.dtype = {"tensor(uint8)": np.uint8, "tensor(float)": np.float32}[self.spec.type]
 
     # It waits 10 ms for company, Ray's own default.
+    # Ray's types are not read where this package is checked.
     @serve.batch(max_batch_size=ROWS)  # type: ignore[untyped-decorator,unused-ignore]
     async def predict(self, bodies: list[bytes]) -> list[bytes]:
         """Run a batch."""
@@ -53,7 +54,7 @@ if __name__ == "__main__":
         log_to_driver=False,
     )
     serve.start(http_options={"host": "127.0.0.1", "port": int(os.environ["PEER_PORT"])})
-    serve.run(Network.bind())  # type: ignore[attr-defined,unused-ignore]
+    serve.run(Network.bind())  # type: ignore[attr-defined,unused-ignore] # Ray's decorator adds it
     signal.sigwait({signal.SIGTERM})
     serve.shutdown()
     ray.shutdown()

@@ -39,7 +39,7 @@ def main() -> int:
     from benchmarks import gpu_check
 
     Forked.wanted = staticmethod(is_warm)
-    subprocess.Popen = Forked  # type: ignore[misc]
+    subprocess.Popen = Forked  # type: ignore[misc] # its place is taken
     return gpu_check.main()
 
 

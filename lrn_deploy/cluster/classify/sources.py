@@ -78,6 +78,7 @@ def _local(word: str) -> Iterable[str]:
             return [str(table.resolve()) for table in tables]
     elif not path.exists() and glob.has_magic(word) and word.endswith(PARQUET):
         # Path.glob takes no absolute patterns.
+        # Path.glob takes no absolute patterns.
         matches = sorted(glob.glob(word, recursive=True))  # noqa: PTH207
         if matches:
             return [str(Path(match).resolve()) for match in matches]

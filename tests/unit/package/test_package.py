@@ -37,7 +37,7 @@ def target(monkeypatch: pytest.MonkeyPatch) -> Callable[[Write], None]:
 
     def put(write: Write) -> None:
         module = types.ModuleType("lrn_deploy.package.helm")
-        module.write = write  # type: ignore[attr-defined]
+        module.write = write  # type: ignore[attr-defined] # a module made here
         monkeypatch.setitem(sys.modules, "lrn_deploy.package.helm", module)
 
     put(two_files)
@@ -184,7 +184,7 @@ def test_full_disk_leaves_nothing_behind(
 ) -> None:
     def fill(subject: Subject, folder: Path, progress: Progress) -> Written:
         two_files(subject, folder, progress)
-        return full()  # type: ignore[no-any-return]
+        return full()  # type: ignore[no-any-return] # it raises
 
     target(fill)
     with pytest.raises(errors.CannotWriteError, match="No space left on device") as caught:
@@ -248,7 +248,9 @@ def test_one_file_that_cannot_be_put_in_place_leaves_the_old_one(
     rename = Path.rename
 
     def fail_once(self: Path, to: Path) -> Path:
-        return full() if self.name == "server" else rename(self, to)  # type: ignore[no-any-return]
+        if self.name == "server":
+            full()  # raises
+        return rename(self, to)
 
     monkeypatch.setattr(Path, "rename", fail_once)
     with pytest.raises(errors.CannotWriteError):
@@ -315,7 +317,9 @@ def test_check_tells_files_and_the_bundle_apart(bundle: Bundle, tmp_path: Path) 
     assert (found.parts, found.rest) == ((), True)
     labels = more.update(labels=more.add_file("labels.txt", b"one\ntwo\nthree\n"))
     assert check(output, labels).parts == ("labels",)
-    scaled = bundle.manifest.preprocessing.model_copy(update={"scale": 1.0})  # type: ignore[union-attr]
+    preprocessing = bundle.manifest.preprocessing
+    assert preprocessing is not None
+    scaled = preprocessing.model_copy(update={"scale": 1.0})
     graph = more.add_file("model.onnx", b"another graph")
     artifact = Artifact(**graph.model_dump(), format="onnx")
     other = labels.update(preprocessing=scaled, artifacts={"model": artifact})

@@ -18,7 +18,7 @@ PLACE = Place.read("s3://models/alexnet")
 
 def answer(code: str, status: int) -> boto.ClientError:
     content = {"Error": {"Code": code}, "ResponseMetadata": {"HTTPStatusCode": status}}
-    return boto.ClientError(content, "GetObject")  # type: ignore[arg-type]
+    return boto.ClientError(content, "GetObject")  # type: ignore[arg-type] # a plain dict
 
 
 def within(outer: Exception, inner: Exception) -> Exception:
