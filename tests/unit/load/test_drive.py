@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import time
+
 import pytest
 
 from lrn_deploy.load.drive import (
@@ -70,6 +72,13 @@ def test_a_generator_that_is_too_slow_is_late_and_knows_it() -> None:
     assert list(taken.sent) == pytest.approx([0.0, 0.5, 1.0])
     assert list(taken.due) == [0.0, 0.1, 0.2]
     assert taken.held == 0
+
+
+def test_its_own_processor_time_is_counted() -> None:
+    """No more than has passed: what the process took before is none of this load's."""
+    before = time.process_time()
+    taken = run(Virtual(steady(3.0)), OpenLoop([0.1] * 200))
+    assert 0 < taken.cpu_seconds <= time.process_time() - before
 
 
 def test_an_answer_is_not_waited_for_without_end() -> None:

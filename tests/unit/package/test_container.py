@@ -21,6 +21,7 @@ from lrn_deploy.package.requirements import pinned
 from lrn_deploy.package.subject import Subject
 from lrn_deploy.placement import Placement
 from lrn_deploy.progress import silent
+from tests.support.engine_graphs import engine_record
 from tests.support.packages import colours, how_to_make, understood
 from tests.support.servers import serving
 
@@ -142,6 +143,16 @@ def test_what_openvino_runs_brings_openvino(tmp_path: Path) -> None:
     (tmp_path / "out").mkdir()
     write(subject, tmp_path / "out", silent)
     assert "openvino==" in (tmp_path / "out" / "requirements.txt").read_text()
+
+
+def test_an_engine_brings_its_runtime_to_an_image_with_a_gpu_only(tmp_path: Path) -> None:
+    plain = colours(tmp_path / "colours", "container")
+    model = plain.bundle.manifest.artifact("model")
+    engine = model.model_copy(update={"format": "tensorrt-rtx", "engine": engine_record()})
+    bundle = plain.bundle.add_artifact("engine", engine)
+    (tmp_path / "out").mkdir()
+    write(Subject(bundle, plain.name, "model", plain.options), tmp_path / "out", silent)
+    assert "rtx" not in (tmp_path / "out" / "requirements.txt").read_text()
 
 
 def test_a_gpu_brings_its_libraries_and_its_driver(tmp_path: Path) -> None:

@@ -116,7 +116,13 @@ def test_every_setting_is_one_of_the_servers(tmp_path: Path) -> None:
 def test_it_is_killed_later_than_it_ends(tmp_path: Path) -> None:
     out = written(tmp_path)
     said = understood(service(out)["ExecStart"].split()[1:], settings(out))
-    assert int(service(out)["TimeoutStopSec"]) > said["pre_drain_seconds"] + said["drain_seconds"]
+    seconds = int(service(out)["TimeoutStopSec"])
+    assert seconds > said["pre_drain_seconds"] + said["drain_seconds"]
+    assert seconds == 10 + said["drain_seconds"]  # nobody is to wait for longer than that
+
+
+def test_what_installs_it_can_be_started(tmp_path: Path) -> None:
+    assert (written(tmp_path) / "install.sh").stat().st_mode & 0o7777 == 0o755
 
 
 def test_secrets_are_credentials(tmp_path: Path) -> None:

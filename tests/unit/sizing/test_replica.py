@@ -25,6 +25,7 @@ def test_at_the_knee_the_objective_is_kept_and_beyond_it_is_not() -> None:
     knee = server.knee(0.020, 99)
     assert server.keeps(knee, 0.020, 99)
     assert not server.keeps(1.02 * knee, 0.020, 99)
+    assert not server.keeps(2 * capacity(TIMES), 1000.0, 99)  # what it cannot bear, it never keeps
 
 
 def test_an_objective_that_asks_little_ends_at_the_highest_utilisation() -> None:

@@ -11,7 +11,7 @@ from tritonclient.http import InferResult
 
 from lrn_deploy.bundle import TensorSpec
 from lrn_deploy.client import errors
-from lrn_deploy.client.answers import Classified, Label
+from lrn_deploy.client.answers import Classified, Label, ModelState
 from lrn_deploy.client.http.language import LENGTH, decode, encode
 from lrn_deploy.client.http.wire import HttpAnswer, HttpRequest
 from lrn_deploy.client.operations import (
@@ -138,6 +138,19 @@ def test_several_images_are_a_form_and_one_is_a_file() -> None:
     several = encode(Classify("", sent), None)
     found = multipart.files(header(several, "content-type") or "", body(several), 9)
     assert found == [("b.jpg", b"\r\n--x"), ("q__.png", b"\0")]
+
+
+def test_the_states_of_models_are_read() -> None:
+    rows = [
+        {"name": "a", "version": "1", "state": "READY", "reason": ""},
+        {"name": "b", "state": "UNAVAILABLE", "reason": "unloaded"},
+        {"name": "c"},
+    ]
+    assert decode(Index(), answer(200, rows)) == (
+        ModelState("a", "1", "READY", ""),
+        ModelState("b", "", "UNAVAILABLE", "unloaded"),
+        ModelState("c", "", "", ""),
+    )
 
 
 def test_labels_are_read() -> None:
