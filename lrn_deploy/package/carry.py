@@ -5,7 +5,7 @@ from __future__ import annotations
 import shutil
 from pathlib import Path
 
-from lrn_deploy.bundle import MANIFEST, FileRecord, dump, write_atomic
+from lrn_deploy.bundle import MANIFEST, dump, named_files, write_atomic
 from lrn_deploy.package.subject import Subject
 from lrn_deploy.progress import Progress
 
@@ -34,10 +34,7 @@ def carry(subject: Subject, folder: Path, progress: Progress) -> int:
             "samples_key": "",
         }
     )
-    records: list[FileRecord] = [manifest.labels] if manifest.labels else []
-    for artifact in artifacts.values():
-        records += [artifact, *artifact.companions]
-    files = {Path(record.file) for record in records}
+    files = {Path(record.file) for record in named_files(carried)}
     reports = bundle.path / "reports"
     files |= {path.relative_to(bundle.path) for path in reports.rglob("*") if path.is_file()}
     for done, file in enumerate(sorted(files)):

@@ -17,7 +17,7 @@ from lrn_deploy.stores.place import Place, is_url
 from lrn_deploy.stores.refusals import AbsentError
 from lrn_deploy.stores.remote import Remote
 
-_MOST_MANIFEST = 2**26  # bytes; AlexNet's has 10,000
+MOST_MANIFEST = 2**26  # bytes; AlexNet's has 10,000
 _MIB = 2**20
 
 
@@ -122,7 +122,7 @@ def files_of(manifest: Manifest, where: str) -> list[FileRecord]:
 
 def _manifest_bytes(remote: Remote) -> bytes:
     place = remote.place
-    data = remote.small(MANIFEST, _MOST_MANIFEST)
+    data = remote.small(MANIFEST, MOST_MANIFEST)
     if data is None:
         raise BadInputError(
             f"'{place.shown}' is no bundle: it has no {MANIFEST}.",

@@ -13,11 +13,10 @@ from lrn_deploy.bundle import writing as writing_to
 from lrn_deploy.errors import BadInputError, DamagedError, LrnDeployError
 from lrn_deploy.progress import Progress, silent
 from lrn_deploy.stores.cache import Cache
-from lrn_deploy.stores.fetch import fetch, files_of
+from lrn_deploy.stores.fetch import MOST_MANIFEST, fetch, files_of
 from lrn_deploy.stores.place import Place
 from lrn_deploy.stores.remote import Remote
 
-_MOST_MANIFEST = 2**26
 _MIB = 2**20
 
 
@@ -70,7 +69,7 @@ def push(folder: Path, url: str, *, force: bool = False, progress: Progress = si
     data = (folder / MANIFEST).read_bytes()
     digest = hashlib.sha256(data).hexdigest()
     remote = Remote(place, upload=True)
-    there = remote.small(MANIFEST, _MOST_MANIFEST)
+    there = remote.small(MANIFEST, MOST_MANIFEST)
     if there == data:
         return Pushed(place.shown, digest, 0, 0)
     if there is not None and not force:

@@ -112,6 +112,9 @@ def object_store(folder: Path) -> Iterator[ObjectStore]:
             "-s3",
             f"-s3.port={s3}",
             f"-s3.port.grpc={grpc[3]}",
+            # These would take a port of their own choice, which another may have.
+            "-s3.port.iceberg=0",
+            "-s3.port.lance=0",
             f"-s3.config={config}",
         ],
         stdout=log,
