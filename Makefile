@@ -7,6 +7,8 @@ TORCH_INDEX ?=
 
 VENV := .venv
 BIN := $(VENV)/bin
+# The tests start some hundreds of processes: what one has compiled the next ones read.
+export PYTHONDONTWRITEBYTECODE :=
 PIP := $(BIN)/python -m pip --disable-pip-version-check -qq install -c constraints.txt
 REQUIREMENTS := pyproject.toml constraints.txt
 # Stamps: made when the environment holds what 'demo' or 'dev' needs.
@@ -14,7 +16,7 @@ DEMO := $(VENV)/.made-for-demo
 DEV := $(VENV)/.made-for-dev
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test lint bench binary conformance bench-serve package-zoo contract audit golden soak gpu-check clean
+.PHONY: help demo dev test lint collect bench binary conformance bench-serve package-zoo contract audit golden soak gpu-check clean
 
 help: ## List the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-11s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -24,7 +26,11 @@ help: ## List the targets
 demo: $(DEMO) ## Deploy two networks and classify photographs and digits, from nothing
 	@$(BIN)/python scripts/demo.py
 
-test: lint ## Lint, then run every test with coverage (at least 90 %)
+dev: $(DEV) ## Make the environment that the tests need, and run nothing
+
+test: $(DEV) ## Lint, then run every test with coverage (at least 90 %)
+# While one core checks types the other compiles the tests, which each worker would do by itself.
+	@$(MAKE) --no-print-directory -j 2 lint collect
 # A file's tests stay together, so that what they share is made once, and files go to whichever worker
 # is free: one that gets a quarter of all tests at once, as by default, gets all the slow ones.
 	@$(BIN)/python -m pytest -n 2 --dist loadfile --no-loadscope-reorder \
@@ -34,6 +40,9 @@ lint: $(DEV) ## Check style, formatting and types
 	@$(BIN)/ruff check
 	@$(BIN)/ruff format --check
 	@$(BIN)/mypy
+
+collect: $(DEV)
+	@told=$$($(BIN)/python -m pytest --collect-only -qq 2>&1) || { echo "$$told"; exit 1; }
 
 bench: $(DEV) ## Run the benchmarks; each writes benchmarks/results/*.json
 	@$(BIN)/python -m benchmarks.export_time

@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+import gc
+import gc
 import os
 import signal
 import sys
@@ -11,7 +13,7 @@ import pytest
 from hypothesis import settings
 
 from tests.support import threads
-from tests.support.exporter import leave_it_untraced, make_its_table_once
+from tests.support.exporter import leave_it_untraced, make_its_tables_once
 from tests.support.tracing import traced_by
 
 # A machine that runs two workers under coverage is slow at times: that is no failure. In continuous
@@ -27,12 +29,36 @@ if BESIDE_OTHERS:
 signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
+def pytest_collection_finish() -> None:
+    """What is imported stays: the collector, which takes half a second for it, leaves it out."""
+    gc.collect()
+    gc.freeze()
+
+
+def pytest_collection_finish() -> None:
+    """What the imports left stays to the end, so the collector need not go through it each time."""
+    gc.collect()
+    gc.freeze()
+    gc.set_threshold(20_000, 10, 10)
+
+
 @pytest.hookimpl(tryfirst=True)
 def pytest_runtest_setup() -> None:
-    make_its_table_once()
+    seed_what_draws_at_random()
+    make_its_tables_once()
     leave_it_untraced()
     if BESIDE_OTHERS:
         threads.use_one_in_onnxruntime()
+
+
+def seed_what_draws_at_random() -> None:
+    """The weights of a module that a test makes, say: the same in every run and in any order."""
+    torch: Any = sys.modules.get("torch")
+    if torch is not None:
+        torch.manual_seed(0)
+    numpy: Any = sys.modules.get("numpy")
+    if numpy is not None:
+        numpy.random.seed(0)
 
 
 @pytest.hookimpl(wrapper=True)

@@ -8,6 +8,7 @@ from __future__ import annotations
 import shutil
 import subprocess
 import sys
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 FOLDER = Path(__file__).resolve().parents[2] / ".peers"
@@ -72,5 +73,6 @@ def packages(name: str) -> Path:
 
 
 if __name__ == "__main__":
-    for wanted in sys.argv[1:] or REQUIREMENTS:
-        environment(wanted)
+    # Most of the time goes into waiting for the index.
+    with ThreadPoolExecutor() as pool:
+        list(pool.map(environment, sys.argv[1:] or REQUIREMENTS))
