@@ -187,10 +187,14 @@ def _made(factory: str, seed: int) -> tuple[nn.Module, str]:
     import torch
 
     from lrn_deploy.network.factory import call_factory
+    from lrn_deploy.network.undrawn import Undrawn
 
     torch.manual_seed(seed)
     entry = ZOO.get(factory)
-    return (entry.build(), entry.name) if entry is not None else call_factory(factory)
+    if entry is None:
+        return call_factory(factory)
+    with Undrawn():
+        return entry.build(), entry.name
 
 
 def _filled(
