@@ -1,12 +1,11 @@
 from __future__ import annotations
 
 import gc
-import gc
 import os
 import signal
 import sys
 import threading
-from collections.abc import Iterator
+from collections.abc import Generator, Iterator
 from typing import Any
 
 import pytest
@@ -30,12 +29,6 @@ signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
 def pytest_collection_finish() -> None:
-    """What is imported stays: the collector, which takes half a second for it, leaves it out."""
-    gc.collect()
-    gc.freeze()
-
-
-def pytest_collection_finish() -> None:
     """What the imports left stays to the end, so the collector need not go through it each time."""
     gc.collect()
     gc.freeze()
@@ -55,47 +48,71 @@ def seed_what_draws_at_random() -> None:
     """The weights of a module that a test makes, say: the same in every run and in any order."""
     torch: Any = sys.modules.get("torch")
     if torch is not None:
-        torch.manual_seed(0)
+        torch.default_generator.manual_seed(0)  # without a note for each GPU that may yet come
     numpy: Any = sys.modules.get("numpy")
     if numpy is not None:
         numpy.random.seed(0)
 
 
-@pytest.hookimpl(wrapper=True)
-def pytest_fixture_setup(request: pytest.FixtureRequest) -> Iterator[None]:
-    tracer, of_threads = sys.gettrace(), threading.gettrace()
-    if tracer is None or "unmeasured" not in request.fixturenames:
-        return (yield)
+@pytest.hookimpl(wrapper=True, tryfirst=True)
+def pytest_runtest_protocol() -> Iterator[None]:
+    """Of what pytest does for a test, fixtures and the test itself are traced, and nothing else."""
+    global _tracer
+    _tracer = sys.gettrace()
     sys.settrace(None)
-    threading.settrace(None)  # type: ignore[arg-type] # which takes them all away
     try:
         return (yield)
     finally:
-        threading.settrace(of_threads)  # type: ignore[arg-type] # the same
-        sys.settrace(tracer)
+        sys.settrace(_tracer)
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_fixture_setup(request: pytest.FixtureRequest) -> Iterator[None]:
+    if "unmeasured" in request.fixturenames:
+        return (yield from without_threads())
+    return (yield from traced())
 
 
 @pytest.hookimpl(wrapper=True)
 def pytest_pyfunc_call(pyfuncitem: pytest.Function) -> Iterator[None]:
     """Of a property's hundred examples the test is traced, and what draws them is not."""
-    tracer, of_threads = sys.gettrace(), threading.gettrace()
-    unmeasured = "unmeasured" in pyfuncitem.fixturenames
+    if "unmeasured" in pyfuncitem.fixturenames:
+        return (yield from without_threads())
     given: Any = getattr(pyfuncitem.obj, "hypothesis", None)
-    if tracer is None or not (unmeasured or given):
-        return (yield)
-    test = getattr(given, "inner_test", None)
-    if unmeasured:
-        threading.settrace(None)  # type: ignore[arg-type] # as above
-    else:
-        given.inner_test = traced_by(tracer, test)
-    sys.settrace(None)
+    if given is None or _tracer is None:
+        return (yield from traced())
+    test = given.inner_test
+    given.inner_test = traced_by(_tracer, test)
     try:
         return (yield)
     finally:
-        sys.settrace(tracer)
-        threading.settrace(of_threads)  # type: ignore[arg-type] # as above
-        if given:
-            given.inner_test = test
+        given.inner_test = test
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_teardown() -> Iterator[None]:
+    return (yield from traced())
+
+
+_tracer: Any = None
+"""Coverage's, if it measures."""
+
+
+def traced() -> Generator[None, Any, Any]:
+    sys.settrace(_tracer)
+    try:
+        return (yield)
+    finally:
+        sys.settrace(None)
+
+
+def without_threads() -> Generator[None, Any, Any]:
+    of_threads = threading.gettrace()
+    threading.settrace(None)  # type: ignore[arg-type] # which takes them all away
+    try:
+        return (yield)
+    finally:
+        threading.settrace(of_threads)  # type: ignore[arg-type] # the same
 
 
 @pytest.fixture(scope="module")
@@ -104,6 +121,8 @@ def brisk() -> Iterator[None]:
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr("lrn_deploy.latency.sampling.REST", 0.001)
         patch.setattr("lrn_deploy.latency.sampling.WARMUP_MAX_SECONDS", 0.2)
+        patch.setattr("lrn_deploy.latency.floor._TRIES", 2)
+        patch.setattr("lrn_deploy.latency.floor._BUFFER", 16 << 20)
         yield
 
 
