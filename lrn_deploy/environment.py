@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import platform
+from functools import cache
 from importlib import metadata
 from pathlib import Path
 
@@ -33,13 +34,17 @@ def machine() -> dict[str, str]:
 
 def versions() -> dict[str, str]:
     """Versions of Python and of the installed tools that results depend on."""
-    found = {"python": platform.python_version()}
-    for name in _TOOLS:
-        try:
-            found[name] = metadata.version(name)
-        except metadata.PackageNotFoundError:
-            continue
-    return found
+    installed = {name: version for name in _TOOLS if (version := _version(name)) is not None}
+    return {"python": platform.python_version()} | installed
+
+
+@cache
+def _version(name: str) -> str | None:
+    """Of an installed tool, which takes milliseconds to find out; None if it is absent."""
+    try:
+        return metadata.version(name)
+    except metadata.PackageNotFoundError:
+        return None
 
 
 def _processor() -> str:

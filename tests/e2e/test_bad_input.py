@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import resource
 import signal
 import subprocess
@@ -14,6 +15,7 @@ from pathlib import Path
 import pytest
 import torch
 
+from lrn_deploy.backends.torch import TorchBackend
 from lrn_deploy.cli import run
 from lrn_deploy.errors import BAD_INPUT, CANNOT_WRITE, DAMAGED, DONE, INTERRUPTED
 from tests.support.exported import exported
@@ -166,12 +168,10 @@ def wait_until_torch_is_loading(pid: int) -> None:
     raise AssertionError("the command never came to use torch")
 
 
-@pytest.mark.usefixtures("bundle", "unmeasured")
-@pytest.mark.parametrize("words", [["export", "alexnet", "-o", "b"], ["validate", "digits"]])
-def test_ctrl_c_leaves_everything_as_it_was(words: list[str]) -> None:
-    before = sorted(path for path in Path().rglob("*"))
+@pytest.mark.usefixtures("unmeasured")
+def test_ctrl_c_ends_an_export_and_nothing_is_left() -> None:
     process = subprocess.Popen(
-        [sys.executable, "-m", "lrn_deploy", *words],
+        [sys.executable, "-m", "lrn_deploy", "export", "alexnet", "-o", "b"],
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
         text=True,
@@ -181,7 +181,20 @@ def test_ctrl_c_leaves_everything_as_it_was(words: list[str]) -> None:
     _, err = process.communicate(timeout=30)
     assert process.returncode == INTERRUPTED, err
     assert "Interrupted" in err
-    assert sorted(path for path in Path().rglob("*")) == before
+    assert names() == []
+
+
+def test_ctrl_c_leaves_a_bundle_as_it_was(
+    bundle: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def interrupted(*_: object, **__: object) -> None:
+        os.kill(os.getpid(), signal.SIGINT)
+
+    monkeypatch.setattr(TorchBackend, "open", interrupted)
+    before = {file: file.read_bytes() for file in bundle.rglob("*") if file.is_file()}
+    assert run(["validate", str(bundle)]) == INTERRUPTED
+    assert "Interrupted" in capsys.readouterr().err
+    assert {file: file.read_bytes() for file in bundle.rglob("*") if file.is_file()} == before
 
 
 def test_bad_options_are_refused_with_what_would_be_right(

@@ -31,7 +31,7 @@ READ_ONLY = {
     "deploy": "test_deploy.py runs it, and 'make demo' on AlexNet",
     "profile": "takes a minute; test_profile.py runs it",
     "tune": "takes minutes; test_tune.py runs it",
-    "build-engine": "needs TensorRT, and without --target a GPU; test_build_engine.py runs it",
+    "build-engine": "needs TensorRT, and without --target a GPU; integration/build_engine runs it",
     "serve": "does not end by itself; test_server*.py run it",
     "load": "needs a server; test_load.py runs it",
     "size": "needs a profile; test_size.py runs it",

@@ -6,8 +6,10 @@ red, and blue is another digit, so whoever takes one channel for the other reads
 
 from __future__ import annotations
 
+import importlib
 import json
 import shutil
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -19,11 +21,14 @@ from PIL import Image
 from torch import nn
 
 from lrn_deploy import cli
-from lrn_deploy.bundle import Bundle
+from lrn_deploy.bundle import Bundle, Preprocessing
 from lrn_deploy.bundle.staleness import stale_artifacts
+from lrn_deploy.export.graph import OnnxExport
 from lrn_deploy.models.digits_data import load_split
+from lrn_deploy.network import Network
 
 MEAN = np.array([100.0, 0.0, 50.0])
+PICTURES = 80
 OPTIONS = (
     *("--colors", "bgr", "--scale", "1", "--mean", "100,0,50", "--std", "1"),
     *("--resize", "8,8", "--interpolation", "bilinear"),
@@ -62,6 +67,24 @@ def coloured(images: np.ndarray, seed: int) -> np.ndarray:
     return np.stack([images, np.zeros_like(images), others], axis=-1)
 
 
+@pytest.fixture(scope="module", autouse=True)
+def each_graph_once() -> Iterator[None]:
+    """The same network is captured once: what is said of its input is not in its graph."""
+    exporting: Any = importlib.import_module("lrn_deploy.export.bundle")
+    capture, made = exporting.to_onnx, {}
+
+    def once(network: Network, preprocessing: Preprocessing | None, *, opset: int) -> OnnxExport:
+        within = preprocessing if preprocessing and preprocessing.in_graph else None
+        key = (network.source.factory, network.source.weights.sha256, within, opset)
+        if key not in made:
+            made[key] = capture(network, preprocessing, opset=opset)
+        return made[key]
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(exporting, "to_onnx", once)
+        yield
+
+
 @pytest.fixture(scope="module")
 def trained(tmp_path_factory: pytest.TempPathFactory) -> Trained:
     folder = tmp_path_factory.mktemp("bgr")
@@ -87,9 +110,9 @@ def trained(tmp_path_factory: pytest.TempPathFactory) -> Trained:
     torch.save(network.state_dict(), folder / "net.pt")
     pictures = folder / "pictures"
     pictures.mkdir()
-    for at, image in enumerate(coloured(test.images, 2)[:200]):
+    for at, image in enumerate(coloured(test.images, 2)[:PICTURES]):
         Image.fromarray(image).save(pictures / f"{at:03}.png")
-    labels = tuple(int(label) for label in test.labels[:200])
+    labels = tuple(int(label) for label in test.labels[:PICTURES])
     return Trained(code, folder / "net.pt", pictures, labels)
 
 

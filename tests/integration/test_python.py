@@ -18,8 +18,10 @@ from PIL import Image
 import lrn_deploy
 from lrn_deploy.api import bundle, network, start
 from lrn_deploy.bundle import Bundle
+from lrn_deploy.latency.floor import Hardware
 from lrn_deploy.models.digits_data import load_split
 from tests.support.caffe_files import caffemodel, deploy, write
+from tests.support.exported import exported
 from tests.support.several_inputs import Several, Shown
 
 ROOT = Path(__file__).parents[2]
@@ -43,7 +45,8 @@ PAGE = doctest.DocTestParser().get_doctest(
 def prepared(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A folder with a validated bundle and a picture that the network was not trained on."""
     folder = tmp_path_factory.mktemp("python")
-    lrn_deploy.export("digits", folder / "digits").validate(batches=(1,), devices=("cpu",))
+    exported("digits", folder / "digits")
+    lrn_deploy.open(folder / "digits").validate(batches=(1,), devices=("cpu",))
     _, test = load_split()
     seven = next(image for image, label in zip(test.images, test.labels, strict=True) if label == 7)
     Image.fromarray(seven).save(folder / "seven.png")
@@ -66,8 +69,16 @@ def run_examples(test: doctest.DocTest) -> None:
     assert not result.failed, "".join(said)
 
 
+@pytest.fixture
+def known_machine(monkeypatch: pytest.MonkeyPatch) -> None:
+    """What a machine can do at best is measured elsewhere."""
+    rates = Hardware(2e10, 1e11, 32 << 20, {"fp32": 5e10})
+    monkeypatch.setattr("lrn_deploy.workflows.profile.profile.measure", lambda *_: rates)
+    monkeypatch.setattr("lrn_deploy.workflows.profile.profile.matrix_products", lambda _: {})
+
+
 @pytest.mark.parametrize("name", EXAMPLES)
-@pytest.mark.usefixtures("here", "brisk")
+@pytest.mark.usefixtures("here", "brisk", "known_machine")
 def test_examples_of_docstrings_are_true(name: str) -> None:
     run_examples(EXAMPLES[name])
 

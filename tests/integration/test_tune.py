@@ -1,6 +1,7 @@
 """Tuning the trained digits network: what is chosen is accurate, fast, recorded and explained."""
 
 import shutil
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -15,19 +16,25 @@ from lrn_deploy.cli import cli
 from lrn_deploy.errors import BadInputError
 from lrn_deploy.latency.effort import Effort
 from lrn_deploy.latency.sampling import interleave
+from lrn_deploy.models import digits_data
 from lrn_deploy.parity.budgets import Budgets
 from lrn_deploy.parity.schema import ParityReport
 from lrn_deploy.tuning.schema import TuneReport
 from lrn_deploy.workflows.choice import pick
 from lrn_deploy.workflows.tune import contenders as tune_contenders
 from lrn_deploy.workflows.tune import race as tune_race
+from lrn_deploy.workflows.tune import variants as tune_variants
+from lrn_deploy.workflows.tune.evaluation import evaluation_inputs
 from lrn_deploy.workflows.tune.field import HEAT
 from lrn_deploy.workflows.tune.options import TuneOptions
 from lrn_deploy.workflows.tune.tune import REPORT, tune
+from lrn_deploy.workflows.validate import validate as validation
 from lrn_deploy.workflows.validate.options import ValidateOptions
 from lrn_deploy.workflows.validate.validate import REPORT as PARITY
 from lrn_deploy.workflows.validate.validate import validate
 from tests.support.exported import exported
+from tests.support.quantizer import leave_nncf_untraced
+from tests.support.validated import leave_openvino_out
 
 pytestmark = pytest.mark.usefixtures("brisk")
 
@@ -36,6 +43,7 @@ QUICK = Effort(rounds=5, seconds=0.2)
 
 @pytest.fixture(scope="module")
 def plain(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    leave_nncf_untraced()
     path = tmp_path_factory.mktemp("tune") / "digits"
     return exported("digits", path).path
 
@@ -43,6 +51,20 @@ def plain(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture
 def digits(plain: Path, tmp_path: Path) -> Bundle:
     return Bundle.open(Path(shutil.copytree(plain, tmp_path / "digits")))
+
+
+@pytest.fixture
+def hundred_digits(monkeypatch: pytest.MonkeyPatch) -> None:
+    """As many to judge on: the other 499 tell the same."""
+    train, test = digits_data.load_split()
+    few = replace(test, images=test.images[:100])
+    monkeypatch.setattr(digits_data, "load_split", lambda: (train, few))
+
+
+@pytest.fixture
+def one_runtime(monkeypatch: pytest.MonkeyPatch) -> None:
+    """ONNX Runtime alone, for what does not lie in who is the fastest."""
+    leave_openvino_out(monkeypatch, tune_contenders, tune_variants, validation)
 
 
 def options(**changes: Any) -> TuneOptions:
@@ -62,7 +84,12 @@ def faulty(bundle: Bundle) -> Bundle:
     return bundle.add_artifact("wrong", artifact)
 
 
+def test_all_digits_that_were_held_out_are_judged_on(plain: Path) -> None:
+    assert evaluation_inputs(Bundle.open(plain).manifest).count == 599
+
+
 @pytest.mark.slow
+@pytest.mark.usefixtures("hundred_digits")
 def test_reduced_precision_is_tried_judged_and_the_choice_recorded(digits: Bundle) -> None:
     report = tune(digits, options(min_agreement=0.99, thorough=True)).report
     choice = report.choice
@@ -72,7 +99,7 @@ def test_reduced_precision_is_tried_judged_and_the_choice_recorded(digits: Bundl
     assert choice.metrics is not None
     assert choice.metrics.top1_agreement is not None
     assert choice.metrics.top1_agreement >= 0.99
-    assert choice.metrics.inputs == 599
+    assert choice.metrics.inputs == 100
     tried = {item.artifact for item in report.candidates if item.metrics}
     wanted = {"model", "cpu-fp32", "cpu-int8", "openvino-int8", "cpu-int8-nncf"}
     if "with bf16 units" in OpenVinoBackend().probe().detail:
@@ -94,6 +121,7 @@ def test_reduced_precision_is_tried_judged_and_the_choice_recorded(digits: Bundl
 
 
 @pytest.mark.slow
+@pytest.mark.usefixtures("hundred_digits")
 def test_what_cannot_win_is_not_made_and_the_report_says_why(digits: Bundle) -> None:
     told: list[str] = []
     report = tune(
@@ -117,6 +145,7 @@ def test_what_cannot_win_is_not_made_and_the_report_says_why(digits: Bundle) -> 
     assert all(" left" in what for what in told if what.startswith(("making", "judging")))
 
 
+@pytest.mark.usefixtures("hundred_digits", "one_runtime")
 def test_without_a_demand_the_numbers_stay_and_what_rounds_is_not_even_made(
     digits: Bundle,
 ) -> None:
@@ -130,6 +159,7 @@ def test_without_a_demand_the_numbers_stay_and_what_rounds_is_not_even_made(
     assert "cpu-int8" not in Bundle.open(digits.path).manifest.artifacts
 
 
+@pytest.mark.usefixtures("hundred_digits", "one_runtime")
 def test_a_faulty_variant_is_not_chosen_however_loose_the_demand(digits: Bundle) -> None:
     """Its error of 1e-4 is within the demand; validate fails it, since fp32 has no such errors."""
     bundle = faulty(digits)
@@ -140,6 +170,7 @@ def test_a_faulty_variant_is_not_chosen_however_loose_the_demand(digits: Bundle)
     assert all(item.artifact != "wrong" for item in Bundle.open(digits.path).manifest.choices)
 
 
+@pytest.mark.usefixtures("hundred_digits", "one_runtime")
 def test_what_was_validated_is_not_validated_again_unless_with_other_budgets(
     digits: Bundle,
 ) -> None:
@@ -160,6 +191,7 @@ def test_what_was_validated_is_not_validated_again_unless_with_other_budgets(
     assert when() != looser
 
 
+@pytest.mark.usefixtures("hundred_digits", "one_runtime")
 def test_a_demand_that_nothing_meets_exits_1_and_changes_no_choice(digits: Bundle) -> None:
     arguments = ["tune", str(digits.path), "--threads", "1", "--device", "cpu", "--max-batch", "1"]
     impossible = ["--objective", "throughput", "--max-latency", "1e-5", "--seconds", "0.2"]
@@ -170,6 +202,7 @@ def test_a_demand_that_nothing_meets_exits_1_and_changes_no_choice(digits: Bundl
     assert (after.default, after.choices) == ("model", ())
 
 
+@pytest.mark.usefixtures("hundred_digits", "one_runtime")
 def test_an_interrupt_keeps_what_was_measured_and_chooses_nothing(
     digits: Bundle, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -1,37 +1,34 @@
-"""``lrn-deploy validate`` on a small bundle: what it stores, tells, and refuses."""
+"""``lrn-deploy validate`` on a small bundle: what it checks, tells, and refuses."""
 
 from __future__ import annotations
 
 import json
 import shutil
-import subprocess
-import sys
 from collections.abc import Iterator
 from functools import partial
 from pathlib import Path
-from typing import Any
 
-import numpy as np
-import onnx
 import pytest
 import torch
-from PIL import Image
 
 from lrn_deploy import cli
 from lrn_deploy.backends.registry import artifact_backends
 from lrn_deploy.bundle import Artifact, Bundle
 from lrn_deploy.cli import run
 from lrn_deploy.errors import BadInputError
-from lrn_deploy.export import ExportOptions, export_bundle
-from lrn_deploy.extras import install
 from lrn_deploy.parity.schema import ParityReport
 from lrn_deploy.workflows.validate.options import ValidateOptions, batches_up_to
 from lrn_deploy.workflows.validate.validate import validate
-from tests.support import faults
+from tests.support import faults, validated
+from tests.support.engine_graphs import engine_record
 from tests.support.exported import exported
+from tests.support.validated import (
+    QUICK,
+    leave_openvino_out,
+    report_of,
+    spoil,
+)
 
-NETWORKS = Path(__file__).parents[1] / "support/small_alexnet.py"
-QUICK = ("--max-batch", "4")
 CPU_BACKENDS = [
     f"{backend.name}:cpu" for backend in artifact_backends(["cpu"]) if backend.probe().available
 ]
@@ -46,40 +43,20 @@ def one_thread() -> Iterator[None]:
     torch.set_num_threads(threads)
 
 
-@pytest.fixture(scope="module")
-def fresh(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """An exported bundle that was never validated."""
-    path = tmp_path_factory.mktemp("fresh") / "bundle"
-    return export_bundle(ExportOptions(f"{NETWORKS}:small_alexnet"), path).path
-
-
-@pytest.fixture(scope="module")
-def checked(fresh: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The same, validated once."""
-    path = tmp_path_factory.mktemp("checked") / "bundle"
-    shutil.copytree(fresh, path)
-    validate(Bundle.open(path), ValidateOptions(batches=(1, 3, 4)))
-    return path
+@pytest.fixture
+def checked() -> Path:
+    return validated.checked()
 
 
 @pytest.fixture
-def bundle(checked: Path, tmp_path: Path) -> Path:
+def bundle(tmp_path: Path) -> Path:
     """A copy of the validated bundle to spoil."""
-    return Path(shutil.copytree(checked, tmp_path / "bundle"))
+    return Path(shutil.copytree(validated.checked(), tmp_path / "bundle"))
 
 
-def report_of(path: Path) -> ParityReport:
-    return ParityReport.model_validate_json((path / "reports" / "parity.json").read_text())
-
-
-def spoil(path: Path, fault: Any) -> None:
-    """Put a fault into the graph and a hash that says all is well into the manifest."""
-    opened = Bundle.open(path)
-    artifact = opened.manifest.artifact("model")
-    model = onnx.load_model_from_string(opened.read(artifact))
-    fault(model)
-    record = opened.add_file(artifact.file, model.SerializeToString())
-    opened.add_artifact("model", artifact.model_copy(update=record.model_dump()))
+@pytest.fixture
+def one_backend(monkeypatch: pytest.MonkeyPatch) -> None:
+    leave_openvino_out(monkeypatch)
 
 
 def test_checks_every_set_at_every_batch_size(checked: Path) -> None:
@@ -118,6 +95,7 @@ def test_says_that_ordinary_inputs_would_not_notice(checked: Path) -> None:
     assert "net.6" in warning
 
 
+@pytest.mark.usefixtures("one_backend")
 def test_prints_one_table_and_one_verdict(bundle: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert cli.run(["validate", str(bundle), *QUICK]) == 0
     out = capsys.readouterr().out
@@ -130,6 +108,7 @@ def test_prints_one_table_and_one_verdict(bundle: Path, capsys: pytest.CaptureFi
     assert "LRN activity of net.2, net.6" in out
 
 
+@pytest.mark.usefixtures("one_backend")
 def test_json_on_stdout_is_the_report(bundle: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert cli.run(["validate", str(bundle), *QUICK, "--json"]) == 0
     captured = capsys.readouterr()
@@ -138,49 +117,7 @@ def test_json_on_stdout_is_the_report(bundle: Path, capsys: pytest.CaptureFixtur
     assert "PASS" in captured.err
 
 
-def test_a_second_validation_takes_the_same_samples(bundle: Path) -> None:
-    before = {file: file.stat().st_mtime_ns for file in (bundle / "samples").iterdir()}
-    validate(Bundle.open(bundle), ValidateOptions(batches=(1, 3, 4)))
-    assert {file: file.stat().st_mtime_ns for file in (bundle / "samples").iterdir()} == before
-
-
-def test_damaged_samples_are_made_again(bundle: Path) -> None:
-    (bundle / "samples" / "random.safetensors").write_bytes(b"damaged")
-    report = validate(Bundle.open(bundle), ValidateOptions(batches=(1, 3, 4))).report
-    assert report.verdict == "pass"
-    assert any("were made again" in text for text in report.warnings)
-    Bundle.open(bundle).read(Bundle.open(bundle).manifest.samples["random"])
-
-
-def test_a_stale_reference_is_caught(bundle: Path) -> None:
-    # The stored outputs are those of other weights, with a key and hashes that say all is well.
-    from safetensors.numpy import load, save
-
-    opened = Bundle.open(bundle)
-    record = opened.manifest.samples["random"]
-    tensors = load(opened.read(record))
-    tensors["output.output"] = tensors["output.output"] * np.float32(1.001)
-    changed = record.model_copy(update=opened.add_file(record.file, save(tensors)).model_dump())
-    opened.update(samples={**opened.manifest.samples, "random": changed})
-    report = validate(Bundle.open(bundle), ValidateOptions(batches=(1, 3, 4))).report
-    assert report.verdict == "fail"
-    assert "PyTorch against the stored samples on random" in report.caught_by
-
-
-def test_images_of_the_user(bundle: Path, tmp_path: Path) -> None:
-    folder = tmp_path / "pictures"
-    folder.mkdir()
-    noise = np.random.default_rng(0).integers(0, 256, (3, 60, 50, 3), np.uint8)
-    for at, pixels in enumerate(noise):
-        Image.fromarray(pixels).save(folder / f"{at}.png")
-    report = validate(
-        Bundle.open(bundle), ValidateOptions(images=folder, batches=(2,), devices=("cpu",))
-    ).report
-    rows = [check.metrics for check in report.checks if check.inputs == "images"]
-    assert rows
-    assert all(row is not None and row.inputs == 3 for row in rows)
-
-
+@pytest.mark.usefixtures("one_backend")
 def test_a_tighter_budget_fails(bundle: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert cli.run(["validate", str(bundle), *QUICK, "--max-error", "1e-9"]) == 1
     assert "FAIL, caught by: " in capsys.readouterr().out
@@ -212,11 +149,13 @@ def test_layerwise_names_the_first_layer_that_is_wrong(
         assert line in out
 
 
+@pytest.mark.usefixtures("one_backend")
 def test_layerwise_on_a_clean_network(bundle: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert cli.run(["validate", str(bundle), *QUICK, "--layerwise"]) == 0
     assert "all 14 are within budget" in capsys.readouterr().out
 
 
+@pytest.mark.usefixtures("one_backend")
 def test_layers_that_a_graph_no_longer_has_are_listed(bundle: Path) -> None:
     def rename(model: faults.Model) -> None:
         old, new = faults.node(model, "Conv", 1), faults.node(model, "Relu", 1)
@@ -228,6 +167,7 @@ def test_layers_that_a_graph_no_longer_has_are_listed(bundle: Path) -> None:
     assert report.drift[0].missing == ("net.4",)
 
 
+@pytest.mark.usefixtures("one_backend")
 def test_a_damaged_graph_is_never_loaded(bundle: Path, capsys: pytest.CaptureFixture[str]) -> None:
     file = bundle / "model.onnx"
     data = bytearray(file.read_bytes())
@@ -237,6 +177,7 @@ def test_a_damaged_graph_is_never_loaded(bundle: Path, capsys: pytest.CaptureFix
     assert "is damaged" in capsys.readouterr().err
 
 
+@pytest.mark.usefixtures("one_backend")
 def test_a_graph_that_the_runtime_refuses_fails(bundle: Path) -> None:
     def break_it(model: faults.Model) -> None:
         faults.node(model, "Relu").op_type = "NoSuchOperator"
@@ -247,6 +188,7 @@ def test_a_graph_that_the_runtime_refuses_fails(bundle: Path) -> None:
     assert any("refuses the graph" in check.reason for check in report.checks)
 
 
+@pytest.mark.usefixtures("one_backend")
 def test_an_artifact_that_cannot_run_here_is_a_row_with_its_reason(
     bundle: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -262,108 +204,13 @@ def test_an_artifact_that_cannot_run_here_is_a_row_with_its_reason(
     assert "Skipped: ov: " in capsys.readouterr().out
 
 
+@pytest.mark.usefixtures("one_backend")
 def test_a_device_that_is_not_there_is_no_pass(
     bundle: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     assert cli.run(["validate", str(bundle), *QUICK, "--device", "cuda:7"]) == 3
     assert "on cuda:7" in capsys.readouterr().err
     assert cli.run(["validate", str(bundle), *QUICK, "--device", "tpu"]) == 2
-
-
-def test_a_machine_without_torch_takes_what_is_stored(bundle: Path) -> None:
-    code = (
-        "import sys; sys.modules['torch'] = None\n"
-        "from lrn_deploy import cli\n"
-        f"sys.exit(cli.run(['validate', {str(bundle)!r}, '--max-batch', '4']))"
-    )
-    done = subprocess.run(
-        [sys.executable, "-c", code], capture_output=True, text=True, timeout=120, check=False
-    )
-    assert done.returncode == 0, done.stderr
-    assert "PASS" in done.stdout
-    assert "Skipped: the reference: PyTorch is not installed" in done.stdout
-    assert report_of(bundle).verdict == "pass"
-    spoil(bundle, faults.leaky)
-    done = subprocess.run(
-        [sys.executable, "-c", code], capture_output=True, text=True, timeout=120, check=False
-    )
-    assert done.returncode == 1, done.stderr
-
-
-@pytest.fixture
-def no_torch(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setitem(sys.modules, "torch", None)
-
-
-@pytest.mark.usefixtures("no_torch")
-def test_without_torch_and_samples_something_is_missing(
-    fresh: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
-) -> None:
-    path = shutil.copytree(fresh, tmp_path / "bundle")
-    assert cli.run(["validate", str(path)]) == 3
-    error = capsys.readouterr().err
-    assert "stores no samples" in error
-    assert install("export") in error
-    assert not (path / "reports").exists()
-
-
-@pytest.mark.usefixtures("no_torch")
-def test_without_torch_new_images_and_layers_are_refused(bundle: Path, tmp_path: Path) -> None:
-    Image.new("RGB", (40, 40)).save(tmp_path / "one.png")
-    assert cli.run(["validate", str(bundle), "--images", str(tmp_path)]) == 3
-    assert cli.run(["validate", str(bundle), "--layerwise"]) == 3
-
-
-def test_a_network_whose_code_is_gone_is_held_to_what_is_stored(bundle: Path) -> None:
-    opened = Bundle.open(bundle)
-    gone = opened.manifest.model.model_copy(update={"factory": "/nowhere/net.py:build"})
-    opened.update(model=gone)
-    report = validate(Bundle.open(bundle), ValidateOptions(batches=(1,))).report
-    assert report.verdict == "pass"
-    assert any("/nowhere/net.py" in text for text in report.warnings)
-
-
-def test_uint8_images_go_through_the_preprocessing_in_the_graph(tmp_path: Path) -> None:
-    request = ExportOptions(f"{NETWORKS}:small_alexnet", uint8_input=True)
-    made = export_bundle(request, tmp_path / "bundle")
-    report = validate(made, ValidateOptions(batches=(1, 3), layerwise=True)).report
-    assert report.verdict == "pass"
-    assert report.drift[0].first is None
-    assert any("cannot be scaled" in text for text in report.warnings)
-
-
-def test_a_network_without_lrn(tmp_path: Path) -> None:
-    networks = Path(__file__).parents[1] / "support/networks.py"
-    made = export_bundle(ExportOptions(f"{networks}:no_lrn_with_shape"), tmp_path / "bundle")
-    report = validate(made, ValidateOptions(batches=(1, 3))).report
-    assert report.verdict == "pass"
-    assert not any(check.kind == "probe" for check in report.checks)
-    assert not report.warnings
-
-
-def test_without_photographs_the_rest_is_checked_and_it_says_so(
-    fresh: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setitem(sys.modules, "sklearn", None)
-    path = shutil.copytree(fresh, tmp_path / "bundle")
-    report = validate(Bundle.open(path), ValidateOptions(batches=(2,))).report
-    assert report.verdict == "pass"
-    assert not any(check.inputs == "photographs" for check in report.checks)
-    assert any(install("samples") in text for text in report.warnings)
-
-
-def test_pictures_are_no_input_of_a_network_that_takes_none(tmp_path: Path) -> None:
-    networks = Path(__file__).parents[1] / "support/networks.py"
-    made = export_bundle(ExportOptions(f"{networks}:functional"), tmp_path / "bundle")
-    Image.new("RGB", (40, 40)).save(tmp_path / "one.png")
-    report = validate(made, ValidateOptions(images=tmp_path, batches=(2,))).report
-    assert report.verdict == "pass"
-    assert any("which are no images" in text for text in report.warnings)
-    # Two functions of the network itself, and one module that runs twice.
-    probed = {check.subject for check in report.checks if check.kind == "probe"}
-    assert len(probed) == 4
-    assert {"norm #1", "norm #2"} <= probed
-    assert set(report.activity["random"]) == probed
 
 
 @pytest.mark.parametrize(
@@ -380,6 +227,7 @@ def test_impossible_batch_sizes() -> None:
         ValidateOptions(batches=())
 
 
+@pytest.mark.usefixtures("one_backend")
 def test_progress_is_told_in_steps(bundle: Path) -> None:
     told: list[tuple[str, int, int]] = []
     validate(
@@ -403,7 +251,7 @@ def test_each_precision_is_judged_where_it_is_made_for(
             == 0
         )
     capsys.readouterr()
-    assert run(["validate", str(bundle.path), "--json"]) == 0
+    assert run(["validate", str(bundle.path), *QUICK, "--json"]) == 0
     checks = json.loads(capsys.readouterr().out)["checks"]
     outputs = [check for check in checks if check["kind"] == "outputs"]
     judged = {
@@ -422,18 +270,22 @@ def test_each_precision_is_judged_where_it_is_made_for(
     assert emulated == {"onnxruntime:cpu, bf16 emulated"}
 
 
-@pytest.mark.tensorrt
-def test_engine_that_cannot_run_here_is_hashed_and_said_so(
-    capsys: pytest.CaptureFixture[str], tmp_path: Path
+@pytest.mark.usefixtures("one_backend")
+def test_an_engine_that_cannot_run_here_is_hashed_and_said_so(
+    bundle: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    pytest.importorskip("tensorrt_rtx", reason="builds its engine with tensorrt-rtx")
     if artifact_backends(["cuda"])[-1].probe().available:
         pytest.skip("there is a GPU here, and the engine runs")
-    path = str(exported("digits", tmp_path / "b").path)
-    assert run(["build-engine", path, "--target", "sm86"]) == 0
-    assert run(["validate", path]) == 0
+    opened = Bundle.open(bundle)
+    record = opened.add_file("engines/rtx.engine", b"plan")
+    opened.add_artifact(
+        "rtx-fp16",
+        Artifact(
+            **record.model_dump(), format="tensorrt-rtx", source="model", engine=engine_record()
+        ),
+    )
+    assert cli.run(["validate", str(bundle), *QUICK]) == 0
     assert "built, parsed and hashed, not run" in capsys.readouterr().out
-    (engine,) = (tmp_path / "b" / "engines").glob("*.engine")
-    engine.write_bytes(engine.read_bytes()[:-1])
-    assert run(["validate", path]) == 4
+    (bundle / record.file).write_bytes(b"pla")
+    assert cli.run(["validate", str(bundle), *QUICK]) == 4
     assert "SHA-256" in capsys.readouterr().err

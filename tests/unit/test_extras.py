@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import functools
 import re
 import tomllib
 from importlib import metadata
@@ -96,11 +97,16 @@ def test_a_package_is_named_with_its_version() -> None:
     assert install_package("tensorrt-rtx==1.7.1") == "pip install tensorrt-rtx==1.7.1"
 
 
-def written_out(source: str) -> list[int]:
+@functools.cache
+def program(file: Path) -> ast.Module:
+    return ast.parse(file.read_text(encoding="utf-8"))
+
+
+def written_out(source: ast.Module) -> list[int]:
     """Lines of the strings in a program that tell users themselves what to install."""
     return [
         node.lineno
-        for node in ast.walk(ast.parse(source))
+        for node in ast.walk(source)
         if isinstance(node, ast.Constant)
         and isinstance(node.value, str)
         and re.search(r"pip3? install|lrn-deploy\[", node.value)
@@ -116,7 +122,7 @@ def written_out(source: str) -> list[int]:
     ],
 )
 def test_such_a_string_is_found(source: str) -> None:
-    assert written_out(source) == [1]
+    assert written_out(ast.parse(source)) == [1]
 
 
 ELSEWHERE = (
@@ -139,7 +145,7 @@ def test_only_one_module_tells_what_to_install() -> None:
         f"{file}:{line}"
         for file in files
         if file not in (PACKAGE / "extras.py", *ELSEWHERE)
-        for line in written_out(file.read_text(encoding="utf-8"))
+        for line in written_out(program(file))
     ]
     assert told == []
 
@@ -151,7 +157,7 @@ def test_every_extra_that_the_package_asks_for_exists() -> None:
         argument.value
         for folder in (PACKAGE, PACKAGE / "plugins")
         for file in folder.rglob("*.py")
-        for node in ast.walk(ast.parse(file.read_text(encoding="utf-8")))
+        for node in ast.walk(program(file))
         if isinstance(node, ast.Call) and getattr(node.func, "id", "") == "install"
         for argument in node.args
         if isinstance(argument, ast.Constant)

@@ -3,10 +3,18 @@ from __future__ import annotations
 import gc
 from collections.abc import Callable, Mapping
 
+import numpy as np
 import pytest
 
+from lrn_deploy.latency import sampling
 from lrn_deploy.latency.effort import Effort
-from lrn_deploy.latency.sampling import MAX_RUNS_PER_TURN, interleave, warm_up
+from lrn_deploy.latency.sampling import MAX_RUNS_PER_TURN, REST, interleave, warm_up
+from lrn_deploy.latency.statistics import ratio_interval
+
+
+@pytest.fixture(autouse=True)
+def short_rests(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(sampling, "REST", 0.0)
 
 
 class Bench:
@@ -115,20 +123,35 @@ def test_one_that_fails_stops_alone() -> None:
         interleave(candidates, Effort(rounds=5), clock=bench.clock)
 
 
-def test_real_sleeps_of_ten_and_twelve_milliseconds_are_told_apart() -> None:
+def test_the_real_clock_takes_no_sleep_for_shorter_than_it_is() -> None:
     import time
 
-    from lrn_deploy.latency.statistics import ratio_interval
+    candidates = {"slow": lambda: time.sleep(0.004), "fast": lambda: time.sleep(0.002)}
+    run = interleave(candidates, Effort(rounds=5))
+    least = {name: min(map(min, taken.rounds)) for name, taken in run.samples.items()}
+    assert 0.004 <= least["slow"] < 0.2
+    assert 0.002 <= least["fast"] < 0.2
 
-    candidates = {"slow": lambda: time.sleep(0.012), "fast": lambda: time.sleep(0.01)}
-    run = interleave(candidates, Effort(rounds=15))
+
+def test_ten_and_twelve_milliseconds_are_told_apart() -> None:
+    bench, rng = Bench(), np.random.default_rng(0)
+
+    def sleeps(seconds: float) -> Callable[[], None]:
+        return lambda: bench.candidate("", seconds * float(rng.lognormal(0, 0.02)))()
+
+    run = interleave(
+        {"slow": sleeps(0.012), "fast": sleeps(0.01)}, Effort(rounds=15), clock=bench.clock
+    )
     interval = ratio_interval(run.samples["slow"].rounds, run.samples["fast"].rounds)
-    assert interval.low > 1.05
+    assert 1.15 < interval.low <= interval.high < 1.25
 
 
-def test_a_turn_waits_until_the_threads_of_the_one_before_stop_spinning() -> None:
+def test_a_turn_waits_until_the_threads_of_the_one_before_stop_spinning(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
     import time
 
+    monkeypatch.setattr(sampling, "REST", REST)
     spinning_until = 0.0
     disturbed = []
 
@@ -139,8 +162,8 @@ def test_a_turn_waits_until_the_threads_of_the_one_before_stop_spinning() -> Non
     def notices() -> None:
         disturbed.append(time.perf_counter() < spinning_until)
 
-    interleave({"spins": spins, "notices": notices}, Effort(rounds=5))
-    assert not any(disturbed[-5 * (1 + MAX_RUNS_PER_TURN) :])
+    interleave({"spins": spins, "notices": notices}, Effort(rounds=3))
+    assert not any(disturbed[-3 * (1 + MAX_RUNS_PER_TURN) :])
 
 
 def test_whoever_does_not_remain_runs_no_more_and_nobody_ends_it() -> None:

@@ -119,13 +119,13 @@ def test_only_a_whole_interval_is_an_answer(low: float, high: float, answer: str
 
 
 def test_the_middle_of_an_interval_covers_the_truth() -> None:
-    # 95 % intervals of 200 experiments: about 190 hold the true median, and 178 with odds of 1e-5.
+    # 95 % intervals of 100 experiments: about 95 hold the true median, and 85 with odds of 1e-4.
     rng = np.random.default_rng(5)
     held = 0
-    for _ in range(200):
+    for _ in range(100):
         interval = median_interval(rng.lognormal(0.0, 0.1, (30, 1)).tolist())
         held += interval.low <= 1.0 <= interval.high
-    assert held >= 178
+    assert held > 85
 
 
 @pytest.mark.parametrize(

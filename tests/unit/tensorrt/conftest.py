@@ -10,7 +10,7 @@ from tests.support.fake_gpu import FakeGpu
 from tests.unit.tensorrt.sessions import use
 
 
-@pytest.fixture
+@pytest.fixture(scope="module")
 def rtx() -> Flavor:
     """TensorRT for RTX, which builds on any machine."""
     try:

@@ -12,7 +12,8 @@ from onnx import numpy_helper
 
 from lrn_deploy.errors import DamagedError
 from lrn_deploy.tensorrt import tf32
-from lrn_deploy.tensorrt.build import BuildRequest, BuiltEngine
+from lrn_deploy.tensorrt.build import BuildRequest, BuiltEngine, build_engine
+from lrn_deploy.tensorrt.flavor import Flavor
 from lrn_deploy.tensorrt.tf32 import LARGEST_FP32_ERROR, product_error, rounds_to_tf32
 from tests.support.fake_gpu import DEVICE, Arrays, FakeGpu
 from tests.unit.tensorrt.sessions import use
@@ -118,10 +119,9 @@ def test_an_engine_that_cannot_run_is_an_error_and_no_answer(
 
 
 @pytest.mark.tensorrt
-@pytest.mark.usefixtures("rtx")
-def test_tensorrt_builds_what_is_run() -> None:
+def test_tensorrt_builds_what_is_run(rtx: Flavor) -> None:
     """For a GPU that is named; ``current`` would need one."""
     _, weights = operands(0)
     request = BuildRequest(targets=("sm89",), batch=(1, 1, 1))
-    built = tf32.build_in_process("rtx", tf32._graph(weights), request)
+    built = build_engine(rtx, tf32._graph(weights), request)
     assert [layer.type for layer in built.layers if layer.type != "CONSTANT"] == ["CONVOLUTION"]
