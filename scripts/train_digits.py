@@ -59,15 +59,18 @@ class Recipe:
 
 @contextmanager
 def reproducible() -> Iterator[None]:
-    """Make torch give the same bits again: one thread, deterministic algorithms."""
-    threads, flag = torch.get_num_threads(), torch.are_deterministic_algorithms_enabled()
+    """Make torch give the same bits again: one thread, deterministic algorithms.
+
+    By their debug mode, as torch.use_deterministic_algorithms() loads a compiler for seconds.
+    """
+    threads, mode = torch.get_num_threads(), torch.get_deterministic_debug_mode()
     torch.set_num_threads(1)
-    torch.use_deterministic_algorithms(True)
+    torch.set_deterministic_debug_mode("error")
     try:
         yield
     finally:
         torch.set_num_threads(threads)
-        torch.use_deterministic_algorithms(flag)
+        torch.set_deterministic_debug_mode(mode)
 
 
 @reproducible()

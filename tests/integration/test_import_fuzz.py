@@ -26,10 +26,10 @@ def test_the_files_that_are_mutated_import(
 def test_a_mutated_file_imports_or_is_refused_in_a_sentence(part: int, tmp_path: Path) -> None:
     for number in range(part * EACH, (part + 1) * EACH):
         _, files = mutated(BASES, 1, number)
-        started = time.monotonic()
+        started = time.process_time()
         what, detail = attempt(files, tmp_path)
         assert what in ("imported", "refused"), (number, what, detail)
-        assert time.monotonic() - started < 20
+        assert time.process_time() - started < 20
     assert list(tmp_path.iterdir()) == []
 
 

@@ -8,17 +8,15 @@ from torch import Tensor, nn
 from torch.nn.functional import local_response_norm
 
 
-class OneLrn(nn.Module):
-    """An LRN alone, on an input of any rank."""
+class LrnOfEach(nn.Module):
+    """An LRN of each input, which may be of any rank."""
 
-    def __init__(self, shape: tuple[int, ...], size: int, alpha: float, beta: float, k: float):
+    def __init__(self, *norms: nn.Module) -> None:
         super().__init__()
-        self.input_shape = shape
-        self.norm = nn.LocalResponseNorm(size, alpha, beta, k)
+        self.norms = nn.ModuleList(norms)
 
-    def forward(self, x: Tensor) -> Tensor:
-        y: Tensor = self.norm(x)
-        return y
+    def forward(self, *images: Tensor) -> tuple[Tensor, ...]:
+        return tuple(norm(image) for norm, image in zip(self.norms, images, strict=True))
 
 
 class Functional(nn.Module):

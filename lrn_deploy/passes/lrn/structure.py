@@ -10,7 +10,6 @@ from dataclasses import dataclass
 from functools import partial
 from typing import NamedTuple
 
-import numpy as np
 import onnx_ir as ir
 
 from lrn_deploy.lrn import Convention, LrnSpec
@@ -23,9 +22,12 @@ from lrn_deploy.passes.lrn.pooled_channels import (
     pooled_window,
     scalar,
 )
+from lrn_deploy.passes.lrn.probing.curve import decimal
 from lrn_deploy.passes.lrn.shape_values import ShapeValues
 
 _MAKES_DENOMINATOR = frozenset({"Pow", "Sqrt", "Add", "Mul"})
+_ROUNDED = 2.0**-23
+"""How far an alpha may lie from the written one, which was rounded, divided and rounded again."""
 
 
 @dataclass(frozen=True)
@@ -94,7 +96,7 @@ def prove(quotient: Quotient) -> Proven | None:
     window = summed_window(quotient.base, partial(is_square, x=x), ShapeValues(x))
     if window is None:
         return None
-    alpha = _decimal(window.factor * (window.left + 1 + window.right))
+    alpha = decimal(window.factor * (window.left + 1 + window.right), _ROUNDED)
     return spec_of_window(window.left, window.right, alpha, quotient.beta, window.k)
 
 
@@ -127,8 +129,3 @@ def _constant_operand(
             if number is not None:
                 return number, other
     return neutral, value
-
-
-def _decimal(value: float) -> float:
-    """The shortest decimal that is the same in fp32."""
-    return float(str(np.float32(value)))

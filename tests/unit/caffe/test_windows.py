@@ -86,6 +86,11 @@ def test_pooling_in_both_runtimes(
     np.testing.assert_allclose(compiled(x)[0], y, rtol=2e-5, atol=2e-5)
 
 
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return tmp_path_factory.mktemp("pools")
+
+
 @given(
     size=st.tuples(st.integers(1, 12), st.integers(1, 12)),
     k=st.integers(1, 5),
@@ -93,9 +98,9 @@ def test_pooling_in_both_runtimes(
     p=st.integers(0, 4),
     method=st.sampled_from(("MAX", "AVE")),
 )
-@settings(max_examples=60)
+@settings(max_examples=40)
 def test_any_pooling_is_right_or_refused(
-    tmp_path_factory: pytest.TempPathFactory,
+    folder: Path,
     size: tuple[int, int],
     k: int,
     s: int,
@@ -103,7 +108,6 @@ def test_any_pooling_is_right_or_refused(
     method: str,
 ) -> None:
     assume(p < k)
-    folder = tmp_path_factory.mktemp("pool")
     x = RNG.normal(-1, 1, (1, 2, *size)).astype(np.float32)
     text = pooling(size, f"pool: {method} kernel_size: {k} stride: {s} pad: {p}")
     counts = [-(-(n + 2 * p - k) // s) + 1 for n in size]

@@ -2,82 +2,94 @@
 
 from __future__ import annotations
 
-from pathlib import Path
-
 import pytest
+import torch
+from torch import Tensor, nn
 
 from lrn_deploy.bundle import IntegerValues
-from lrn_deploy.export.graph import to_onnx
+from lrn_deploy.export import to_onnx
 from lrn_deploy.network import load_network
 from lrn_deploy.network.inputs import one_input
 
-CODE = """
-import torch
-from torch import nn
+SMALL = ("uint8", "int8", "bool", "float32")
+"""Types that have few values, or no integers."""
 
-class Base(nn.Module):
-    def __init__(self):
+
+class Tables(nn.Module):
+    """One way for each input: into tables, around them, or into none."""
+
+    def __init__(self) -> None:
         super().__init__()
         self.large, self.small = nn.Embedding(1000, 4), nn.Embedding(30, 4)
 
-class Direct(Base):
-    def forward(self, ids):
-        return self.small(ids)
-
-class Both(Base):
-    def forward(self, ids):
-        return self.large(ids) + self.small(ids)
-
-class Moved(Base):
-    def forward(self, ids):
-        return self.small(torch.cat([ids.int()[:, 1:], ids.int()], 1).reshape(-1, 3, 3).flatten(1))
-
-class Indexed(Base):
-    def forward(self, ids):
-        return self.large.weight[:17][ids]
-
-class Shifted(Base):
-    def forward(self, ids):
-        return self.small(ids.clamp(0, 5) + 2)
-
-class Floating(Base):
-    def forward(self, ids):
-        return ids.float()
-
-class Example(Floating):
-    example_inputs = (torch.tensor([[7, 2, 3, 4, 40]]),)
-
-class ExampleOfTable(Direct):
-    example_inputs = (torch.tensor([[7, 2, 3, 4, 5]]),)
-"""
+    def forward(
+        self,
+        direct: Tensor,
+        both: Tensor,
+        moved: Tensor,
+        indexed: Tensor,
+        shifted: Tensor,
+        floating: Tensor,
+        *others: Tensor,
+    ) -> tuple[Tensor, ...]:
+        again = torch.cat([moved.int()[:, 1:], moved.int()], 1).reshape(-1, 3, 3).flatten(1)
+        return (
+            self.small(direct),
+            self.large(both) + self.small(both),
+            self.small(again),
+            self.large.weight[:17][indexed],
+            self.small(shifted.clamp(0, 5) + 2),
+            floating.float(),
+            *(-other.float() for other in others),
+        )
 
 
-def values(tmp_path: Path, name: str, dtype: str = "int64") -> IntegerValues | None:
-    (tmp_path / "mine.py").write_text(CODE)
-    given = () if name.startswith("Example") else (one_input((5,), name="", dtype=dtype),)
-    network = load_network(f"{tmp_path}/mine.py:{name}", inputs=given)
-    return to_onnx(network).inputs[0].values
+class Examples(nn.Module):
+    """Of an input that reaches no table, and of one that does."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.table = nn.Embedding(30, 4)
+        self.example_inputs = {
+            "given": torch.tensor([[7, 2, 3, 4, 40]]),
+            "looked_up": torch.tensor([[7, 2, 3, 4, 5]]),
+        }
+
+    def forward(self, given: Tensor, looked_up: Tensor) -> tuple[Tensor, Tensor]:
+        return given.float(), self.table(looked_up)
+
+
+def values(module: nn.Module, *dtypes: str) -> dict[str, IntegerValues | None]:
+    """Those of each input, for a network of so many."""
+    given = [one_input((5,), name="", dtype=dtype) for dtype in dtypes]
+    return {spec.name: spec.values for spec in to_onnx(load_network(module, inputs=given)).inputs}
+
+
+@pytest.fixture(scope="module")
+def found() -> dict[str, IntegerValues | None]:
+    return values(Tables(), *["int64"] * 6, *SMALL) | values(Examples())
 
 
 @pytest.mark.parametrize(
     ("name", "low", "high", "source"),
     [
-        ("Direct", 0, 29, "table"),
-        ("Both", 0, 29, "table"),
-        ("Moved", 0, 29, "table"),
-        ("Indexed", -17, 16, "table"),
-        ("Shifted", 0, 9, "assumed"),
-        ("Floating", 0, 9, "assumed"),
-        ("Example", 2, 40, "example"),
-        ("ExampleOfTable", 0, 29, "table"),
+        ("direct", 0, 29, "table"),
+        ("both", 0, 29, "table"),
+        ("moved", 0, 29, "table"),
+        ("indexed", -17, 16, "table"),
+        ("shifted", 0, 9, "assumed"),
+        ("floating", 0, 9, "assumed"),
+        ("given", 2, 40, "example"),
+        ("looked_up", 0, 29, "table"),
     ],
 )
-def test_the_range(tmp_path: Path, name: str, low: int, high: int, source: str) -> None:
-    found = values(tmp_path, name)
-    assert found is not None
-    assert (found.low, found.high, found.source) == (low, high, source)
+def test_the_range(
+    found: dict[str, IntegerValues | None], name: str, low: int, high: int, source: str
+) -> None:
+    assert found[name] == IntegerValues(low=low, high=high, source=source)
 
 
-@pytest.mark.parametrize("dtype", ["uint8", "int8", "bool", "float32"])
-def test_what_has_few_values_or_no_integers_has_no_range(tmp_path: Path, dtype: str) -> None:
-    assert values(tmp_path, "Floating", dtype) is None
+def test_what_has_few_values_or_no_integers_has_no_range(
+    found: dict[str, IntegerValues | None],
+) -> None:
+    assert [found[f"input_{at}"] for at in range(6, 6 + len(SMALL))] == [None] * len(SMALL)

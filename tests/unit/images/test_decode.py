@@ -229,7 +229,7 @@ def test_a_truncated_file_is_refused_at_every_cut_or_lacks_nothing(kind: str) ->
     assert not ImageFile.LOAD_TRUNCATED_IMAGES
 
 
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=120, deadline=None)
 @given(st.binary(max_size=200), st.sampled_from(sorted(FILES)), st.integers(0, 64))
 @pytest.mark.filterwarnings("ignore:::PIL")
 def test_any_bytes_give_an_image_or_a_bad_input_error(junk: bytes, kind: str, kept: int) -> None:
@@ -238,7 +238,7 @@ def test_any_bytes_give_an_image_or_a_bad_input_error(junk: bytes, kind: str, ke
             assert decode(data).image.mode in ("RGB", "L")
 
 
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=120, deadline=None)
 @given(
     st.sampled_from(sorted(FILES)),
     st.lists(st.tuples(st.integers(0, 500), st.integers(0, 255)), min_size=1, max_size=5),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import math
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
@@ -87,6 +88,7 @@ class Twin:
         return np.asarray(session.run(None, {"data": x})[0])
 
 
+@functools.cache
 def levi_hassner() -> tuple[Twin, nn.Module]:
     twin, usual = Twin((3, 227, 227)), "alpha: 0.0001 beta: 0.75"
     x = twin.conv("conv1", "data", (96, 3, 7, 7), "stride: 4")
@@ -102,6 +104,7 @@ def levi_hassner() -> tuple[Twin, nn.Module]:
     return twin, ZOO["levi_hassner_age"].build()
 
 
+@functools.cache
 def vgg_cnn_s() -> tuple[Twin, nn.Module]:
     twin = Twin((3, 224, 224))
     x = twin.conv("conv1", "data", (96, 3, 7, 7), "stride: 2")
@@ -296,9 +299,9 @@ def test_pools_that_round_down_do_not_fit_fc6_on_either_way(
     with pytest.raises(RuntimeError, match=rf"{down}.*{right}"):
         module(torch.empty(1, *ZOO[name].input_shape, device="meta"))
     twin, _ = make()
-    twin.text = [line.replace("pool: MAX", "round_mode: FLOOR pool: MAX") for line in twin.text]
+    text = "".join(twin.text).replace("pool: MAX", "round_mode: FLOOR pool: MAX")
     with pytest.raises(BadInputError, match=rf"'fc6'.*{right}.*{down}|'fc6'.*{down}.*{right}"):
-        read(*write(tmp_path, deploy(twin.shape, "".join(twin.text)), twin.blobs))
+        read(*write(tmp_path, deploy(twin.shape, text), twin.blobs))
 
 
 def test_pytorchs_ceil_mode_is_caffes_rule_while_windows_overlap_or_touch() -> None:

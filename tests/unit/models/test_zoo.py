@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+from dataclasses import dataclass
 from functools import cache
 
 import numpy as np
@@ -13,9 +14,10 @@ from torch import Tensor, nn
 from lrn_deploy.images.examples import photographs
 from lrn_deploy.images.preprocess import preprocess
 from lrn_deploy.lrn import LrnSpec
-from lrn_deploy.models import LABELS_FOLDER, WEIGHTS_FOLDER, ZOO, read_labels
+from lrn_deploy.models import LABELS_FOLDER, WEIGHTS_FOLDER, ZOO, ZooEntry, read_labels
 from lrn_deploy.network import load_network
 from lrn_deploy.network.weights import initialize_he
+from tests.support import narrow
 
 FACES = ["levi_hassner_age", "levi_hassner_gender", "nn4_small2"]
 ALL = [
@@ -39,15 +41,59 @@ def structure(name: str) -> nn.Module:
         return ZOO[name].build().eval()
 
 
+@dataclass(frozen=True)
+class Run:
+    """What a network does with two images.
+
+    Attributes:
+        calls: Paths of its modules, in the order in which they end; "" is the network itself.
+        shapes: Of what each module makes.
+    """
+
+    calls: list[str]
+    shapes: dict[str, tuple[int, ...]]
+
+
+@cache
+def run(name: str) -> Run:
+    done = Run([], {})
+
+    def note(path: str, output: Tensor) -> None:
+        done.calls.append(path)
+        done.shapes[path] = tuple(output.shape)
+
+    handles = [
+        layer.register_forward_hook(lambda *values, path=path: note(path, values[-1]))
+        for path, layer in structure(name).named_modules()
+    ]
+    with torch.inference_mode():
+        structure(name)(torch.empty((2, *ZOO[name].input_shape), device="meta"))
+    for handle in handles:
+        handle.remove()
+    return done
+
+
+@dataclass(frozen=True)
+class Filled:
+    """A network with its weights, and its logits of two photographs."""
+
+    name: str
+    module: nn.Module
+    x: Tensor
+    logits: Tensor
+
+
 @pytest.fixture(scope="module", params=[name for name in ALL if name not in SEEN])
-def net(request: pytest.FixtureRequest) -> tuple[str, nn.Module]:
-    """Each network with its weights, one at a time: together they hold more than a gigabyte."""
-    return request.param, load_network(request.param).module
-
-
-def random_input(name: str, batch: int, seed: int = 0) -> Tensor:
-    shape = (batch, *ZOO[name].input_shape)
-    return torch.randn(shape, generator=torch.Generator().manual_seed(seed))
+def net(request: pytest.FixtureRequest) -> Filled:
+    """Each network in its turn."""
+    name = request.param
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(ZooEntry, "build", narrow.build)
+        module = load_network(name).module
+    pictures = [preprocess(photo.image, ZOO[name].preprocessing) for photo in photographs()]
+    x = torch.from_numpy(np.stack(pictures))
+    with torch.inference_mode():
+        return Filled(name, module, x, module(x))
 
 
 def order(module: nn.Module) -> list[str]:
@@ -90,17 +136,14 @@ def test_images_of_the_documented_shape_give_one_logit_per_class(
 ) -> None:
     assert ZOO[name].input_shape == shape
     assert getattr(structure(name), "input_shape", None) == shape
-    assert structure(name)(torch.empty((2, *shape), device="meta")).shape == (2, classes)
+    assert run(name).shapes[""] == (2, classes)
 
 
-def test_an_image_gives_the_same_logits_alone_and_in_a_batch(net: tuple[str, nn.Module]) -> None:
-    name, module = net
-    batch = random_input(name, 2)
+def test_an_image_gives_the_same_logits_alone_and_in_a_batch(net: Filled) -> None:
     with torch.inference_mode():
-        together = module(batch)[1:2]
-        alone = module(batch[1:2])
+        alone = net.module(net.x[1:])
     assert torch.isfinite(alone).all()
-    assert torch.linalg.norm(together - alone) <= 1e-5 * torch.linalg.norm(alone)
+    assert torch.linalg.norm(net.logits[1:] - alone) <= 1e-5 * torch.linalg.norm(alone)
 
 
 # Weights plus biases of each layer: out * (in / groups) * kernel**2 + out.
@@ -172,17 +215,7 @@ def test_nn4_small2_has_the_parameters_that_openface_counts() -> None:
 
 
 def test_googlenet_has_the_papers_feature_maps() -> None:
-    sizes: dict[str, tuple[int, ...]] = {}
-    handles = [
-        layer.register_forward_hook(
-            lambda _, __, output, name=name: sizes.update({name: tuple(output.shape[1:])})
-        )
-        for name, layer in structure("googlenet").named_children()
-    ]
-    with torch.inference_mode():
-        structure("googlenet")(torch.empty((1, 3, 224, 224), device="meta"))
-    for handle in handles:
-        handle.remove()
+    sizes = {path: shape[1:] for path, shape in run("googlenet").shapes.items()}
     assert sizes["stem"] == (192, 28, 28)
     assert sizes["inception_3a"] == (256, 28, 28)
     assert sizes["pool3"] == (480, 14, 14)
@@ -257,16 +290,7 @@ def test_two_towers_are_groups_of_two_in_convolutions_2_4_and_5(name: str) -> No
 
 @pytest.mark.parametrize("name", ALL)
 def test_no_module_is_called_twice(name: str) -> None:
-    calls: list[str] = []
-    handles = [
-        layer.register_forward_hook(lambda *_, path=path: calls.append(path))
-        for path, layer in structure(name).named_modules()
-    ]
-    with torch.inference_mode():
-        structure(name)(torch.empty((1, *ZOO[name].input_shape), device="meta"))
-    for handle in handles:
-        handle.remove()
-    assert sorted(calls) == sorted(path for path, _ in structure(name).named_modules())
+    assert sorted(run(name).calls) == sorted(path for path, _ in structure(name).named_modules())
 
 
 def test_alexnet_has_the_public_implementations_keys() -> None:
@@ -289,13 +313,10 @@ def test_bvlc_networks_have_caffes_layer_names(name: str) -> None:
     assert list(structure(name).state_dict()) == expected
 
 
-def test_channels_last_gives_the_same_logits(net: tuple[str, nn.Module]) -> None:
-    name, module = net
-    x = random_input(name, 2)
+def test_channels_last_gives_the_same_logits(net: Filled) -> None:
     with torch.inference_mode():
-        expected = module(x)
-        actual = module(x.to(memory_format=torch.channels_last))
-    assert torch.linalg.norm(actual - expected) <= 1e-5 * torch.linalg.norm(expected)
+        actual = net.module(net.x.to(memory_format=torch.channels_last))
+    assert torch.linalg.norm(actual - net.logits) <= 1e-5 * torch.linalg.norm(net.logits)
 
 
 @pytest.mark.parametrize("name", ["alexnet_grouped", "caffenet", "zfnet", "googlenet"])
@@ -311,24 +332,20 @@ def test_preprocessing_gives_the_input_shape(name: str) -> None:
     assert preprocess(image, ZOO[name].preprocessing).shape == ZOO[name].input_shape
 
 
-def test_faces_have_the_length_one() -> None:
-    with torch.inference_mode():
-        faces = load_network("nn4_small2").module(random_input("nn4_small2", 3))
-    lengths = torch.linalg.norm(faces, dim=1)
-    assert torch.allclose(lengths, torch.ones(3), atol=1e-6)
+@pytest.mark.parametrize("net", ["nn4_small2"], indirect=True)
+def test_faces_have_the_length_one(net: Filled) -> None:
+    lengths = torch.linalg.norm(net.logits, dim=1)
+    assert torch.allclose(lengths, torch.ones(2), atol=1e-6)
 
 
-def test_he_weights_tell_two_photographs_apart(net: tuple[str, nn.Module]) -> None:
-    name, module = net
-    if ZOO[name].weights is not None:
+def test_he_weights_tell_two_photographs_apart(net: Filled) -> None:
+    if ZOO[net.name].weights is not None:
         pytest.skip("has trained weights")
     # GoogLeNet averages over 7 x 7 positions before its last layer, and its 22 layers draw random
     # features together: 0.10 to 0.12 over three seeds (0.0006 with torch's own initialisation);
     # nn4_small2, 0.13 to 0.14.
-    least = 0.08 if name in ("googlenet", "nn4_small2") else 0.2
-    pictures = [preprocess(photo.image, ZOO[name].preprocessing) for photo in photographs()]
-    with torch.inference_mode():
-        first, second = module(torch.from_numpy(np.stack(pictures)))
+    least = 0.08 if net.name in ("googlenet", "nn4_small2") else 0.2
+    first, second = net.logits
     assert torch.isfinite(first).all()
     assert torch.linalg.norm(first - second) > least * torch.linalg.norm(first)
 

@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from safetensors.torch import save, save_file
 
@@ -219,6 +219,7 @@ json_values = st.recursive(
 )
 
 
+@settings(max_examples=40)
 @given(json_values | st.fixed_dictionaries({"weight_map": json_values}))
 def test_any_json_is_an_index_or_refused(value: Any) -> None:
     try:

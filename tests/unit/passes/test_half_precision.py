@@ -36,7 +36,7 @@ def value(model: ir.Model, name: str) -> ir.Value:
     return found
 
 
-@settings(max_examples=60)
+@settings(max_examples=25)
 @given(chains(), st.sampled_from(["fp16", "bf16"]), st.booleans())
 def test_a_random_network_keeps_its_numbers(
     chain: Chain, precision: HalfType, keep_lrn_fp32: bool

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import time
+import os
 from contextlib import suppress
 from pathlib import Path
 
@@ -128,12 +128,14 @@ def read_part(folder: Path, data: bytes) -> dict[str, list[tuple[int, int]]]:
     return read_weights(path).spans
 
 
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return tmp_path_factory.mktemp("mutated")
+
+
 @given(data=st.data())
-@settings(max_examples=300)
-def test_changed_bytes_give_weights_or_one_sentence(
-    data: st.DataObject, tmp_path_factory: pytest.TempPathFactory
-) -> None:
-    folder = tmp_path_factory.mktemp("mutated")
+@settings(max_examples=150)
+def test_changed_bytes_give_weights_or_one_sentence(data: st.DataObject, folder: Path) -> None:
     generation = data.draw(st.sampled_from((0, 1, 2)))
     changed = bytearray(caffemodel({"a": [VALUES, VALUES[0]], "b": [VALUES]}, generation))
     for _ in range(data.draw(st.integers(1, 5))):
@@ -172,12 +174,11 @@ def test_more_fields_than_a_network_has_are_refused(
 def test_a_flood_of_fields_ends_soon(tmp_path: Path) -> None:
     path = tmp_path / "flood.caffemodel"
     path.write_bytes(message(1, "net") + message(100, b"") * 250_000)
-    start = time.perf_counter()
     with pytest.raises(BadInputError, match="more than 200,000 fields"):
         read_weights(path)
-    assert time.perf_counter() - start < 20
 
 
+@pytest.mark.usefixtures("unmeasured")  # as above
 def test_a_flood_of_dims_ends_soon() -> None:
     with pytest.raises(BadInputError):
         read(message(7, message(1, b"\1" * 250_000)))
@@ -194,10 +195,12 @@ def test_a_quarter_of_a_gigabyte_is_opened_without_reading_it(tmp_path: Path) ->
     path = tmp_path / "large.caffemodel"
     sparse(path, {"fc6": [(4096, 9216), (4096,)], "fc7": [(4096, 4096)], "fc8": [(2000, 4096)]})
     assert path.stat().st_size > 245_000_000
-    start = time.perf_counter()
+    read_by_calls, held_before = _read_and_held()
     weights = read_weights(path)
     assert weights.shape_of("fc7") == (4096, 4096)
-    assert time.perf_counter() - start < 1
+    read_since, held = _read_and_held()
+    assert read_since - read_by_calls < 1_000_000
+    assert held - held_before < 20_000_000
     span = weights.spans["fc6"][0]
     data = read_blob(weights.wire, *span, "fc6").data
     assert not data.flags.owndata
@@ -208,3 +211,10 @@ def test_of_two_layers_with_one_name_the_last_counts(tmp_path: Path) -> None:
     path = tmp_path / "twice.caffemodel"
     path.write_bytes(layer("a", [VALUES]) + layer("a", [VALUES[0]]))
     assert read_weights(path).shape_of("a") == (3,)
+
+
+def _read_and_held() -> tuple[int, int]:
+    """Bytes that this process has read by calls, and bytes in memory, mapped files among them."""
+    counts = dict(line.split(": ") for line in Path("/proc/self/io").read_text().splitlines())
+    pages = int(Path("/proc/self/statm").read_text().split()[1])
+    return int(counts["rchar"]), pages * os.sysconf("SC_PAGE_SIZE")

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import functools
+import itertools
+
 import numpy as np
 import onnx_ir as ir
 import onnxruntime as ort
@@ -79,7 +82,7 @@ def cases(draw: st.DrawFn) -> tuple[LrnSpec, Floats]:
     return spec, x.astype(np.float32)
 
 
-@settings(max_examples=150)
+@settings(max_examples=60)
 @given(cases(), st.sampled_from(FORMS))
 @example(
     (LrnSpec(1, 1.0, 2.0433124206489235, 1.0), np.float32([[[[3455.842], [8216.182]]]])), "slices"
@@ -115,14 +118,19 @@ def test_is_as_accurate_as_the_kernel_elsewhere(form: Form, amplitude: float) ->
 
 def _worst_errors(form: Form, spec: LrnSpec, amplitude: float) -> tuple[float, float]:
     """Largest relative error of the lowered LRN, and of the runtime's own kernel."""
+    x, truth, kernel = _of_kernel(spec, amplitude)
+    return _worst(run(lowered(spec, 96, form)[0], x), truth), kernel
+
+
+@functools.cache
+def _of_kernel(spec: LrnSpec, amplitude: float) -> tuple[Floats, NDArray[np.float64], float]:
     rng = np.random.default_rng(3)
     channels = 10.0 ** rng.uniform(-2, 0, (1, 96, 1, 1))
     x = amplitude * rng.standard_normal((2, 96, 27, 27))
     x[1:] = np.maximum(x[1:], 0) * channels
     x = x.astype(np.float32)
     truth = reference(x, spec)
-    kernel = lrn_graph(spec, ("n", 96, "h", "w"))
-    return _worst(run(lowered(spec, 96, form)[0], x), truth), _worst(run(kernel, x), truth)
+    return x, truth, _worst(run(lrn_graph(spec, ("n", 96, "h", "w")), x), truth)
 
 
 def _worst(y: NDArray[np.float64], truth: NDArray[np.float64]) -> float:
@@ -130,21 +138,23 @@ def _worst(y: NDArray[np.float64], truth: NDArray[np.float64]) -> float:
     return float(np.abs(y[nonzero] / truth[nonzero] - 1).max())
 
 
-@pytest.mark.parametrize("bad", [np.inf, -np.inf, np.nan])
-@pytest.mark.parametrize("channel", [0, 1, 10, 19])
 @pytest.mark.parametrize("size", [1, 3, 5, 7, 9])
-def test_what_is_not_finite_stays_inside_its_window(bad: float, channel: int, size: int) -> None:
+def test_what_is_not_finite_stays_inside_its_window(size: int) -> None:
     spec = LrnSpec(size, 1e-4, 0.75, 2.0)
-    x = np.ones((1, 20, 2, 2), np.float32)
+    places = list(itertools.product((np.inf, -np.inf, np.nan), (0, 1, 10, 19)))
+    x = np.ones((len(places), 20, 2, 2), np.float32)
     clean = reference(x, spec)
-    x[0, channel, 0, 0] = bad
+    for image, (bad, channel) in zip(x, places, strict=True):
+        image[channel, 0, 0] = bad
     with np.errstate(all="ignore"):
         truth = reference(x, spec)
     y = run(lowered(spec, 20)[0], x)
     np.testing.assert_allclose(y, truth, rtol=1e-6)  # NaN and infinities at the same places
     touched = ~np.isclose(y, clean, rtol=1e-6)
     assert {tuple(at) for at in np.argwhere(touched)} == {
-        (0, at, 0, 0) for at in spec.window(channel, 20)
+        (row, at, 0, 0)
+        for row, (_, channel) in enumerate(places)
+        for at in spec.window(channel, 20)
     }
 
 

@@ -49,45 +49,50 @@ def export(module: nn.Module, x: torch.Tensor, dynamo: bool, dynamic: bool = Tru
     return ir.from_proto(proto)
 
 
-def run(model: ir.Model, x: NDArray[np.float32]) -> NDArray[np.float32]:
+def run(model: ir.Model, x: NDArray[np.float32]) -> list[NDArray[np.float32]]:
     proto = ir.to_proto(model)
     checker.check_model(proto, full_check=True)
     session = ort.InferenceSession(proto.SerializeToString(), providers=["CPUExecutionProvider"])
-    (y,) = session.run(None, {session.get_inputs()[0].name: x})
-    return np.asarray(y)
+    return [np.asarray(y) for y in session.run(None, {session.get_inputs()[0].name: x})]
 
 
 def operators(model: ir.Model) -> list[str]:
     return [node.op_type for node in model.graph]
 
 
+class OddAndEven(nn.Module):
+    """A network, and the same with an even window in its first LRN: one export shows both."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.odd, self.even = small_alexnet(), small_alexnet_even()
+
+    def forward(self, x: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+        return self.odd(x), self.even(x)
+
+
 @pytest.mark.parametrize("dynamic", [True, False])
 @pytest.mark.parametrize("dynamo", [True, False])
-def test_stock_exports_become_what_they_were(dynamo: bool, dynamic: bool) -> None:
-    module = small_alexnet()
+def test_stock_exports_become_what_they_were_but_for_an_even_window(
+    dynamo: bool, dynamic: bool
+) -> None:
+    module = OddAndEven()
     x = 100 * torch.randn(2, 3, 37, 37, generator=torch.Generator().manual_seed(0))
     model = export(module, x, dynamo, dynamic)
-    done = raise_lrn(model)
-    assert [(item.spec, item.reason) for item in done] == [(ALEXNET, "")] * 2
-    raised = operators(model)
+    first, second, even, last = raise_lrn(model)
+    assert [(item.spec, item.reason) for item in (first, second, last)] == [(ALEXNET, "")] * 3
+    assert even.spec is not None
+    assert even.spec.size == 4
+    assert "size 4 is even" in even.reason
+    # TorchScript's exporter writes an Identity for each weight that is the same in both.
+    raised = [kind for kind in operators(model) if kind != "Identity"]
     assert raised[:8] == ["Conv", "Relu", "LRN", "MaxPool"] * 2
-    assert len(raised) == 15
+    assert raised[15:17] == ["Conv", "Relu"]
+    assert raised[15:].count("LRN") == raised[15:].count("AveragePool") == 1
     with torch.no_grad():
-        truth = module(x).numpy()
-    np.testing.assert_allclose(
-        run(model, x.numpy()), truth, rtol=1e-4, atol=1e-5 * abs(truth).max()
-    )
-
-
-@pytest.mark.parametrize("dynamo", [True, False])
-def test_an_even_window_is_left_alone(dynamo: bool) -> None:
-    model = export(small_alexnet_even(), torch.randn(2, 3, 37, 37), dynamo)
-    first, second = raise_lrn(model)
-    assert first.spec is not None
-    assert first.spec.size == 4
-    assert "size 4 is even" in first.reason
-    assert second.spec == ALEXNET
-    assert {"LRN", "AveragePool"} <= set(operators(model))
+        truths = [truth.numpy() for truth in module(x)]
+    for y, truth in zip(run(model, x.numpy()), truths, strict=True):
+        np.testing.assert_allclose(y, truth, rtol=1e-4, atol=1e-5 * abs(truth).max())
 
 
 def decomposed(
@@ -138,7 +143,7 @@ def decomposed(
     return ir.Model(graph, ir_version=10)
 
 
-@settings(max_examples=30)
+@settings(max_examples=15)
 @given(
     size=st.integers(0, 5).map(lambda half: 2 * half + 1),
     alpha=st.floats(1e-6, 1e-3),
@@ -311,9 +316,10 @@ def test_steps_of_one_never_need_to_be_rounded_up() -> None:
     model.graph.inputs.pop()
     model.graph.outputs[0].shape = model.graph.inputs[0].shape
     x = 100 * np.random.default_rng(0).standard_normal((2, 8, 3, 3)).astype(np.float32)
-    before = run(model, x)
+    (before,) = run(model, x)
     (item,) = raise_lrn(model)
     assert item.spec == ALEXNET
     assert operators(model) == ["LRN"]
     np.testing.assert_allclose(before, reference(x, ALEXNET), rtol=1e-5)
-    np.testing.assert_allclose(run(model, x), reference(x, ALEXNET), rtol=1e-5)
+    (after,) = run(model, x)
+    np.testing.assert_allclose(after, reference(x, ALEXNET), rtol=1e-5)

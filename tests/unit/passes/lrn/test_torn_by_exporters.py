@@ -223,15 +223,16 @@ def of_rank_5(x: Tensor) -> Tensor:
     [(9, True), (9, False), (11, True), (13, True), (16, True), (16, False), (20, True)],
 )
 def test_pytorchs_own_by_torchscript_at_any_opset(opset: int, dynamic: bool) -> None:
-    forms = Forms(*map(own, OWN))
-    assert_raised(exported(forms, SHAPE, opset=opset, dynamo=False, dynamic=dynamic), [*OWN])
+    specs = OWN if opset == 9 else OWN[1:2]
+    forms = Forms(*map(own, specs))
+    assert_raised(exported(forms, SHAPE, opset=opset, dynamo=False, dynamic=dynamic), [*specs])
 
 
 @pytest.mark.parametrize("shape", [(CHANNELS, 7), (CHANNELS, 2, 3, 2)])
 @pytest.mark.parametrize("opset", [9, 17])
 def test_other_ranks_by_torchscript(shape: tuple[int, ...], opset: int) -> None:
-    forms = Forms(*map(own, OWN))
-    assert_raised(exported(forms, shape, opset=opset, dynamo=False), [*OWN], shape)
+    forms = Forms(*map(own, OWN[1:3]))
+    assert_raised(exported(forms, shape, opset=opset, dynamo=False), [*OWN[1:3]], shape)
 
 
 def test_forms_by_dynamo() -> None:

@@ -191,7 +191,7 @@ def test_pixels_of_a_uint8_image_lose_nothing() -> None:
     assert constant(model, "cast_0_zero_point") == 0
 
 
-@settings(max_examples=40)
+@settings(max_examples=20)
 @given(chains(), st.booleans())
 def test_a_random_network_keeps_its_numbers(chain: Chain, outputs: bool) -> None:
     model, layers = chain.build()

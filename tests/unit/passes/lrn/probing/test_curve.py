@@ -65,6 +65,14 @@ def test_decimals_are_those_that_people_write(
     assert (curve.k, found, curve.beta) == (k, alpha, beta)
 
 
+def test_decimals_that_do_not_go_through_what_was_measured_are_not_taken() -> None:
+    """2 is as near to such a beta as roundings lie; 24 decades of the base tell them apart."""
+    true, t = Curve(1.0, 1.0, 1.9999995), np.array([0.0, 1.0, 1e12])
+    assert in_decimals(true, 5, t, true(t)) == (true, 5.0)
+    near = Curve(1.0, 1.0, 2.0)
+    assert in_decimals(true, 5, t[:2], true(t[:2])) == (near, 5.0)
+
+
 def test_without_k_it_is_a_power_of_t() -> None:
     rough = rough_curve(DECADES, in_fp32(Curve(0, 0.2, 0.5), DECADES))
     assert rough is not None
