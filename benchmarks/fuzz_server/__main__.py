@@ -59,11 +59,12 @@ def main() -> int:
 
 
 @contextmanager
-def served(leak: str = "") -> Iterator[tuple[Target, Any]]:
+def served(leak: str = "", *, warm: bool = False) -> Iterator[tuple[Target, Any]]:
     """A real server of two models, and the process that it is.
 
     Args:
         leak: What it leaks; see :mod:`benchmarks.soak.leaky`.
+        warm: Whether it may be forked; see :func:`tests.support.servers.serving`.
     """
     from tests.support.image_bundles import colour_bundle
     from tests.support.servers import START, serving
@@ -78,6 +79,7 @@ def served(leak: str = "") -> Iterator[tuple[Target, Any]]:
             *("--threads", "1", "--max-batch-size", "8", "--access-log", "errors"),
             *("--max-body-bytes", "200000", "--max-images", "3", "--max-pixels", "100000"),
             start=start,
+            warm=warm,
         ) as running:
             ports = running.ports["http_port"], running.ports["grpc_port"]
             yield Target(*ports, partial(usage, running.process.pid)), running

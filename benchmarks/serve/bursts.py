@@ -20,6 +20,7 @@ from benchmarks.peers.processes import Server
 from lrn_deploy.bundle import Bundle
 
 _SETTLE_SECONDS = 0.1
+_WARM_SECONDS = 1.0
 
 
 @dataclass(frozen=True)
@@ -97,7 +98,7 @@ def all_started(
             server = stack.enter_context(contender.start(bundle, home, threads, rows))
             memory = server.memory_bytes()
             turn = Turn(contender, server, memory, contender.request(bundle, row), expected)
-            told = turn.burst(rows, 1.0)
+            told = turn.burst(rows, _WARM_SECONDS)
             if not told["answers"] or told["wrong"] or told["refused"]:
                 raise RuntimeError(f"{contender.name} does not answer as it should: {told}")
             turns.append(turn)

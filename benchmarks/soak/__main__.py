@@ -81,6 +81,7 @@ def soak(
     block: int = BLOCK,
     ramp: Sequence[int] = RAMP,
     ramp_seconds: float = RAMP_SECONDS,
+    warm: bool = False,
 ) -> dict[str, Any]:
     """Ask a server half of what it can do.
 
@@ -91,6 +92,7 @@ def soak(
         block: See :func:`slope`.
         ramp: Connections whose rates are measured first.
         ramp_seconds: How long each of them is.
+        warm: Whether the server may be forked; see :func:`tests.support.servers.serving`.
 
     Returns:
         What is written to the results.
@@ -102,7 +104,7 @@ def soak(
     options = ("--threads", "1", "--max-batch-size", "8", "--access-log", "errors")
     with tempfile.TemporaryDirectory() as name:
         colour_bundle(Path(name, "colours"))
-        with serving(Path(name, "colours"), *options, start=start) as running:
+        with serving(Path(name, "colours"), *options, start=start, warm=warm) as running:
             ports = running.ports["http_port"], running.ports["grpc_port"]
             rates = {
                 count: mixture(ports, seconds=ramp_seconds, connections=count).rates

@@ -32,6 +32,8 @@ _STEPS_OF_LEAST = 16
 _MOST_STEPS = 4096
 """In all the time that a request may stay: who stays long needs no fine steps."""
 _TAIL = 1e-7
+_NEVER = 1e-9
+"""Of all requests: nobody reckons with a queue that so few of them meet."""
 _MOST_WAITING = 2048
 
 
@@ -145,7 +147,9 @@ def _waiting(rate: float, times: Floats) -> Floats:
         balance[-1] = 1
         found = np.linalg.solve(balance, np.eye(count)[-1])
         if abs(found[-count // 8 :]).sum() < _TAIL:
-            return np.asarray(found.clip(0) / found.clip(0).sum())
+            found = found.clip(0) / found.clip(0).sum()
+            likely = int(np.searchsorted(np.cumsum(found), 1 - _NEVER)) + 1
+            return np.asarray(found[: max(likely, largest + 1)])
         count *= 2
     raise OverloadedError(f"More than {_MOST_WAITING} requests would wait at times.")
 

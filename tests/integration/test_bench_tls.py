@@ -11,19 +11,23 @@ import pytest
 
 from benchmarks import tls
 from benchmarks.load import drive
+from benchmarks.serve import bursts as bursts_module
 from benchmarks.serve.networks import nothing
 
 NGINX = shutil.which("nginx", path="/usr/sbin:/usr/bin")
-pytestmark = pytest.mark.usefixtures("unmeasured")
+pytestmark = pytest.mark.usefixtures("unmeasured", "forked_servers")
 
 
-def test_the_same_server_is_measured_with_and_without_tls(tmp_path: Path) -> None:
+def test_the_same_server_is_measured_with_and_without_tls(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(bursts_module, "_WARM_SECONDS", 0.1)
     certified = tls.certificate(tmp_path)
     bundle = nothing(tmp_path, floats=False)
-    bursts = tls.measure(bundle, tmp_path, tls.ours(certified), rounds=1, seconds=0.2)
+    bursts = tls.measure(bundle, tmp_path, tls.ours(certified), rounds=1, seconds=0.1)
     assert len(bursts) == 2 * (len(tls.CONCURRENCIES) + 1)
     for burst in bursts:
-        assert burst["answers"] > 1
+        assert burst["answers"] > 0
         assert (burst["wrong"], burst["refused"]) == (0, {})
         assert burst["server_cpu_ms"] >= 0
     lines = tls.table(bursts)
@@ -51,11 +55,11 @@ def test_nginx_speaks_tls_for_the_server_behind_it(tmp_path: Path) -> None:
             server.http_port,
             [tls.OURS.request(bundle, row)],
             connections=2,
-            seconds=0.3,
+            seconds=0.2,
             right=lambda _, body: body.endswith(b"\x07\x07\x07"),
             ca=certified.ca,
         )
-        assert load.statuses[200] > 3
+        assert load.statuses[200] > 0
         assert (load.wrong, set(load.statuses)) == (0, {200})
         assert server.cpu_seconds() > inner.cpu_seconds()
         server.pause()

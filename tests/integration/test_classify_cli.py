@@ -5,6 +5,7 @@ from __future__ import annotations
 import io
 import json
 import os
+import struct
 import subprocess
 import sys
 from pathlib import Path
@@ -13,7 +14,8 @@ from typing import Any
 import pytest
 
 from lrn_deploy.cli import run
-from tests.support.image_bundles import PREPROCESSING, SURE, colour_bundle, picture
+from tests.support.image_bundles import PREPROCESSING, SURE, colour_bundle, picture, png_file
+from tests.support.warm import Warmed
 
 
 @pytest.fixture
@@ -165,11 +167,11 @@ def test_a_files_name_can_neither_command_the_terminal_nor_break_the_output(
     assert "\x1b" not in out + err
 
 
-def test_pillows_warnings_are_not_shown(here: Path) -> None:
-    from PIL import Image
-
-    Image.new("L", (9600, 9600)).save(here / "wide.png")  # over Pillow's threshold of a warning
+def test_pillows_warnings_are_not_shown(here: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    header = struct.pack(">IIBBBBB", 9600, 9600, 8, 0, 0, 0, 0)  # over Pillow's threshold
+    (here / "wide.png").write_bytes(png_file(header, b""))
     code = "import sys; from lrn_deploy.cli import main; main()"
+    monkeypatch.setattr(subprocess, "Popen", Warmed)
     done = subprocess.run(
         [sys.executable, "-c", code, "classify", "colours", "wide.png"],
         capture_output=True,

@@ -4,14 +4,16 @@ from __future__ import annotations
 
 import copy
 import json
+from pathlib import Path
 
 import pytest
 
+from benchmarks.conformance import networks
 from benchmarks.conformance.compare import ACROSS_MACHINES
-from benchmarks.conformance.networks import make_networks
 from benchmarks.conformance.table import RECORD, Answers, ask_ours, compare, recorded, unused
+from tests.support.exported import exported
 
-pytestmark = [pytest.mark.slow, pytest.mark.usefixtures("unmeasured")]
+pytestmark = [pytest.mark.slow, pytest.mark.usefixtures("unmeasured", "forked_servers")]
 
 
 @pytest.fixture(scope="module")
@@ -21,7 +23,14 @@ def theirs() -> Answers:
 
 @pytest.fixture(scope="module")
 def ours(tmp_path_factory: pytest.TempPathFactory) -> Answers:
-    return ask_ours(make_networks(tmp_path_factory.mktemp("conformance")))
+    def export(words: list[str]) -> int:
+        exported(words[1], Path(words[-1]))
+        return 0
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(networks, "run", export)
+        made = networks.make_networks(tmp_path_factory.mktemp("conformance"))
+    return ask_ours(made)
 
 
 def different(theirs: Answers, ours: Answers) -> dict[str, object]:

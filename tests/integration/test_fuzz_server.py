@@ -20,7 +20,7 @@ SEED = 1
 
 @pytest.fixture(scope="module")
 def target() -> Iterator[Target]:
-    with served() as (target, _):
+    with served(warm=True) as (target, _):
         yield target
 
 
@@ -100,7 +100,7 @@ def test_a_server_that_does_wrong_is_caught(
 
 
 def test_a_server_that_leaks_is_caught() -> None:
-    with served("memory=300000") as (leaking, _):
+    with served("memory=300000", warm=True) as (leaking, _):
         tally = Tally()
         fuzz_http(leaking, SEED, range(20), Tally())
         before = leaking.usage()

@@ -32,7 +32,7 @@ def bundle(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="module")
 def server(bundle: Path) -> Iterator[Running]:
-    with serving(bundle, "--access-log", "none") as running:
+    with serving(bundle, "--access-log", "none", measured=False) as running:
         yield running
 
 
@@ -51,7 +51,7 @@ def test_the_server_counts_as_many_requests(
     told: list[str] = []
     report = load(
         f"{protocol}://{getattr(server, protocol)}",
-        LoadOptions(**how, duration=0.8, warmup=0.2),
+        LoadOptions(**how, duration=0.5, warmup=0.1),
         lambda what, _done, _total: told.append(what),
     )
     (step,) = report.steps
@@ -64,7 +64,7 @@ def test_the_server_counts_as_many_requests(
     assert step.latency is not None
     assert 0 < step.latency.p50 <= step.latency.max < 5
     if "rate" in how:
-        assert step.sent == pytest.approx(48, abs=4 * 48**0.5)
+        assert step.sent == pytest.approx(30, abs=4 * 30**0.5)
     else:
         assert step.corrected is not None
     assert told
@@ -84,7 +84,7 @@ def test_images_are_classified(server: Running, tmp_path: Path) -> None:
 
 
 class Stopped:
-    """Stops a server for a second, once the load has gone on for another."""
+    """Stops a server for a second, once the load has gone on for half of one."""
 
     def __init__(self, server: Running) -> None:
         self._process = server.process
@@ -92,7 +92,7 @@ class Stopped:
 
     def __call__(self, what: str, _done: int, _total: int) -> None:
         if not self._timers and what:
-            for seconds, number in ((0.8, signal.SIGSTOP), (1.8, signal.SIGCONT)):
+            for seconds, number in ((0.5, signal.SIGSTOP), (1.5, signal.SIGCONT)):
                 timer = threading.Timer(seconds, self._process.send_signal, (number,))
                 timer.start()
                 self._timers.append(timer)
@@ -102,17 +102,17 @@ def test_a_stall_of_a_second_hides_in_a_closed_loop_and_shows_in_an_open_one(
     server: Running,
 ) -> None:
     url = f"http://{server.http}"
-    whole = {"duration": 3.0, "warmup": 0.1}
+    whole = {"duration": 2.2, "warmup": 0.1}
     closed = load(url, LoadOptions(concurrency=1, **whole), Stopped(server)).steps[0]
     opened = load(url, LoadOptions(rate=100.0, **whole), Stopped(server)).steps[0]
     hidden, seen = (np.mean(np.array(one.samples.latency, float) > 0.3) for one in (closed, opened))
     assert closed.latency is not None
     assert closed.latency.max > 0.9  # it has seen it, once
     assert hidden < 0.05
-    # Of those that were due a third was due in that second, and waited for its end.
+    # Of those that were due almost half was due in that second, and waited for its end.
     assert seen > max(0.15, 5 * hidden)
     assert opened.latency is not None
-    assert 0.8 < opened.latency.max < 2
+    assert 0.8 < opened.latency.max < 5
     assert opened.errors == {}
     assert closed.corrected is not None
     assert closed.corrected.p90 is not None
@@ -122,7 +122,7 @@ def test_a_stall_of_a_second_hides_in_a_closed_loop_and_shows_in_an_open_one(
 def test_a_server_that_dies_halfway_leaves_what_was_measured(
     bundle: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    with serving(bundle, "--access-log", "none") as mortal:
+    with serving(bundle, "--access-log", "none", measured=False) as mortal:
         killer = threading.Thread(target=_kill_under_load, args=(mortal,))
         killer.start()
         file = tmp_path / "load.json"

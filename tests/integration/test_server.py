@@ -5,7 +5,6 @@ from __future__ import annotations
 import http.client
 import json
 import socket
-import subprocess
 import time
 from collections import Counter
 from collections.abc import Iterator
@@ -25,9 +24,9 @@ from lrn_deploy.bundle import Bundle
 from lrn_deploy.images.collect import ImageSource
 from lrn_deploy.models.digits_data import digit_images
 from lrn_deploy.workflows.classify import classify
-from tests.support.exported import exported
+from tests.support.digits_bundle import digits_bundle
 from tests.support.image_bundles import colour_bundle, encode
-from tests.support.servers import START, Running, ask, serving
+from tests.support.servers import Running, ask, ended, serving
 
 Array = NDArray[Any]
 INFER = "/v2/models/colours/infer"
@@ -37,7 +36,7 @@ INFER = "/v2/models/colours/infer"
 def bundles(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A folder with two bundles: ``digits``, trained, and ``colours``, computed by hand."""
     folder = tmp_path_factory.mktemp("bundles")
-    exported("digits", folder / "digits")
+    digits_bundle(folder / "digits")
     colour_bundle(folder / "colours")
     return folder
 
@@ -49,6 +48,7 @@ def server(bundles: Path) -> Iterator[Running]:
         bundles / "colours",
         *("--max-batch-size", "8", "--threads", "1", "--max-body-bytes", "1000000"),
         *("--body-seconds", "1", "--access-log", "all", "--model-control"),
+        warm=False,
     ) as running:
         yield running
 
@@ -64,7 +64,7 @@ def scores(bundles: Path, pixels: Array) -> Array:
     """What a session of one's own answers to all of ``pixels`` at once."""
     bundle = Bundle.open(bundles / "digits")
     with OnnxRuntimeBackend(threads=1).load(bundle.load("model")) as session:
-        return session.run({"input": pixels})["output"]
+        return session.run({"image": pixels})["scores"]
 
 
 def red(rows: int = 1) -> bytes:
@@ -91,9 +91,9 @@ def test_http_answers_equal_a_bare_sessions_bit_for_bit(
     packing: str | None,
 ) -> None:
     module = tritonclient.http
-    tensor = module.InferInput("input", pixels.shape, "FP32")
+    tensor = module.InferInput("image", pixels.shape, "FP32")
     tensor.set_data_from_numpy(pixels, binary_data=binary_in)
-    output = module.InferRequestedOutput("output", binary_data=binary_out)
+    output = module.InferRequestedOutput("scores", binary_data=binary_out)
     with module.InferenceServerClient(server.http) as client:
         result = client.infer(
             "digits",
@@ -104,19 +104,19 @@ def test_http_answers_equal_a_bare_sessions_bit_for_bit(
             response_compression_algorithm=packing,
         )
     assert result.get_response()["id"] == "q"
-    assert np.array_equal(result.as_numpy("output"), scores)
+    assert np.array_equal(result.as_numpy("scores"), scores)
 
 
 def test_grpc_answers_equal_a_bare_sessions_bit_for_bit(
     server: Running, pixels: Array, scores: Array
 ) -> None:
     module = tritonclient.grpc
-    tensor = module.InferInput("input", pixels.shape, "FP32")
+    tensor = module.InferInput("image", pixels.shape, "FP32")
     tensor.set_data_from_numpy(pixels)
     with module.InferenceServerClient(server.grpc) as client:
         result = client.infer("digits", [tensor], request_id="q")
     assert result.get_response().id == "q"
-    assert np.array_equal(result.as_numpy("output"), scores)
+    assert np.array_equal(result.as_numpy("scores"), scores)
 
 
 @pytest.mark.parametrize("module", [tritonclient.http, tritonclient.grpc])
@@ -125,6 +125,8 @@ def test_every_advertised_call_of_the_real_clients(server: Running, module: Any)
     more = {} if module is tritonclient.http else {"as_json": True}
     tensor = module.InferInput("image", [1, 3, 8, 8], "FP32")
     tensor.set_data_from_numpy(np.zeros((1, 3, 8, 8), np.float32) + 0.5)
+    other = module.InferInput("input", [1, 1, 8, 8], "FP32")
+    other.set_data_from_numpy(np.zeros((1, 1, 8, 8), np.float32))
     with module.InferenceServerClient(url) as client:
         assert client.is_server_live()
         assert client.is_server_ready()
@@ -153,8 +155,8 @@ def test_every_advertised_call_of_the_real_clients(server: Running, module: Any)
         assert client.is_model_ready("colours")
         with pytest.raises(InferenceServerException, match="unknown model"):
             client.infer("nothing", [tensor])
-        with pytest.raises(InferenceServerException, match="takes the inputs 'input'"):
-            client.infer("digits", [tensor])
+        with pytest.raises(InferenceServerException, match="takes the inputs 'image'"):
+            client.infer("digits", [other])
         with pytest.raises(InferenceServerException, match=r"from 1 \(highest\)"):
             client.infer("colours", [tensor], priority=7)
 
@@ -260,7 +262,7 @@ def test_a_body_that_never_comes_is_given_up(server: Running) -> None:
         started = time.monotonic()
         answer = raw.recv(4096)
     assert answer.startswith(b"HTTP/1.1 408")
-    assert 0.9 < time.monotonic() - started < 4
+    assert 0.9 < time.monotonic() - started < 15
 
 
 def test_clients_that_leave_early_or_lie_do_no_harm(server: Running) -> None:
@@ -292,9 +294,7 @@ def test_head_and_unknown_methods(server: Running) -> None:
 
 def test_a_port_in_use_is_said_before_anything_is_loaded(server: Running, bundles: Path) -> None:
     port = str(server.ports["http_port"])
-    done = subprocess.run(
-        [*START, str(bundles / "digits"), "--http-port", port], capture_output=True, text=True
-    )
+    done = ended(bundles / "digits", "--http-port", port)
     assert done.returncode == 2
     assert f"Cannot listen on 127.0.0.1:{port}" in done.stderr
     assert "Serving" not in done.stderr

@@ -133,12 +133,16 @@ def test_the_stream_of_statistics_counts_each_second_and_ends_with_the_server(
         stream = events(running, 1000)
         started = time.monotonic()
         threading.Timer(0.3, lambda: [running.call("POST", INFER, ROWS) for _ in range(7)]).start()
-        first = next(stream)
-        assert 0.9 < time.monotonic() - started < 3
-        (entry,) = first["models"]
-        assert (entry["name"], entry["requests"], entry["rows"]) == ("colours", 7, 7)
-        assert sum(entry["batches"].values()) >= 1
-        assert 0 < entry["p50_ms"] <= entry["p99_ms"] < 1000
+        told = [next(stream)]
+        assert time.monotonic() - started > 0.9
+        while sum(event["models"][0]["requests"] for event in told) < 7:  # mostly in one second
+            told.append(next(stream))
+        for (entry,) in (event["models"] for event in told):
+            assert (entry["name"], entry["rows"]) == ("colours", entry["requests"])
+            if entry["requests"]:
+                assert sum(entry["batches"].values()) >= 1
+                assert 0 < entry["p50_ms"] <= entry["p99_ms"]
+        assert sum(event["models"][0]["requests"] for event in told) == 7
         assert next(stream)["models"][0]["requests"] == 0
         running.process.send_signal(signal.SIGTERM)
         rest = list(stream)
@@ -170,25 +174,34 @@ def test_a_dashboard_that_goes_away_frees_its_stream(bundle: Path) -> None:
 
 def test_one_client_cannot_keep_another_waiting(bundle: Path) -> None:
     """A flood fills the queue; a client that comes now and then is still served soon."""
+    refused = threading.Semaphore(0)
     with serving(
-        bundle,
-        *("--batching", "fixed", "--max-queue-delay-us", "50000", "--max-batch-size", "4"),
-        *("--max-queue-requests", "40", "--client-header", "X-Team", "--access-log", "none"),
+        *(bundle, "--batching", "fixed", "--max-queue-delay-us", "250000"),
+        *("--max-batch-size", "64", "--max-queue-requests", "40"),
+        *("--client-header", "X-Team", "--access-log", "none"),
+        measured=False,
     ) as running:
         stop = threading.Event()
 
         def flood() -> None:
             connection = running.connect()
             while not stop.is_set():
-                ask(connection, "POST", INFER, ROWS, X_Team="flood")
+                if ask(connection, "POST", INFER, ROWS, X_Team="flood").status == 503:
+                    refused.release()
+                    stop.wait(0.02)
             connection.close()
 
         threads = [threading.Thread(target=flood) for _ in range(48)]
         for thread in threads:
             thread.start()
-        time.sleep(0.5)
-        statuses = [running.call("POST", INFER, ROWS, X_Team="calm").status for _ in range(20)]
+        statuses = []
+        for _ in range(4):
+            for _ in range(8):  # the queue is full
+                assert refused.acquire(timeout=20)
+            statuses.append(running.call("POST", INFER, ROWS, X_Team="calm").status)
+            while refused.acquire(blocking=False):
+                pass
         stop.set()
         for thread in threads:
             thread.join(20)
-        assert statuses == [200] * 20
+        assert statuses == [200] * 4

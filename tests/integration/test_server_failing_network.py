@@ -16,7 +16,7 @@ from onnx import TensorProto, helper, numpy_helper
 
 from lrn_deploy.bundle import Artifact, Bundle
 from tests.support.image_bundles import colour_bundle
-from tests.support.servers import Reply, Running, serving
+from tests.support.servers import IMPATIENT, Reply, Running, serving
 
 RAISES, HANGS = 1000.0, 2000.0
 """A pixel of at least so much makes the network raise, or run for ever."""
@@ -111,7 +111,7 @@ def test_a_network_that_raises_fails_that_request_and_answers_the_next(bundle: P
 def test_a_network_that_hangs_is_given_up_and_live_turns_503_when_none_is_left(
     bundle: Path,
 ) -> None:
-    settings = ("--hang-seconds", "1", "--instances", "2", "--drain-seconds", "1")
+    settings = ("--hang-seconds", "0.6", "--instances", "2", "--drain-seconds", "0.5")
     with serving(bundle, *settings, "--threads", "1") as running:
         for left in (1, 0):
             assert is_red(ask(running))
@@ -124,8 +124,8 @@ def test_a_network_that_hangs_is_given_up_and_live_turns_503_when_none_is_left(
             timer.join()
             asking.join()
             assert given_up.status == 503
-            assert "has not answered for 1 s" in given_up.content["error"]
-            assert 1 <= time.monotonic() - started < 4
+            assert "has not answered for 0.6 s" in given_up.content["error"]
+            assert time.monotonic() - started >= 0.6
             assert others == [left == 1]  # the second network went on meanwhile
         assert ask(running).status == 503
         assert running.call("GET", "/v2/health/live").status == 503
@@ -136,7 +136,7 @@ def test_a_network_that_hangs_is_given_up_and_live_turns_503_when_none_is_left(
 
 @pytest.mark.slow
 def test_supervised_it_is_started_again(bundle: Path) -> None:
-    with serving(bundle, "--hang-seconds", "0.5", "--supervise") as running:
+    with serving(bundle, "--hang-seconds", "0.5", "--supervise", start=IMPATIENT) as running:
         assert ask(running, HANGS).status == 503
         until = time.monotonic() + 30
         while time.monotonic() < until:

@@ -6,8 +6,6 @@ import http.client
 import json
 import os
 import signal
-import subprocess
-import sys
 import threading
 import time
 from collections import Counter
@@ -21,7 +19,7 @@ from grpc_health.v1 import health_pb2, health_pb2_grpc
 from tritonclient.grpc import service_pb2, service_pb2_grpc
 
 from tests.support.image_bundles import colour_bundle
-from tests.support.servers import START, Running, ask, serving
+from tests.support.servers import IMPATIENT, Running, ask, ended, serving
 
 INFER = "/v2/models/colours/infer"
 
@@ -58,7 +56,9 @@ def test_grpc_requests_during_sigterm_are_answered_or_refused_never_lost(bundle:
                     return
                 statuses["OK" if answer.raw_output_contents[0] == right else "wrong"] += 1
 
-    with serving(bundle, "--pre-drain-seconds", "0.3", "--access-log", "none") as running:
+    with serving(
+        bundle, "--pre-drain-seconds", "0.3", "--access-log", "none", measured=False
+    ) as running:
         threads = [threading.Thread(target=caller, args=(running,)) for _ in range(8)]
         for thread in threads:
             thread.start()
@@ -141,7 +141,11 @@ def under_load(running: Running, seconds: float, act: Any) -> Counter[str]:
 
 
 def test_sigterm_under_load_loses_no_request(bundle: Path) -> None:
-    with serving(bundle, "--pre-drain-seconds", "0.5", "--access-log", "none") as running:
+    with serving(
+        *(bundle, "--pre-drain-seconds", "0.5", "--access-log", "none"),
+        warm=False,
+        measured=False,
+    ) as running:
         readiness: list[int] = []
 
         def stop(_event: threading.Event) -> None:
@@ -158,7 +162,7 @@ def test_sigterm_under_load_loses_no_request(bundle: Path) -> None:
 
 
 def test_reload_under_load_loses_no_request(bundle: Path) -> None:
-    with serving(bundle, "--model-control", "--access-log", "none") as running:
+    with serving(bundle, "--model-control", "--access-log", "none", measured=False) as running:
 
         def reload(stop: threading.Event) -> None:
             for _ in range(5):
@@ -170,7 +174,7 @@ def test_reload_under_load_loses_no_request(bundle: Path) -> None:
 
 
 def test_unload_under_load_answers_everyone(bundle: Path) -> None:
-    with serving(bundle, "--model-control", "--access-log", "none") as running:
+    with serving(bundle, "--model-control", "--access-log", "none", measured=False) as running:
 
         def unload(stop: threading.Event) -> None:
             assert running.call("POST", "/v2/repository/models/colours/unload").status == 200
@@ -182,17 +186,13 @@ def test_unload_under_load_answers_everyone(bundle: Path) -> None:
 
 
 def test_no_bundle_that_loads_is_an_error(tmp_path: Path) -> None:
-    done = subprocess.run(
-        [*START, str(tmp_path), "--http-port", "0", "--grpc-port", "-1"],
-        capture_output=True,
-        text=True,
-    )
+    done = ended(tmp_path, "--http-port", "0", "--grpc-port", "-1")
     assert done.returncode == 2
     assert "is not a bundle" in done.stderr
 
 
 def test_a_supervised_server_that_dies_comes_back_on_its_port(bundle: Path) -> None:
-    with serving(bundle, "--supervise") as running:
+    with serving(bundle, "--supervise", warm=False, measured=False) as running:
         child = Path(f"/proc/{running.process.pid}/task/{running.process.pid}/children")
         first = int(child.read_text())
         os.kill(first, signal.SIGKILL)
@@ -211,12 +211,7 @@ def test_a_supervised_server_that_dies_comes_back_on_its_port(bundle: Path) -> N
 
 
 def test_a_supervised_server_that_cannot_start_is_not_tried_again(tmp_path: Path) -> None:
-    done = subprocess.run(
-        [*START, str(tmp_path), "--supervise", "--http-port", "0"],
-        capture_output=True,
-        text=True,
-        timeout=30,
-    )
+    done = ended(tmp_path, "--supervise", "--http-port", "0", timeout=30)
     assert done.returncode == 2
     assert done.stderr.count("is not a bundle") == 1
 
@@ -224,16 +219,6 @@ def test_a_supervised_server_that_cannot_start_is_not_tried_again(tmp_path: Path
 def child_of(running: Running) -> int:
     pid = running.process.pid
     return int(Path(f"/proc/{pid}/task/{pid}/children").read_text())
-
-
-IMPATIENT = [
-    sys.executable,
-    "-c",
-    "from lrn_deploy.serving import supervise;"
-    "supervise._CHECK_SECONDS = 0.2; supervise._ANSWER_SECONDS = 0.7;"
-    "from lrn_deploy.lrn_server import main; main()",
-]
-"""A parent that gives a server up after three seconds of silence, not nine."""
 
 
 @pytest.mark.slow

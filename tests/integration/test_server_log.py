@@ -14,8 +14,11 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+import pytest
+
 from tests.support.image_bundles import colour_bundle
 from tests.support.servers import START, ask
+from tests.support.warm import Warmed
 
 REFUSED = b"GET /nothing HTTP/1.1\r\nHost: localhost\r\n\r\n"
 MANY = 10_000
@@ -26,7 +29,7 @@ def unread(folder: Path, log: int) -> Iterator[tuple[subprocess.Popen[str], int]
     """A server that writes its log into a pipe, and its port. The pipe's end is closed here."""
     colour_bundle(folder)
     options = ("--threads", "1", "--http-port", "0", "--grpc-port", "-1", "--json")
-    with subprocess.Popen(
+    with Warmed(
         [*START, str(folder), *options], stdout=subprocess.PIPE, stderr=log, text=True
     ) as process:
         os.close(log)
@@ -42,7 +45,10 @@ def unread(folder: Path, log: int) -> Iterator[tuple[subprocess.Popen[str], int]
             process.kill()
 
 
-def test_a_log_that_nobody_reads_keeps_no_answer(tmp_path: Path) -> None:
+def test_a_log_that_nobody_reads_keeps_no_answer(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.delenv("COVERAGE_PROCESS_CONFIG", raising=False)  # of so many requests
     read, write = os.pipe()
     said: list[bytes] = []
     reader = threading.Thread(target=lambda: said.extend(iter(lambda: os.read(read, 1 << 16), b"")))
@@ -66,7 +72,7 @@ def test_a_log_that_nobody_reads_keeps_no_answer(tmp_path: Path) -> None:
         found = re.search(r"^lrn_log_lines_dropped (\d+)$", metrics, re.MULTILINE)
         assert found is not None
         missing = int(found[1])
-        assert 9000 < missing < MANY
+        assert 0.9 * MANY < missing < MANY
 
         reader.start()
         until = time.monotonic() + 10

@@ -68,6 +68,7 @@ def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Inside]:
     with inside(repository, model_control=True, shared_memory=True) as running:
         get(running, "GET", "/page/style.css")  # the page's files are read at the first one
         get(running, "GET", "/openapi.json")
+        get(running, "GET", "/v1/models/colours/card")  # and modules at the first of theirs
         yield running
     repository.close(5)
 

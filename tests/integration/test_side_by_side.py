@@ -7,13 +7,17 @@ from pathlib import Path
 import pytest
 
 from benchmarks.peers.contenders import Contender
+from benchmarks.serve import side_by_side
 from benchmarks.serve.networks import nothing
 from benchmarks.serve.side_by_side import ALL, in_turns, started
 
-pytestmark = pytest.mark.usefixtures("unmeasured")
+pytestmark = pytest.mark.usefixtures("unmeasured", "forked_servers")
 
 
-def test_a_server_is_started_checked_and_measured(tmp_path: Path) -> None:
+def test_a_server_is_started_checked_and_measured(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(side_by_side, "LEAD_SECONDS", 0.1)
     bundle = nothing(tmp_path, floats=False)
     with started(ALL[0], bundle, tmp_path, 1, 2) as (turn, took):
         assert 0.05 < took < 60

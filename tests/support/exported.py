@@ -8,6 +8,7 @@ import functools
 import os
 import shutil
 import tempfile
+from collections.abc import Callable
 from pathlib import Path
 
 from lrn_deploy.bundle import Bundle
@@ -22,13 +23,20 @@ def exported(network: str, path: Path, *, uint8_input: bool = False) -> Bundle:
 @functools.cache
 def _made(network: str, uint8_input: bool) -> Path:
     """The folder that is copied: exported by whichever worker of the run comes first."""
-    kind = _home() / ("uint8" if uint8_input else "float")
-    kind.mkdir(exist_ok=True)
-    with (kind / f"{network}.lock").open("w") as lock:
+    options = ExportOptions(network, uint8_input=uint8_input)
+    kind = "uint8" if uint8_input else "float"
+    return made_once(f"{kind}/{network}", lambda path: export_bundle(options, path))
+
+
+def made_once(name: str, make: Callable[[Path], object]) -> Path:
+    """A folder that nobody may change, made once a run and under this name."""
+    folder = _home() / name
+    folder.parent.mkdir(exist_ok=True)
+    with folder.with_suffix(".lock").open("w") as lock:
         fcntl.flock(lock, fcntl.LOCK_EX)
-        if not (kind / network).exists():
-            export_bundle(ExportOptions(network, uint8_input=uint8_input), kind / network)
-    return kind / network
+        if not folder.exists():
+            make(folder)
+    return folder
 
 
 @functools.cache

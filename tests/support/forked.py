@@ -17,24 +17,23 @@ import stat
 import subprocess
 import sys
 import traceback
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from pathlib import Path
 from typing import Any, ClassVar
 
-_REAL: Any = subprocess.Popen
-_TAKES = inspect.signature(_REAL._execute_child)
+REAL: Any = subprocess.Popen
+TAKES = inspect.signature(REAL._execute_child)
 
 
-class Forked(_REAL):  # type: ignore[misc]  # a class that mypy is not to know as this one
+class Forked(REAL):  # type: ignore[misc]  # a class that mypy is not to know as this one
     """A process that is forked where :attr:`wanted` says so, and started otherwise."""
 
     wanted: ClassVar[Callable[[str], bool]]
 
     def _execute_child(self, *given: Any) -> None:
-        asked = _TAKES.bind(self, *given).arguments
+        asked = TAKES.bind(self, *given).arguments
         words = list(map(str, asked["args"])) if not isinstance(asked["args"], str) else []
-        alone = len(list(Path("/proc/self/task").iterdir())) == 1  # a fork has one thread only
-        if words[:2] != [sys.executable, "-m"] or not self.wanted(words[2]) or not alone:
+        if words[:2] != [sys.executable, "-m"] or not type(self).wanted(words[2]) or not is_alone():
             super()._execute_child(*given)
             return
         sys.stdout.flush()
@@ -49,6 +48,23 @@ class Forked(_REAL):  # type: ignore[misc]  # a class that mypy is not to know a
                 os.close(asked[theirs])
 
 
+def is_alone() -> bool:
+    """Whether this process has one thread only, as a fork of it would have."""
+    return len(list(Path("/proc/self/task").iterdir())) == 1
+
+
+def measure() -> None:
+    """In a fork: measure coverage if that is asked for; what was measured before is not ours."""
+    coverage: Any = sys.modules.get("coverage")
+    if coverage is None:
+        return
+    before = coverage.Coverage.current()
+    if before is not None:
+        before._auto_save = False
+        before.stop()
+    coverage.process_startup(force=True)
+
+
 def _become(module: str, arguments: list[str], asked: dict[str, Any]) -> None:
     """Be the new process, to its end."""
     code = 1
@@ -58,15 +74,17 @@ def _become(module: str, arguments: list[str], asked: dict[str, Any]) -> None:
         for name, target in (("p2cread", 0), ("c2pwrite", 1), ("errwrite", 2)):
             if asked[name] != -1:
                 os.dup2(asked[name], target)
-        _close_pipes()
-        for number in (signal.SIGTERM, signal.SIGPIPE):
-            signal.signal(number, signal.SIG_DFL if number == signal.SIGTERM else signal.SIG_IGN)
+        _close_pipes(asked["pass_fds"])
+        signal.signal(signal.SIGTERM, signal.SIG_DFL)
+        signal.signal(signal.SIGINT, signal.default_int_handler)
+        signal.signal(signal.SIGPIPE, signal.SIG_IGN)
         sys.stdin = open(0, closefd=False)  # noqa: SIM115 - a descriptor, for good
         if asked["cwd"] is not None:
             os.chdir(asked["cwd"])
         if asked["env"] is not None:
             os.environ.clear()
             os.environ.update(asked["env"])
+        measure()
         sys.argv = [module, *arguments]
         runpy.run_module(module, run_name="__main__", alter_sys=True)
         code = 0
@@ -81,10 +99,10 @@ def _become(module: str, arguments: list[str], asked: dict[str, Any]) -> None:
         os._exit(code)
 
 
-def _close_pipes() -> None:
+def _close_pipes(kept: Collection[int]) -> None:
     """Those of other children, which an ``exec`` would have closed."""
     for name in os.listdir("/proc/self/fd"):  # noqa: PTH208 - closed while they are listed
-        if int(name) > 2:
+        if int(name) > 2 and int(name) not in kept:
             try:
                 mode = os.fstat(int(name)).st_mode
             except OSError:  # of the list itself

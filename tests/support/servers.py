@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import subprocess
 import sys
 import tempfile
@@ -13,7 +14,17 @@ from http.client import HTTPConnection
 from pathlib import Path
 from typing import IO, Any
 
+from tests.support.warm import Warmed
+
 START = [sys.executable, "-c", "from lrn_deploy.lrn_server import main; main()"]
+IMPATIENT = [
+    sys.executable,
+    "-c",
+    "from lrn_deploy.serving import supervise;"
+    "supervise._CHECK_SECONDS = 0.2; supervise._ANSWER_SECONDS = 0.7;"
+    "from lrn_deploy.lrn_server import main; main()",
+]
+"""A parent that gives a server up after three seconds of silence, not nine."""
 
 
 @dataclass(frozen=True)
@@ -70,6 +81,19 @@ class Running:
         return self.process.wait(timeout)
 
 
+def ended(*arguments: str | Path, timeout: float = 60) -> subprocess.CompletedProcess[str]:
+    """What a server said that ends of itself; it is forked, as by :func:`serving`."""
+    with Warmed(
+        [*START, *map(str, arguments)], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
+    ) as process:
+        try:
+            out, error = process.communicate(timeout=timeout)
+        except BaseException:
+            process.kill()
+            raise
+    return subprocess.CompletedProcess(process.args, process.returncode, out, error)
+
+
 def ask(
     connection: HTTPConnection,
     method: str,
@@ -91,11 +115,28 @@ def serving(
     start: Sequence[str] = START,
     env: Mapping[str, str] | None = None,
     http_port: int = 0,
+    warm: bool = True,
+    measured: bool = True,
 ) -> Iterator[Running]:
-    """Start a server, wait until it is ready, and end it when the block ends."""
+    """Start a server, wait until it is ready, and end it when the block ends.
+
+    Args:
+        arguments: Bundles and options.
+        start: What begins the command.
+        env: Its environment; None: that of this process.
+        http_port: Where it listens; 0: anywhere.
+        warm: Whether it may be forked from a process that has the imports behind it.
+        measured: Whether its lines count for coverage, if any do: many requests take half the time
+            where they do not.
+    """
+    env = dict(os.environ if env is None else env)
+    if not measured:
+        env.pop("COVERAGE_PROCESS_CONFIG", None)
+    if start[0] == sys.executable:
+        env.setdefault("LRN_SERVER_THREADS", "1")  # several would spin between their runs
     ports = ["--http-port", str(http_port), "--grpc-port", "0", "--json"]
     with tempfile.NamedTemporaryFile("w+", suffix=".log") as log:
-        process = subprocess.Popen(
+        process = (Warmed if warm else subprocess.Popen)(
             [*start, *map(str, arguments), *ports],
             stdout=subprocess.PIPE,
             stderr=log,

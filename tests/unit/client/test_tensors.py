@@ -7,7 +7,7 @@ import struct
 import ml_dtypes
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from tritonclient.utils import deserialize_bytes_tensor, serialize_byte_tensor
 
@@ -52,6 +52,7 @@ def test_what_lies_well_is_not_copied() -> None:
     assert bytes(view[:4]) == struct.pack("<f", 1.0)
 
 
+@settings(max_examples=50)
 @given(st.lists(st.floats(width=32), max_size=20))
 def test_float32_is_rounded_to_bf16_as_ml_dtypes_rounds_it(values: list[float]) -> None:
     array = np.array(values, np.float32)
@@ -64,6 +65,13 @@ def test_float32_is_rounded_to_bf16_as_ml_dtypes_rounds_it(values: list[float]) 
     np.testing.assert_array_equal(back, wanted.astype(np.float32))
 
 
+def test_what_lies_between_two_numbers_of_bf16_goes_to_the_even_one() -> None:
+    halfway = np.array([0x3F80_8000, 0x3F81_8000, 0x3F81_7FFF, 0x3F80_8001], "<u4")
+    sent = np.frombuffer(Tensor(halfway.view("<f4"), "BF16").to_bytes(), "<u2")
+    assert sent.tolist() == [0x3F80, 0x3F82, 0x3F81, 0x3F81]
+
+
+@settings(max_examples=50)
 @given(st.lists(st.text(max_size=5) | st.binary(max_size=5), min_size=1, max_size=6))
 def test_bytes_are_as_tritonclient_has_them(values: list[str | bytes]) -> None:
     array = np.empty(len(values), object)

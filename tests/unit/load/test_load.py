@@ -45,7 +45,7 @@ def test_the_knee_is_at_four_fifths_of_what_the_server_can_do(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     """M/D/1: p99 of the time in the queue and served is ten services at a load of about 0.81."""
-    report = run(monkeypatch, one_at_a_time(), ramp=True, duration=60.0)
+    report = run(monkeypatch, one_at_a_time(), ramp=True, duration=20.0)
     knee = report.knee
     assert knee is not None
     assert knee.limit == pytest.approx(10 * SECONDS)
@@ -59,7 +59,7 @@ def test_the_knee_is_at_four_fifths_of_what_the_server_can_do(
 
 
 def test_with_a_limit_of_its_own_the_knee_is_elsewhere(monkeypatch: pytest.MonkeyPatch) -> None:
-    tight = run(monkeypatch, one_at_a_time(), ramp=True, duration=30.0, slo_ms=30.0).knee
+    tight = run(monkeypatch, one_at_a_time(), ramp=True, duration=15.0, slo_ms=30.0).knee
     assert tight is not None
     assert tight.rate is not None
     assert 25 < tight.rate < 55
@@ -114,6 +114,8 @@ def test_tensors_are_of_the_models_types_and_shapes() -> None:
         made = workload.prepare(server.url, options)
         said = server.asked[-1].announced["inputs"]
     assert made.server == "s 1"
+    tensors = 2 * 2 * 3 * 224 + 2 * 2 * 2 + 2 * 4 * 8 + 2 * 8  # bytes, without those of strings
+    assert tensors < made.nbytes < tensors + 1000
     assert [(one["name"], one["datatype"], one["shape"]) for one in said] == [
         ("a", "FP16", [2, 3, 224]),
         ("b", "BF16", [2, 2]),
@@ -131,6 +133,50 @@ def test_a_fixed_batch_is_told() -> None:
         with pytest.raises(BadInputError, match="takes batches of 8, not of 1") as caught:
             workload.prepare(server.url, LoadOptions(ramp=True, model="m"))
         assert "--batch 8" in caught.value.hint
+
+
+def test_the_only_model_that_is_ready_needs_no_name() -> None:
+    index = [{"name": "m", "state": "READY"}, {"name": "c", "state": "UNAVAILABLE"}]
+    done = answer(200, {"outputs": []})
+    with scripted(
+        answer(200, index),  # type: ignore[arg-type]  # a script of any kind
+        answer(200, METADATA),
+        answer(200, SERVER),
+        done,
+    ) as server:
+        assert workload.prepare(server.url, LoadOptions(ramp=True)).model == "m"
+    with (
+        scripted(answer(200, index[1:])) as server,  # type: ignore[arg-type]  # the same
+        pytest.raises(BadInputError, match="The server has no models"),
+    ):
+        workload.prepare(server.url, LoadOptions(ramp=True))
+
+
+def test_another_name_is_answered_with_those_that_there_are() -> None:
+    index = [{"name": "b", "state": "READY"}, {"name": "a"}]
+    none = answer(404, {"error": "There is no model 'x'."})
+    with scripted(none, answer(200, index)) as server:  # type: ignore[arg-type]  # the same
+        with pytest.raises(BadInputError, match="no model 'x'") as caught:
+            workload.prepare(server.url, LoadOptions(ramp=True, model="x"))
+        assert "--model NAME; it has a, b" in caught.value.hint
+
+
+def test_images_of_a_folder_are_asked_for_in_turn(tmp_path: Path) -> None:
+    for name in ("a.png", "b.jpg"):
+        (tmp_path / name).write_bytes(name.encode())
+    said = answer(200, {"results": []})
+    with scripted(answer(200, METADATA), answer(200, SERVER), said) as server:
+        options = LoadOptions(ramp=True, model="m", images=tmp_path)
+        made = workload.prepare(server.url, options)
+        assert (server.asked[-1].target, server.asked[-1].body) == (
+            "/v1/classify?model=m&top=5",
+            b"a.png",
+        )
+    assert made.nbytes == 5
+    assert made.asked == f"2 images of '{tmp_path}' in turn, by /v1/classify"
+    (tmp_path / "b.jpg").write_bytes(b"")
+    with pytest.raises(BadInputError, match="is empty"):
+        workload.prepare("http://127.0.0.1:1", options)
 
 
 def test_several_models_are_a_choice() -> None:

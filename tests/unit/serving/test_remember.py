@@ -7,7 +7,7 @@ import struct
 from collections.abc import Callable
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from lrn_deploy.bundle import TensorSpec
@@ -59,6 +59,7 @@ def test_long_texts_and_all_but_the_latest_are_forgotten() -> None:
     assert reader.seen == [longest]
 
 
+@settings(max_examples=50)
 @given(st.lists(st.floats(width=32, allow_nan=False), min_size=2, max_size=20))
 def test_requests_that_announce_the_same_keep_their_own_tensors(values: list[float]) -> None:
     specs = (TensorSpec(name="x", dtype="float32", shape=("batch", 1)),)
@@ -83,6 +84,7 @@ def test_an_announcement_that_came_before_is_held_to_the_body_that_comes_with_it
             wire.decode(head + tail, str(len(head)), specs)
 
 
+@settings(max_examples=50)
 @given(st.binary(max_size=100))
 def test_remembering_changes_no_answer(text: bytes) -> None:
     def said(read: Callable[[bytes], object], given: bytes) -> object:

@@ -20,7 +20,7 @@ from tests.support.batching import Array, Network, batcher, submit
 @pytest.mark.usefixtures("unmeasured")
 def test_tens_of_thousands_of_tagged_rows_come_back_to_their_callers() -> None:
     rng = np.random.default_rng(0)
-    sizes = rng.integers(1, 9, 12_000)  # some 54,000 rows
+    sizes = rng.integers(1, 9, 5_000)  # some 22,000 rows
     starts = np.cumsum(sizes) - sizes
     networks = Network(), Network()
     mixed = Adaptive(8)
@@ -65,6 +65,19 @@ def test_a_fixed_delay_collects_requests() -> None:
         futures = [submit(one, row) for row in range(3)]
         assert futures[0].result(5).timing.queue >= 190_000_000
     assert network.batches == [3]
+
+
+def test_an_answer_does_not_wait_until_the_next_batch_is_together() -> None:
+    gate = threading.Event()
+    network = Network(lambda _rows: gate.wait(5) and None)
+    with batcher(network, policy=Fixed(8, delay_ns=60 * 10**9)) as one:
+        full = submit(one, *range(8))
+        while not network.batches:
+            time.sleep(0.001)
+        waiting = submit(one, 1)
+        gate.set()
+        assert full.result(5).outputs["first"].tolist() == list(range(8))
+        assert not waiting.done()
 
 
 def test_a_full_queue_refuses_and_counts_it() -> None:

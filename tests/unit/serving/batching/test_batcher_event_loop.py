@@ -69,7 +69,7 @@ def test_a_failure_on_the_event_loops_thread_hits_one_batch() -> None:
 def test_threads_and_an_event_loop_share_a_batcher() -> None:
     async def ask(one: Batcher, start: int) -> bool:
         good = True
-        for tag in range(start, start + 1500):
+        for tag in range(start, start + 500):
             request = job(tag)
             one.submit(request)
             good &= (await outcome_of(request.future)).outputs["first"].tolist() == [tag]
@@ -78,7 +78,7 @@ def test_threads_and_an_event_loop_share_a_batcher() -> None:
     def caller(one: Batcher, start: int) -> bool:
         return all(
             submit(one, tag).result(10).outputs["first"].tolist() == [tag]
-            for tag in range(start, start + 1500)
+            for tag in range(start, start + 500)
         )
 
     with (

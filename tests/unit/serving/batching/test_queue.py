@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from lrn_deploy.serving.batching.job import Job
@@ -97,6 +97,7 @@ def test_front_says_what_could_run_and_whether_more_could_join() -> None:
         assert (front.rows, front.closed) == (rows, closed)
 
 
+@settings(max_examples=50)
 @given(
     st.lists(
         st.tuples(
@@ -165,6 +166,7 @@ def test_a_single_client_has_a_plain_queue() -> None:
     assert filled(*jobs).take(100, 0)[0] == jobs
 
 
+@settings(max_examples=50)
 @given(
     st.lists(st.tuples(st.sampled_from("ab"), st.integers(1, 8)), min_size=2, max_size=80),
     st.lists(st.tuples(st.sampled_from("c"), st.integers(1, 8)), max_size=10),
@@ -224,6 +226,7 @@ def test_room_in_bytes_is_made_by_as_many_as_it_takes() -> None:
     assert (queue.bytes, queue.requests) == (10, 4)
 
 
+@settings(max_examples=50)
 @given(
     st.lists(st.tuples(st.sampled_from("abcd"), st.integers(1, 3), st.integers(1, 6)), max_size=60),
     st.integers(1, 6),

@@ -103,6 +103,17 @@ def test_all_together_are_limited_too() -> None:
         first.close()
 
 
+def test_who_is_not_among_those_accepted_at_once_is_accepted_next(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(accept, "_AT_ONCE", 1)
+    with inside() as server:
+        for one in [socket.create_connection(("127.0.0.1", server.http.port), 5) for _ in range(3)]:
+            with one:
+                one.sendall(GET)
+                assert one.recv(1000).startswith(b"HTTP/1.1 200 ")
+
+
 class Short:
     """A listening socket whose process has no descriptors left for a while."""
 

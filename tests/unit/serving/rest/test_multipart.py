@@ -6,7 +6,7 @@ import tracemalloc
 from contextlib import suppress
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from lrn_deploy.serving.errors import InvalidRequestError, RequestError, TooLargeError
@@ -77,6 +77,7 @@ def test_what_stands_around_the_parts_means_nothing() -> None:
 CONTENT = st.lists(st.sampled_from([b"\r", b"\n", b"\r\n--", b"--b", b"b", b"\0"])).map(b"".join)
 
 
+@settings(max_examples=50)
 @given(st.lists(CONTENT.filter(lambda one: b"\r\n--b" not in one), min_size=1, max_size=3))
 def test_contents_come_as_they_were_sent(contents: list[bytes]) -> None:
     body = b"".join(part(b"", one) for one in contents)
@@ -148,6 +149,7 @@ def test_a_photograph_is_copied_once() -> None:
     assert most < 1.1 * len(content)
 
 
+@settings(max_examples=50)
 @given(
     st.lists(st.sampled_from([b"--b", b"--b--", b"\r\n", HEAD, b":", b'"', b"\xff", b"x", b" "]))
 )

@@ -4,9 +4,15 @@ from __future__ import annotations
 
 import shutil
 import ssl
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import pytest
+from cryptography import x509
+from cryptography.hazmat.primitives import hashes
+from cryptography.hazmat.primitives.asymmetric import ec
+from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat
+from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
 
 from lrn_deploy.errors import BadInputError
 from lrn_deploy.serving.security.guards import Guards
@@ -90,6 +96,27 @@ def test_what_cannot_be_used_is_refused_with_the_reason(house: Authority, tmp_pa
         with pytest.raises(BadInputError) as caught:
             Tls(*files, print)
         assert said in str(caught.value), files
+
+
+def test_a_certificate_of_no_server_is_refused_in_words(tmp_path: Path) -> None:
+    key = ec.generate_private_key(ec.SECP256R1())
+    name = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, "a client")])
+    now = datetime.now(UTC)
+    made = (
+        x509.CertificateBuilder(name, name, key.public_key(), 7)
+        .not_valid_before(now - timedelta(days=1))
+        .not_valid_after(now + timedelta(days=30))
+        .add_extension(x509.ExtendedKeyUsage([ExtendedKeyUsageOID.CLIENT_AUTH]), critical=True)
+        .sign(key, hashes.SHA256())
+    )
+    plain = key.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption())
+    file = tmp_path / "client.pem"
+    file.write_bytes(plain + made.public_bytes(Encoding.PEM))
+    with pytest.raises(BadInputError) as caught:
+        Tls(file, None, None, print)
+    assert caught.value.message == (
+        f"No client would take the certificate '{file}': unsuitable certificate purpose."
+    )
 
 
 def test_an_encrypted_key_is_refused_and_nobody_is_asked(house: Authority, tmp_path: Path) -> None:

@@ -60,19 +60,20 @@ def test_what_does_not_fit_is_dropped_and_told_when_there_is_room_again() -> Non
     assert log.dropped == 4
 
 
-@pytest.mark.parametrize("room", range(0, 300, 7))
-def test_no_line_is_torn_however_little_room_there_is(room: int) -> None:
-    pipe = Pipe(room)
-    log = Log(pipe.write)
-    for number in range(30):
-        log.write(json.dumps({"number": number}) + "\n")
-        pipe.room += number % 9
-    pipe.room = 10_000
-    log.catch_up()
-    lines = [json.loads(line) for line in pipe.content.decode().splitlines()]
-    written = [line["number"] for line in lines if "number" in line]
-    assert written == sorted(written)
-    assert sum(line.get("dropped", 0) for line in lines) == log.dropped == 30 - len(written)
+def test_no_line_is_torn_however_little_room_there_is() -> None:
+    for room in range(0, 300, 7):
+        pipe = Pipe(room)
+        log = Log(pipe.write)
+        for number in range(30):
+            log.write(json.dumps({"number": number}) + "\n")
+            pipe.room += number % 9
+        pipe.room = 10_000
+        log.catch_up()
+        lines = [json.loads(line) for line in pipe.content.decode().splitlines()]
+        written = [line["number"] for line in lines if "number" in line]
+        assert written == sorted(written), room
+        missing = sum(line.get("dropped", 0) for line in lines)
+        assert missing == log.dropped == 30 - len(written), room
 
 
 def test_a_line_in_pieces_is_one_line() -> None:
@@ -153,7 +154,7 @@ def test_a_socket_that_nobody_reads() -> None:
         assert missing > 0
         assert theirs.getblocking()
         theirs.close()
-        ours.settimeout(0.5)
+        ours.settimeout(20)
         content = b""
         while content.count(b"\n") < 2000 - missing:
             content += ours.recv(1 << 20)
