@@ -54,13 +54,16 @@ def tritonserver(
 
 
 @contextmanager
-def serving(folder: Path, *repositories: Path, load: str = "*") -> Iterator[Server]:
+def serving(
+    folder: Path, *repositories: Path, load: str = "*", complete: bool = True
+) -> Iterator[Server]:
     """Serve model repositories as they are.
 
     Args:
         folder: Where the backend is put.
         repositories: The repositories.
         load: The models to load at first; the others are when somebody asks for it.
+        complete: Whether each model is first started once more, to complete its configuration.
     """
     site = packages("triton")
     source = site / "pytriton" / "tritonserver"
@@ -77,6 +80,7 @@ def serving(folder: Path, *repositories: Path, load: str = "*") -> Iterator[Serv
         *([f"--load-model={load}"] if load else []),
         *(f"--{name}-address=127.0.0.1" for name in _PORTS),
         *(f"--{name}-port={port}" for name, port in zip(_PORTS, ports, strict=True)),
+        *([] if complete else ["--disable-auto-complete-config"]),
         "--exit-on-error=true",
     ]
     env = {

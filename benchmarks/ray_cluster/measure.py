@@ -33,17 +33,21 @@ _SECONDS = 120.0  # that one request may take
 
 
 @contextmanager
-def two_nodes() -> Iterator[Any]:
-    """A cluster of two nodes on this machine, which this process has joined."""
+def two_nodes(**told: Any) -> Iterator[Any]:
+    """A cluster of two nodes on this machine, which this process has joined.
+
+    Args:
+        told: What else is said of each node, by Ray's names.
+    """
     runtime.need("serve")
     runtime.stay_on_loopback()
     import ray
     from ray.cluster_utils import Cluster
 
-    node = {"num_cpus": _CPUS, "node_ip_address": "127.0.0.1", "include_dashboard": False}
-    cluster = Cluster(initialize_head=True, head_node_args=node)
+    node = {"num_cpus": _CPUS, "node_ip_address": "127.0.0.1", **told}
+    cluster = Cluster(initialize_head=True, head_node_args={**node, "include_dashboard": False})
     try:
-        cluster.add_node(num_cpus=_CPUS, node_ip_address="127.0.0.1")
+        cluster.add_node(**node)
         ray.init(address=cluster.address, logging_level="ERROR", log_to_driver=False)
         yield cluster
     finally:

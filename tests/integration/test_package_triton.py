@@ -120,7 +120,8 @@ def server(
     repositories: dict[str, Path], tmp_path_factory: pytest.TempPathFactory
 ) -> Iterator[Server]:
     folder = tmp_path_factory.mktemp("server")
-    with serving(folder, *repositories.values()) as started:
+    # What is packaged is complete; that of the benchmark below is completed, as Triton else does.
+    with serving(folder, *repositories.values(), complete=False) as started:
         yield started
 
 

@@ -7,6 +7,8 @@ import subprocess
 import sys
 from pathlib import Path
 
+from tests.support.warm import Warmed
+
 FETCH = "import sys; from lrn_deploy.stores import local_bundle; print(local_bundle(sys.argv[1]))"
 
 
@@ -40,4 +42,4 @@ def names(paths: list[str]) -> list[str]:
 
 def fetching(url: str) -> subprocess.Popen[str]:
     """A process of its own that fetches a bundle."""
-    return subprocess.Popen([sys.executable, "-c", FETCH, url], stdout=subprocess.PIPE, text=True)
+    return Warmed([sys.executable, "-c", FETCH, url], stdout=subprocess.PIPE, text=True)

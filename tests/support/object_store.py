@@ -63,6 +63,17 @@ class ObjectStore:
         )
 
 
+@contextmanager
+def _described_once() -> Iterator[None]:
+    """Each client reads a megabyte of JSON on what S3 is; in the block only the first one does."""
+    from botocore.loaders import JSONFileLoader
+
+    kept = functools.cache(functools.partial(JSONFileLoader.load_file, JSONFileLoader()))
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(JSONFileLoader, "load_file", lambda _, path: kept(path))
+        yield
+
+
 def weed() -> str:
     """The program, from the wheel; a test that needs it is skipped where there is none."""
     found = shutil.which("weed", path=sysconfig.get_path("scripts")) or shutil.which("weed")
@@ -124,9 +135,10 @@ def object_store(folder: Path) -> Iterator[ObjectStore]:
     store = ObjectStore(s3)
     try:
         _wait(store, process, folder / "weed.log")
-        for bucket in (BUCKET, CLOSED):
-            store.files.mkdir(bucket)
-        yield store
+        with _described_once():
+            for bucket in (BUCKET, CLOSED):
+                store.files.mkdir(bucket)
+            yield store
     finally:
         process.kill()
         process.wait()

@@ -79,6 +79,9 @@ def test_a_cluster_of_our_own_is_reached_by_this_machine_only_and_has_room(
     assert stayed
     assert asked["address"] == "local"
     assert asked["num_cpus"] == 1001
+    monkeypatch.setattr(runtime.os, "cpu_count", lambda: 0)
+    with runtime.joined(""):
+        assert asked["num_cpus"] == 1
     assert asked["include_dashboard"] is False
 
 

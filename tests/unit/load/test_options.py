@@ -23,12 +23,31 @@ from lrn_deploy.load.workload import address_of
         ({"ramp": True, "duration": 0.0}, "--duration must be above 0"),
         ({"ramp": True, "slo_ms": 0.0}, "--slo-ms must be above 0"),
         ({"ramp": True, "warmup": -1.0}, "--warmup must be 0 or more"),
+        ({"ramp": True, "warmup": float("inf")}, "--warmup must be 0 or more"),
+        ({"ramp": True, "timeout": 0.0}, "--timeout must be above 0"),
+        ({"ramp": True, "batch": 0}, "--batch must be above 0"),
+        ({"ramp": True, "connections": 0}, "--connections must be above 0"),
         ({"concurrency": 600}, "--concurrency 600 is more than --connections 512"),
     ],
 )
 def test_values_that_make_no_sense(values: dict[str, Any], said: str) -> None:
     with pytest.raises(BadInputError, match=said):
         LoadOptions(**values)
+
+
+@pytest.mark.parametrize(
+    "values", [{"concurrency": 512}, {"rate": 1e-9}, {"ramp": True, "warmup": 0.0}]
+)
+def test_values_that_just_make_sense(values: dict[str, Any]) -> None:
+    LoadOptions(**values)
+
+
+def test_what_holds_where_nothing_is_said() -> None:
+    given = LoadOptions(ramp=True)
+    assert (given.duration, given.warmup, given.timeout) == (10, 1, 10)
+    assert (given.batch, given.connections, given.seed) == (1, 512, 0)
+    assert (given.model, given.images, given.protocol, given.slo_ms) == ("", None, None, None)
+    assert (given.api_key, given.ca, given.cert, given.key) == ("", None, None, None)
 
 
 def test_the_mode_is_what_was_chosen() -> None:

@@ -75,6 +75,7 @@ def test_the_digest_is_also_of_the_weights_beside_the_file(folder: Path) -> None
         ({"location": ""}, "outside the model's folder"),
         ({}, "outside the model's folder"),
         ({"location": "none.bin"}, "cannot be read: no such file"),
+        ({"location": "long" * 100}, "cannot be read: file name too long"),
         ({"location": "sub"}, "is no file"),
         ({"location": "pipe"}, "is no file"),
         ({"location": "empty"}, "is empty"),
@@ -96,6 +97,13 @@ def test_what_is_not_there_or_not_allowed_is_refused(
         read_file(save(folder, beside(**entries)))
     assert said in caught.value.message
     assert caught.value.hint
+
+
+def test_a_weight_without_numbers_needs_no_file(folder: Path) -> None:
+    made = beside(location="none.bin")
+    made.graph.initializer[0].dims[:] = [0, 4]
+    (tensor,) = read_file(save(folder, made)).whole().graph.initializer
+    assert list(tensor.dims) == [0, 4]
 
 
 @pytest.mark.parametrize(

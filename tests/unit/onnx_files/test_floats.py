@@ -114,6 +114,16 @@ def test_it_is_validated_against_its_file_in_float32(tmp_path: Path) -> None:
     assert sample.reference.endswith(" on the CPU, in float32 for float16")
 
 
+def test_a_cast_to_a_type_that_is_none_of_its_own_stays(tmp_path: Path) -> None:
+    made = network("float16")
+    made.graph.node.insert(3, node("Cast", "scaled", "whole", to=TensorProto.INT32))
+    made.graph.node.insert(4, node("Cast", "whole", "again", to=TensorProto.FLOAT16))
+    made.graph.node[5].input[0] = "again"
+    graph = read_judged(save(tmp_path, made))[0].model.graph
+    to = [one.attribute[0].i for one in graph.node if one.op_type == "Cast"]
+    assert to == [TensorProto.INT32, TensorProto.FLOAT]
+
+
 def test_what_exporters_compute_in_double_stays(tmp_path: Path) -> None:
     made = network("float64", inside=True)
     for tensor in made.graph.initializer:  # a network of float32 that casts back and forth

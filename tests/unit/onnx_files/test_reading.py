@@ -13,6 +13,7 @@ from onnx import TensorProto, helper
 
 from lrn_deploy.errors import BadInputError
 from lrn_deploy.onnx_files import read
+from lrn_deploy.onnx_files.inputs import drop_unused_weights
 from tests.support.onnx_graphs import model, node, save, zoo
 
 Model = onnx.ModelProto
@@ -52,6 +53,13 @@ def test_a_name_that_is_no_text_is_told(tmp_path: Path) -> None:
         assert "a name in it is no text" in refused(
             tmp_path, data.replace(name, b"\xff" * len(name))
         )
+
+
+def test_a_remark_that_is_no_text_is_told(tmp_path: Path) -> None:
+    made = zoo(9)
+    made.graph.initializer[0].doc_string = "remark"
+    data = made.SerializeToString().replace(b"remark", b"\xff" * 6)
+    assert "a name in it is no text" in refused(tmp_path, data)
 
 
 def test_a_file_that_cannot_be_there_is_told(tmp_path: Path) -> None:
@@ -183,6 +191,18 @@ def test_weights_that_do_not_hold_what_they_say_are_told(tmp_path: Path) -> None
         assert "weight 'w1' does not hold" in refused(tmp_path, made)
 
 
+def test_a_part_of_a_weight_is_none(tmp_path: Path) -> None:
+    made = zoo(9)
+    made.graph.initializer[0].segment.begin = 3
+    assert "The weight 'w1' holds no numbers" in refused(tmp_path, made)
+
+
+def test_a_weight_of_no_numbers_is_one(tmp_path: Path) -> None:
+    made = model([node("Concat", "x none", "y", axis=1)], {"x": [1, 3]}, {"y": [1, 3]})
+    made.graph.initializer.append(onnx.numpy_helper.from_array(np.zeros((1, 0), "f4"), "none"))
+    assert read(save(tmp_path, made)).model.graph.initializers["none"].shape == (1, 0)
+
+
 def test_nodes_out_of_order_are_sorted_and_what_leads_nowhere_is_left_out(tmp_path: Path) -> None:
     made = zoo(9)
     nodes = list(made.graph.node)[::-1]
@@ -206,6 +226,23 @@ def test_nodes_of_one_name_get_names_of_their_own(tmp_path: Path) -> None:
         item.name = "same"
     names = [item.name for item in read(save(tmp_path, made)).model.graph]
     assert names == ["same_a", "same_y", "same_z"]
+
+
+def test_weights_that_are_used_are_there_once_and_as_they_were() -> None:
+    graph = zoo(9).graph
+    kept = [tensor for tensor in graph.initializer if not tensor.name.startswith("unused")]
+    wanted = [(tensor.name, tensor.SerializeToString()) for tensor in kept]
+    sizes, large = drop_unused_weights(graph, {"w2": np.zeros(3, "f4"), "y": np.zeros(5, "f4")})
+    assert [(one.name, one.SerializeToString()) for one in graph.initializer] == wanted
+    assert sizes["y"] == 20
+    assert list(large) == ["w2"]
+
+
+def test_one_weight_without_use_is_told_with_its_size(tmp_path: Path) -> None:
+    made = model([node("Relu", "x", "y")], {"x": [1, 3]}, {"y": [1, 3]})
+    made.graph.initializer.append(onnx.numpy_helper.from_array(np.zeros(50_000, "f4"), "queue"))
+    told = read(save(tmp_path, made)).told
+    assert "The weight 'queue', which nothing uses, was left out (0.2 MB)." in told
 
 
 def test_a_weight_without_use_is_left_out_and_told(tmp_path: Path) -> None:

@@ -33,6 +33,14 @@ def written(folder: Path, **chosen: Any) -> Path:
     return out
 
 
+def test_it_is_told_what_is_copied(tmp_path: Path) -> None:
+    told: list[tuple[str, int, int]] = []
+    (tmp_path / "out").mkdir()
+    subject = colours(tmp_path / "colours", "container")
+    write(subject, tmp_path / "out", lambda *step: told.append(step))
+    assert told == [("copying the server", 0, 1), ("copying", 0, 2), ("copying", 1, 2)]
+
+
 @pytest.fixture(scope="module")
 def made(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return written(tmp_path_factory.mktemp("container"), instances=2, max_batch_size=8)

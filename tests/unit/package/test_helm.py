@@ -74,6 +74,17 @@ def tried(chart: Path) -> dict[str, Any]:
     return dict(zip(TRIED, answers, strict=True))
 
 
+@pytest.mark.parametrize(("chosen", "told"), [({}, True), ({"memory": "2Gi"}, False)])
+def test_memory_that_was_worked_out_is_told(
+    tmp_path: Path, chosen: dict[str, Any], told: bool
+) -> None:
+    (tmp_path / "out").mkdir()
+    subject = colours(tmp_path / "colours", "helm", image=IMAGE, **chosen)
+    notes = write(subject, tmp_path / "out", silent).notes
+    assert notes[0] == "Install it with: helm install colours {output}"
+    assert any("Memory was worked out as" in note for note in notes) is told
+
+
 def object_of(answer: dict[str, Any], kind: str) -> Any:
     (found,) = (one for one in answer["objects"] if one["kind"] == kind)
     return found

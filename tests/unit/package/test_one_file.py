@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 import subprocess
 import sys
 from importlib.util import find_spec
@@ -16,7 +17,7 @@ from PyInstaller.archive.writers import CArchiveWriter
 from lrn_deploy import __version__
 from lrn_deploy.bundle import Bundle
 from lrn_deploy.errors import BadInputError, LrnDeployError, MissingError
-from lrn_deploy.package import one_file
+from lrn_deploy.package import binary, one_file
 from lrn_deploy.package.binary import write
 from lrn_deploy.package.inside import bundles_inside, settings_inside
 from lrn_deploy.package.one_file import add_files, build_server, check_server, contents
@@ -61,6 +62,11 @@ def test_its_cookie_is_the_last_thing_in_it(tmp_path: Path) -> None:
     made = program(tmp_path)
     add_files(made, [("inside", tmp_path / "inner")])
     assert made.read_bytes()[-88:].startswith(MAGIC)
+
+
+def test_the_archive_may_be_all_that_there_is(tmp_path: Path) -> None:
+    program(tmp_path)
+    assert contents(tmp_path / "archive") == {"inner": 14_000}
 
 
 def test_more_can_be_added_later(tmp_path: Path) -> None:
@@ -242,6 +248,20 @@ def test_pyinstaller_is_asked_for_one_file_in_its_place(
     assert words[words.index("--distpath") + 1] == str(tmp_path)
     hidden = [word.partition("=")[2] for word in words if word.startswith("--hidden-import=")]
     assert all(find_spec(name) for name in hidden)  # one that was renamed would be left out
+
+
+def test_without_a_server_one_is_built_and_that_is_told(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    made = program(tmp_path / "made")
+    monkeypatch.setattr(binary, "build_server", lambda file: shutil.copyfile(made, file))
+    told: list[tuple[str, int, int]] = []
+    (tmp_path / "out").mkdir()
+    subject = colours(tmp_path / "colours", "binary")
+    write(subject, tmp_path / "out", lambda *step: told.append(step))
+    assert told[0] == ("building the server", 0, 1)
+    assert [(done, total) for what, done, total in told if what == "copying"] == [(0, 2), (1, 2)]
+    assert (tmp_path / "out" / "colours-server").stat().st_mode & 0o777 == 0o755
 
 
 def test_a_gpu_is_refused(tmp_path: Path) -> None:

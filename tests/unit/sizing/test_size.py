@@ -38,7 +38,10 @@ def sized(bundle: Bundle, **options: Any) -> SizeReport:
 
 
 def test_the_plan_keeps_the_objective_in_a_simulation(bundle: Bundle) -> None:
-    (plan,) = sized(bundle, rate=1000.0).plans
+    report = sized(bundle, rate=1000.0)
+    (plan,) = report.plans
+    assert report.schema_version == 1  # scripts read it
+    assert plan.machine.endswith(", 4 cores")
     assert plan.replicas_per_machine == 4
     assert plan.replicas == ceil(1000 / plan.replica.knee)
     assert plan.machines == ceil(plan.replicas / 4)

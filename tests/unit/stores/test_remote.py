@@ -72,6 +72,23 @@ def test_pieces_are_the_file(folder: Path, scheme: str) -> None:
             remote.small("model.onnx", 1000)
 
 
+class Counted(Quiet):
+    """Keeps what it was asked for."""
+
+    asked: list[str]
+
+    def do_GET(self) -> None:
+        self.asked.append(self.path)
+        super().do_GET()
+
+
+def test_a_server_without_ranges_sends_the_file_once(folder: Path) -> None:
+    kind = type("Own", (Counted,), {"asked": []})
+    with http(partial(kind, directory=str(folder))) as address:
+        assert read(f"{address}/x") == DATA
+    assert kind.asked == ["/x/model.onnx"]
+
+
 def test_pieces_grow_while_they_come_quickly_and_shrink_when_slow() -> None:
     assert module._next_size(2**18, 0.1) == 2**19
     assert module._next_size(2**24, 0.1) == 2**24

@@ -57,6 +57,7 @@ def test_the_manifest_is_sent_last(bundle: Bundle, url: str, asked: list[str]) -
     assert sorted(asked[:-1]) == ["put labels.txt", "put model.onnx"]
     assert asked[-1] == "put manifest.json"
     assert done.files == 3
+    assert done.size == sum(path.stat().st_size for path in bundle.path.rglob("*"))
     assert Bundle.open(local_bundle(done.pinned)).manifest == bundle.manifest
 
 

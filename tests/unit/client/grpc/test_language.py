@@ -10,8 +10,20 @@ import pytest
 from tritonclient.grpc import service_pb2 as pb
 
 from lrn_deploy.client import errors
+from lrn_deploy.client.answers import ModelMetadata, ModelState, ServerMetadata, TensorMetadata
 from lrn_deploy.client.grpc.language import decode, encode, failure
-from lrn_deploy.client.operations import Control, Ready, inference
+from lrn_deploy.client.operations import (
+    AboutModel,
+    AboutServer,
+    Classify,
+    Config,
+    Control,
+    Index,
+    Live,
+    Ready,
+    Stats,
+    inference,
+)
 from lrn_deploy.serving.grpc import codec
 
 A = np.arange(6, dtype=np.float32).reshape(2, 3)
@@ -54,6 +66,66 @@ def test_each_control_is_its_own_method() -> None:
     assert encode(Control("m", load=False))[0] == "RepositoryModelUnload"
     assert encode(Ready())[0] == "ServerReady"
     assert encode(Ready("m"))[0] == "ModelReady"
+
+
+@pytest.mark.parametrize(
+    ("operation", "method"),
+    [
+        (Live(), "ServerLive"),
+        (Ready("m", "2"), "ModelReady"),
+        (AboutServer(), "ServerMetadata"),
+        (AboutModel("m", "2"), "ModelMetadata"),
+        (Config("m", "2"), "ModelConfig"),
+        (Stats("m", "2"), "ModelStatistics"),
+        (Index(), "RepositoryIndex"),
+    ],
+)
+def test_each_operation_is_its_own_method(operation: Any, method: str) -> None:
+    found, message = encode(operation)
+    assert found == method
+    if isinstance(operation, Ready | AboutModel | Config | Stats):
+        assert (message.name, message.version) == ("m", "2")
+
+
+def test_images_are_not_classified_over_grpc() -> None:
+    with pytest.raises(errors.UnsupportedError, match="HTTP only") as caught:
+        encode(Classify("m", ()))
+    assert caught.value.status == 501
+
+
+def test_what_a_server_and_a_model_are_is_read() -> None:
+    server = pb.ServerMetadataResponse(name="it", version="1", extensions=["x", "y"])
+    assert decode(AboutServer(), server) == ServerMetadata("it", "1", ("x", "y"))
+    model = pb.ModelMetadataResponse(name="m", versions=["1", "2"], platform="p")
+    model.inputs.add(name="a", datatype="FP32", shape=[-1, 3])
+    model.outputs.add(name="y", datatype="INT64", shape=[-1])
+    assert decode(AboutModel("m"), model) == ModelMetadata(
+        "m", ("1", "2"), "p",
+        (TensorMetadata("a", "FP32", (-1, 3)),), (TensorMetadata("y", "INT64", (-1,)),),
+    )  # fmt: skip
+    index = pb.RepositoryIndexResponse()
+    index.models.add(name="m", version="1", state="READY", reason="why")
+    assert decode(Index(), index) == (ModelState("m", "1", "READY", "why"),)
+
+
+def test_numbers_are_numbers_as_over_http_and_names_of_digits_are_none() -> None:
+    stats = pb.ModelStatisticsResponse()
+    one = stats.model_stats.add(name="7", version="1", inference_count=2**40)
+    one.batch_stats.add(batch_size=4)
+    (found,) = decode(Stats(), stats)
+    assert (found["name"], found["version"]) == ("7", "1")
+    assert found["inference_count"] == 2**40
+    assert found["batch_stats"][0]["batch_size"] == 4
+    config = pb.ModelConfigResponse()
+    config.config.name = "m"
+    config.config.max_batch_size = 8
+    config.config.platform = "onnx"
+    config.config.input.add(name="a", dims=[3, -1])
+    config.config.parameters["k"].string_value = "12"
+    told = decode(Config("m"), config)
+    assert (told["max_batch_size"], told["input"][0]["dims"]) == (8, [3, -1])
+    assert (told["parameters"], told["platform"]) == ({"k": {"string_value": "12"}}, "onnx")
+    assert told["model_warmup"] == []
 
 
 def test_outputs_may_be_raw_or_not() -> None:

@@ -99,6 +99,65 @@ def test_a_connection_that_the_server_has_closed_is_not_used_again() -> None:
     assert [one.connection for one in server.asked] == [1, 2]
 
 
+def test_a_task_does_not_use_a_connection_that_the_server_has_closed() -> None:
+    def close_after(connection: socket.socket) -> None:
+        connection.sendall(answer(200))
+        hang_up(connection)
+
+    async def run(url: str) -> None:
+        async with AsyncClient(url, retry=NEVER) as client:
+            await client.load("m")
+            (kept,) = client._transport._idle  # type: ignore[attr-defined]  # as above
+            for _ in range(100):
+                if kept.usable:
+                    await asyncio.sleep(0.01)
+            await client.load("m")
+
+    with scripted(close_after, answer(200)) as server:
+        asyncio.run(run(server.url))
+    assert [one.connection for one in server.asked] == [1, 2]
+
+
+def test_what_is_under_way_when_a_client_is_closed_leaves_no_connection() -> None:
+    released = threading.Event()
+
+    def slow(connection: socket.socket) -> None:
+        released.wait(5)
+        connection.sendall(SERVER)
+
+    with scripted(slow) as server:
+        client = Client(server.url, retry=NEVER)
+        thread = threading.Thread(target=client.server_metadata)
+        thread.start()
+        while not server.asked:
+            threading.Event().wait(0.001)
+        client.close()
+        released.set()
+        thread.join()
+        assert client._transport._idle == []  # type: ignore[attr-defined]  # as above
+
+
+def test_what_tasks_have_under_way_when_a_client_is_closed_leaves_no_connection() -> None:
+    released = threading.Event()
+
+    def slow(connection: socket.socket) -> None:
+        released.wait(5)
+        connection.sendall(SERVER)
+
+    async def run(server: Scripted) -> None:
+        client = AsyncClient(server.url, retry=NEVER)
+        task = asyncio.create_task(client.server_metadata())
+        while not server.asked:
+            await asyncio.sleep(0.001)
+        await client.close()
+        released.set()
+        await task
+        assert client._transport._idle == []  # type: ignore[attr-defined]  # as above
+
+    with scripted(slow) as server:
+        asyncio.run(run(server))
+
+
 def test_a_server_that_says_close_is_obeyed(ask: Ask) -> None:
     last = answer(200, {"name": "it", "extensions": []}, connection="close")
     with scripted(last) as server, Client(server.url) as client:
@@ -131,6 +190,26 @@ def test_busy_is_asked_again(ask: Ask) -> None:
     with scripted(BUSY, BUSY, OUTPUT) as server:
         assert ask(server.url, "infer", "m", ROWS, retry=Retry(**AT_ONCE))["y"][0] == 2
     assert len(server.asked) == 3
+
+
+def test_before_it_is_asked_again_the_time_passes_that_was_drawn() -> None:
+    slept: list[float] = []
+
+    async def sleep(seconds: float) -> None:
+        slept.append(seconds)
+
+    async def run(url: str) -> None:
+        async with AsyncClient(url, retry=retry) as client:
+            client._sleep = sleep
+            await client.infer("m", ROWS)
+
+    retry = Retry(first=0.25, draw=lambda _low, high: high)
+    with scripted(BUSY, OUTPUT, BUSY, OUTPUT) as server:
+        with Client(server.url, retry=retry) as client:
+            client._sleep = slept.append
+            client.infer("m", ROWS)
+        asyncio.run(run(server.url))
+    assert slept == [0.25, 0.25]
 
 
 def test_busy_for_too_long_is_told_with_the_servers_words(ask: Ask) -> None:

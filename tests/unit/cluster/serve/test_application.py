@@ -26,6 +26,14 @@ def test_a_replica_takes_as_many_requests_as_it_queues_and_runs() -> None:
     assert told["ray_actor_options"] == {"num_cpus": 1.0}
 
 
+def test_an_old_replica_ends_soon_after_its_last_answer_and_has_time_for_that() -> None:
+    told = fields(ModelSettings(), ServerSettings(drain_seconds=12.5), RayOptions())
+    assert told["graceful_shutdown_wait_loop_s"] <= 0.2
+    assert told["graceful_shutdown_timeout_s"] == 17.5
+    assert told["max_surge_percent"] == 100
+    assert (told["health_check_period_s"], told["health_check_timeout_s"]) == (5, 30)
+
+
 def test_between_two_numbers_the_load_decides() -> None:
     options = RayOptions(replicas=2, max_replicas=8, target_requests=5)
     told = fields(ModelSettings(), ServerSettings(), options)
@@ -59,10 +67,11 @@ def test_a_bundle_that_changed_is_another_revision(tmp_path: Path) -> None:
 
 
 def test_the_printed_file_is_what_ray_takes(
-    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     bundle = colour_bundle(tmp_path / "colours")
-    words = ["serve", f"net={bundle.path}", "--engine", "ray", "--replicas", "2"]
+    monkeypatch.chdir(tmp_path)  # where the cluster's processes are not
+    words = ["serve", "net=colours", "--engine", "ray", "--replicas", "2"]
     words += ["--max-replicas", "4", "--host", "0.0.0.0", "--preferred-batch-sizes", "4"]
     assert run([*words, "--print-config"]) == 0
     content = yaml.safe_load(capsys.readouterr().out)

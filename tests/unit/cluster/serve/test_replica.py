@@ -4,7 +4,10 @@ from __future__ import annotations
 
 import asyncio
 import json
+import threading
+import time
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -96,3 +99,26 @@ def test_one_that_can_load_nothing_says_why_in_its_text(tmp_path: Path) -> None:
     assert isinstance(found, BadInputError)
     assert "model.onnx" in found.message
     assert refusal("something else") is None
+
+
+def test_models_that_hang_are_looked_for_twice_a_second(monkeypatch: pytest.MonkeyPatch) -> None:
+    done: list[float | str] = []
+    own, really = threading.get_ident(), time.sleep
+
+    def sleep(seconds: float) -> None:
+        if threading.get_ident() != own:  # the replica above is looked at, too
+            really(seconds)
+        elif len(done) > 2:
+            raise KeyboardInterrupt
+        else:
+            done.append(seconds)
+
+    batcher = SimpleNamespace(check_hangs=lambda: done.append("looked"))
+    made = Replica.__new__(Replica)
+    made._repository = SimpleNamespace(  # type: ignore[assignment]  # as far as it is asked
+        models=lambda: [SimpleNamespace(batcher=batcher)], close=lambda _: None
+    )
+    monkeypatch.setattr(time, "sleep", sleep)
+    with pytest.raises(KeyboardInterrupt):
+        made._watch()
+    assert done == [0.5, "looked", 0.5, "looked"]

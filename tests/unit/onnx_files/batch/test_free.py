@@ -31,6 +31,17 @@ def graph(*nodes: onnx.NodeProto, batch: int | str = 1, **weights: Any) -> onnx.
 W = RNG.normal(0, 1, (24, 5)).astype(np.float32)
 FREED: dict[str, Sequence[Any]] = {
     "flatten": (node("Flatten", "x", "y"),),
+    "flatten counted from the last axis": (node("Flatten", "x", "y", axis=-3),),
+    "pixels clipped": (node("Clip", "x - h", "y"), {"h": 0.5}),
+    "no axes and nothing to do": (
+        node("ReduceSum", "x a", "y", noop_with_empty_axes=1),
+        {"a": np.zeros(0, int)},
+    ),
+    "a bias for each column": (
+        node("Flatten", "x", "m"),
+        node("Gemm", "m w c", "y"),
+        {"w": W, "c": np.ones((1, 5))},
+    ),
     "two reshapes": (
         node("Reshape", "x a", "m"),
         node("Reshape", "m b", "y"),
@@ -70,6 +81,63 @@ KEPT: dict[str, Sequence[Any]] = {
     "a batch that is parted": (node("Reshape", "x a", "y"), {"a": [2, 12]}),
     "all in one row": (node("Flatten", "x", "y", axis=0),),
     "channels in rows": (node("Flatten", "x", "y", axis=2),),
+    "one number of each row": (
+        node("ReduceMean", "x a", "m", keepdims=0),
+        node("Flatten", "m", "y", axis=0),
+        {"a": [1, 2, 3]},
+    ),
+    "one number of each row added to each column": (
+        node("ReduceMean", "x a", "c", keepdims=0),
+        node("Gemm", "m w c", "y"),
+        {"a": [1, 2, 3], "w": W},
+    ),
+    "an output of constants alone": (
+        node("Relu", "x", "m"),
+        node("Neg", "w", "y"),
+        {"w": np.ones((1, 5))},
+    ),
+    "a number of each row added to each pixel of a line": (
+        node("ReduceMean", "x a", "m", keepdims=0),
+        node("Add", "x m", "y"),
+        {"a": [1, 2, 3]},
+    ),
+    "weights that are computed": (node("Neg", "x", "m"), node("Conv", "x m", "y")),
+    "channels that are computed": (
+        node("ArgMax", "x", "m", axis=1, keepdims=0),
+        node("Gather", "x m", "y", axis=1),
+    ),
+    "a constant joined to each row": (
+        node("Concat", "x c", "y", axis=1),
+        {"c": np.ones((1, 2, 3, 4))},
+    ),
+    "every axis of one taken away": (
+        node("ReduceMean", "x a", "m", keepdims=1),
+        node("Squeeze", "m", "y"),
+        {"a": [1]},
+    ),
+    "products of columns": (
+        node("Gemm", "m w", "y", transA=1),
+        {"w": W[:1]},
+    ),
+    "a picture times each row": (
+        node("MatMul", "w x", "y"),
+        {"w": np.ones((2, 1, 3, 3))},
+    ),
+    "each row times a row": (
+        node("Reshape", "x a", "m"),
+        node("Transpose", "w", "t"),
+        node("MatMul", "t m", "y"),
+        {"a": [1, 24], "w": np.ones((1, 5))},
+    ),
+    "rows of two shapes multiplied": (
+        node("Reshape", "x a", "m"),
+        node("MatMul", "m w", "y"),
+        {"a": [1, 24], "w": np.ones((2, 24, 5))},
+    ),
+    "sizes that are written": (
+        node("Resize", "x - - s", "y", mode="nearest"),
+        {"s": [1, 2, 6, 8]},
+    ),
     "softmax over the batch": (node("Softmax", "x", "y", axis=0),),
     "rows joined": (node("Concat", "x x", "y", axis=0),),
     "a row taken out": (node("Gather", "x i", "y", axis=0), {"i": [0]}),

@@ -81,6 +81,12 @@ def test_operators_that_changed_are_named_and_left(inside: bool) -> None:
     assert "--triton-backend python" in done.notes[0]
 
 
+def test_an_operator_that_changed_with_the_newest_opset_that_is_read_is_read() -> None:
+    done = readable(model("Gelu", opset=21, ir_version=9), opset=20, ir_version=9)
+    assert numbers(done.data) == (20, 9)
+    assert "Opset 21 is written as 20" in done.notes[0]
+
+
 def test_functions_in_the_file_are_read_too() -> None:
     loaded = onnx.load_model_from_string(model("Own", opset=20, domain="mine"))
     inner = helper.make_node("Gelu", ["x"], ["y"])
