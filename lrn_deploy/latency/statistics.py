@@ -14,6 +14,7 @@ Bootstrap, 1993, chapter 13) that draw whole rounds, as samples of one round dep
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Literal
@@ -239,9 +240,14 @@ def _draw_medians(rounds: Rounds, seed: int) -> Floats:
     count = len(rounds)
     if count < MIN_ROUNDS:
         raise ValueError(f"an interval needs at least {MIN_ROUNDS} rounds, got {count}")
+    return _medians(rounds, _drawn(count, DRAWS, seed))
+
+
+@functools.lru_cache(maxsize=8)
+def _drawn(count: int, draws: int, seed: int) -> NDArray[np.int64]:
+    """How many times each draw takes each round; the same for all that has as many rounds."""
     rng = np.random.default_rng(seed)
-    times_drawn = rng.multinomial(count, np.full(count, 1 / count), DRAWS)
-    return _medians(rounds, times_drawn)
+    return rng.multinomial(count, np.full(count, 1 / count), draws)
 
 
 def _medians(rounds: Rounds, times_drawn: NDArray[np.int64]) -> Floats:
@@ -249,7 +255,8 @@ def _medians(rounds: Rounds, times_drawn: NDArray[np.int64]) -> Floats:
     samples = pooled(rounds)
     owner = np.repeat(np.arange(len(rounds)), [len(taken) for taken in rounds])
     order = np.argsort(samples, kind="stable")
-    ranks = np.cumsum(times_drawn[:, owner[order]], axis=1)
-    middle = [(ranks[:, -1:] - 1) // 2, ranks[:, -1:] // 2]
-    lower, upper = (samples[order][(ranks > rank).argmax(axis=1)] for rank in middle)
+    # A column for each draw: additions of whole rows are quick.
+    ranks = np.cumsum(times_drawn.T.astype(np.int32)[owner[order]], axis=0, dtype=np.int32)
+    middle = [(ranks[-1] - 1) // 2, ranks[-1] // 2]
+    lower, upper = (samples[order][(ranks <= rank).sum(axis=0)] for rank in middle)
     return np.asarray((lower + upper) / 2)

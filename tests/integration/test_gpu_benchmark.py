@@ -9,14 +9,18 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from benchmarks.gpu import made
 from benchmarks.gpu.lrn_alone import LrnAlone, check_lrn, on_cpu, on_tensorrt, probe_bundle
 from benchmarks.gpu.zoo import check_network
 from lrn_deploy.backends.onnxruntime import OnnxRuntimeBackend
+from lrn_deploy.bundle import Bundle
 from lrn_deploy.errors import MissingError
+from lrn_deploy.export import ExportOptions
 from lrn_deploy.lrn import LrnSpec, reference
 from lrn_deploy.parity import graph
 from lrn_deploy.tensorrt.device.cuda import find_device
 from lrn_deploy.workflows.build_engine.build_engine import EngineOptions, build_bundle_engine
+from tests.support.exported import exported
 
 pytestmark = [pytest.mark.tensorrt, pytest.mark.usefixtures("unmeasured")]
 pytest.importorskip("tensorrt_rtx", reason="builds its engines with tensorrt-rtx")
@@ -24,13 +28,18 @@ pytest.importorskip("tensorrt_rtx", reason="builds its engines with tensorrt-rtx
 SPEC = LrnSpec(5, 1e-4, 0.75, 2.0)
 
 
-def test_a_network_in_every_precision() -> None:
+def test_a_network_in_every_precision(monkeypatch: pytest.MonkeyPatch) -> None:
+    def copied(options: ExportOptions, path: Path, *, force: bool) -> Bundle:
+        assert (options, force) == (ExportOptions("digits"), True)
+        return exported("digits", path)
+
+    monkeypatch.setattr(made, "export_bundle", copied)
     found = check_network("digits", targets=("sm86",), batches=(1, 3))
     assert found["verdict"] == "pass"
     assert found["not_made"] == []
-    made = {check["artifact"] for check in found["checks"]}
+    artifacts = {check["artifact"] for check in found["checks"]}
     engines = {f"rtx-{precision}-sm86" for precision in ("fp32", "tf32", "fp16", "bf16", "int8")}
-    assert engines | {"model", "cuda-fp16", "trt-fp16", "trt-bf16", "trt-int8"} <= made
+    assert engines | {"model", "cuda-fp16", "trt-fp16", "trt-bf16", "trt-int8"} <= artifacts
 
 
 SHAPE = (32, 3, 3)

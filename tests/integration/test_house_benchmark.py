@@ -42,7 +42,7 @@ def test_a_slower_one_shows(tmp_path: Path) -> None:
     samples = measured(tmp_path / "fast", tmp_path / "slow", {"import": 0.0})
     told = judged(samples)["import, wall s"]
     assert told["answer"] == "regression"
-    assert told["after"] - told["before"] == pytest.approx(0.2, abs=0.1)
+    assert told["after"] - told["before"] > 0.1
 
 
 def test_processor_time_is_that_of_the_process() -> None:

@@ -33,12 +33,25 @@ def bundle(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder
 
 
-@pytest.fixture
+@pytest.fixture(scope="module")
 def tab(browser: Browser) -> Iterator[Tab]:
     tab = Tab(browser)
     yield tab
     tab.close()
+
+
+@pytest.fixture(autouse=True)
+def _without_faults(tab: Tab) -> Iterator[None]:
+    tab.complaints.clear()
+    yield
     assert tab.faults == []
+
+
+@pytest.fixture(scope="module")
+def limited(bundle: Path) -> Iterator[Running]:
+    """A server that answers one client every other second."""
+    with serving(bundle, "--threads", "1", "--rate-limit", "0.5") as running:
+        yield running
 
 
 def visit(tab: Tab, server: Running) -> Page:
@@ -85,18 +98,39 @@ HIDE = """(hidden) => {
 }"""
 
 
-def test_nothing_is_asked_while_nobody_looks(tab: Tab, bundle: Path) -> None:
-    with serving(bundle, "--threads", "1", "--access-log", "all") as server:
-        page = visit(tab, server)
-        page.get_by_text("colours, the last two minutes.").wait_for()
-        page.evaluate(HIDE, True)
-        page.get_by_text("Paused while nobody looks.").wait_for()
-        page.evaluate(HIDE, False)
-        page.get_by_text("colours, the last two minutes.").wait_for()
-        assert page.locator("#away").is_hidden()
-        page.goto("about:blank")
-        streams = server.said().count('"/v1/stats"')
-    assert streams == 2
+def test_nothing_is_asked_while_nobody_looks(tab: Tab, limited: Running) -> None:
+    page = visit(tab, limited)
+    page.get_by_text("colours, the last two minutes.").wait_for()
+    asked: list[str] = []
+    tab.page.on("request", lambda request: asked.append(request.url))
+    page.evaluate(HIDE, True)
+    page.get_by_text("Paused while nobody looks.").wait_for()
+    assert asked == []
+    page.evaluate(HIDE, False)
+    page.get_by_text("colours, the last two minutes.").wait_for()
+    assert page.locator("#away").is_hidden()
+    assert asked == [f"http://{limited.http}/v1/stats"]
+
+
+def test_who_asks_too_often_is_told_when_to_try_again(tab: Tab, limited: Running) -> None:
+    page = visit(tab, limited)
+    page.get_by_text("colours, the last two minutes.").wait_for()
+    choose(page, picture("red"))
+    page.locator(".best strong").get_by_text("red").wait_for()
+    choose(page, picture("blue"))
+    trouble = page.locator(".trouble")
+    trouble.wait_for()
+    said = trouble.inner_text()
+    assert "Too many requests just now." in said
+    assert "a client may send 0.5 a second" in said
+    assert "429" not in said
+    page.wait_for_function(
+        """() => [...document.querySelectorAll(".chart svg")].some((one) =>
+             /^Refusals .* at most [1-9]/.test(one.getAttribute("aria-label")))"""
+    )
+    page.get_by_role("button", name="Try again").click()  # once it can be
+    page.locator(".best strong").get_by_text("blue").wait_for()
+    assert trouble.count() == 0
 
 
 def test_a_key_is_asked_for_and_kept_in_this_tab_only(
@@ -131,25 +165,3 @@ def test_a_key_is_asked_for_and_kept_in_this_tab_only(
             page.get_by_role("link", name="what was checked and measured").click()
         assert saved.value.suggested_filename == "colours-report.html"
         assert Path(saved.value.path()).read_text() == "<!DOCTYPE html>a report"
-
-
-def test_who_asks_too_often_is_told_when_to_try_again(tab: Tab, bundle: Path) -> None:
-    with serving(bundle, "--threads", "1", "--rate-limit", "0.5") as server:
-        page = visit(tab, server)
-        page.get_by_text("colours, the last two minutes.").wait_for()
-        choose(page, picture("red"))
-        page.locator(".best strong").get_by_text("red").wait_for()
-        choose(page, picture("blue"))
-        trouble = page.locator(".trouble")
-        trouble.wait_for()
-        said = trouble.inner_text()
-        assert "Too many requests just now." in said
-        assert "a client may send 0.5 a second" in said
-        assert "429" not in said
-        page.wait_for_function(
-            """() => [...document.querySelectorAll(".chart svg")].some((one) =>
-                 /^Refusals .* at most [1-9]/.test(one.getAttribute("aria-label")))"""
-        )
-        page.get_by_role("button", name="Try again").click()  # once it can be
-        page.locator(".best strong").get_by_text("blue").wait_for()
-        assert trouble.count() == 0

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import pytest
 
-from tests.support.browser import Tab, chromium
+from tests.support.browser import Tab, chromium, violations
 from tests.support.digits_bundle import digits_bundle
 from tests.support.image_bundles import colour_bundle, picture
 from tests.support.servers import Running, serving
@@ -16,8 +16,6 @@ if TYPE_CHECKING:
     from playwright.sync_api import Browser, Page
 
 pytestmark = [pytest.mark.browser, pytest.mark.usefixtures("unmeasured")]
-
-PHONE = {"viewport": {"width": 360, "height": 740}, "has_touch": True, "is_mobile": True}
 
 
 @pytest.fixture(scope="module")
@@ -37,14 +35,42 @@ def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Running]:
         yield running
 
 
-@pytest.fixture
-def tab(browser: Browser, server: Running, request: pytest.FixtureRequest) -> Iterator[Tab]:
-    tab = Tab(browser, **getattr(request, "param", {}))
-    tab.page.goto(f"http://{server.http}/")
-    tab.page.locator("#cards article").first.wait_for()
+@pytest.fixture(scope="module")
+def desk(browser: Browser) -> Iterator[Tab]:
+    tab = Tab(browser)
     yield tab
     tab.close()
-    assert tab.faults == []
+
+
+@pytest.fixture(scope="module")
+def phone(browser: Browser) -> Iterator[Tab]:
+    tab = Tab(browser, viewport={"width": 360, "height": 740}, has_touch=True, is_mobile=True)
+    yield tab
+    tab.close()
+
+
+def visit(tab: Tab, server: Running) -> Page:
+    """The page anew, with nothing done to it."""
+    tab.page.goto(f"http://{server.http}/")
+    tab.page.locator("#cards article").first.wait_for()
+    return tab.page
+
+
+@pytest.fixture
+def page(desk: Tab, server: Running) -> Iterator[Page]:
+    yield visit(desk, server)
+    assert desk.faults == []
+
+
+@pytest.fixture(scope="module")
+def full(desk: Tab, server: Running, request: pytest.FixtureRequest) -> Iterator[Page]:
+    """The page with all that there is to a model; tests look at it."""
+    desk.page.emulate_media(color_scheme="light")
+    page = visit(desk, server)
+    fill(page, request.param)
+    yield page
+    page.emulate_media(color_scheme="null", reduced_motion="null")
+    assert desk.faults == []
 
 
 def fill(page: Page, model: str) -> None:
@@ -70,58 +96,95 @@ def fill(page: Page, model: str) -> None:
         page.locator(".trouble").wait_for()
 
 
+OF_COLOUR = ("color-contrast", "link-in-text-block")
+"""The rules of axe that another theme can break."""
+
+
+def redness(page: Page) -> int:
+    """Of the page's ground, from 0 to 255."""
+    ground = "getComputedStyle(document.body).backgroundColor.match(/\\d+/g).map(Number)"
+    return int(page.evaluate(ground)[0])
+
+
+COLOURS = pytest.mark.parametrize("full", ["colours"], indirect=True)
+DIGITS = pytest.mark.parametrize("full", ["digits"], indirect=True)
+
+
+@pytest.mark.parametrize("full", ["colours", "digits"], indirect=True)
+def test_axe_finds_nothing_serious_in_light_and_dark(full: Page) -> None:
+    for theme, rules in (("light", ()), ("dark", OF_COLOUR)):
+        full.emulate_media(color_scheme=theme, reduced_motion="reduce")  # at once
+        assert (redness(full) < 60) == (theme == "dark")  # as the system is
+        assert [
+            (one["id"], one["impact"], [node["target"] for node in one["nodes"]])
+            for one in violations(full, *rules)
+            if one["impact"] in ("serious", "critical")
+        ] == []
+
+
+@COLOURS
+def test_axe_would_find_a_fault(full: Page) -> None:
+    full.evaluate("document.querySelector('main').append(document.createElement('button'))")
+    try:
+        assert "button-name" in [one["id"] for one in violations(full, "button-name")]
+    finally:
+        full.evaluate("document.querySelector('main > button:last-child').remove()")
+
+
+@COLOURS
+def test_axe_would_find_what_is_hard_to_read_in_the_dark(full: Page) -> None:
+    full.emulate_media(color_scheme="dark")
+    full.evaluate("document.querySelector('h1').style.color = '#222'")
+    try:
+        assert "color-contrast" in [one["id"] for one in violations(full, *OF_COLOUR)]
+    finally:
+        full.evaluate("document.querySelector('h1').style.color = ''")
+
+
+@COLOURS
+def test_answers_and_troubles_are_announced(full: Page) -> None:
+    assert full.locator("#said").get_attribute("role") == "status"
+    assert "over 99.9 %" in full.locator("#said").inner_text()
+    assert full.locator("#trouble").get_attribute("role") == "alert"
+    assert full.locator("html").get_attribute("lang") == "en"
+    assert full.locator("h1").count() == 1
+    for chart in full.locator(".chart svg").all():
+        assert chart.get_attribute("role") == "img"
+        assert chart.get_attribute("aria-label")
+
+
+@DIGITS
+def test_nothing_moves_for_who_wants_it_still(full: Page) -> None:
+    moving = """[...document.querySelectorAll('*')].filter((one) => {
+      const style = getComputedStyle(one);
+      return style.transitionDuration !== '0s' && style.transitionProperty !== 'none'
+        || style.animationName !== 'none';
+    }).map((one) => one.outerHTML.slice(0, 60))"""
+    full.emulate_media(reduced_motion="no-preference")
+    assert full.evaluate(moving) != []
+    full.emulate_media(reduced_motion="reduce")
+    assert full.evaluate(moving) == []
+
+
 @pytest.mark.parametrize("model", ["colours", "digits"])
-@pytest.mark.parametrize(
-    "tab",
-    [{"color_scheme": "light"}, {"color_scheme": "dark"}],
-    indirect=True,
-    ids=["light", "dark"],
-)
-def test_axe_finds_nothing_serious(tab: Tab, model: str) -> None:
-    axe = pytest.importorskip("axe_playwright_python.sync_playwright")
-    fill(tab.page, model)
-    found = axe.Axe().run(tab.page).response["violations"]
-    assert [
-        (one["id"], one["impact"], [node["target"] for node in one["nodes"]])
-        for one in found
-        if one["impact"] in ("serious", "critical")
-    ] == []
-
-
-def test_axe_would_find_a_fault(tab: Tab) -> None:
-    axe = pytest.importorskip("axe_playwright_python.sync_playwright")
-    tab.page.evaluate("document.querySelector('main').append(document.createElement('button'))")
-    assert "button-name" in [one["id"] for one in axe.Axe().run(tab.page).response["violations"]]
-
-
-@pytest.mark.parametrize(
-    "tab", [{"color_scheme": "light"}, {"color_scheme": "dark"}], indirect=True
-)
-def test_the_page_is_light_or_dark_as_the_system_is(tab: Tab, request: Any) -> None:
-    dark = request.node.callspec.params["tab"]["color_scheme"] == "dark"
-    red, *_ = tab.page.evaluate(
-        "getComputedStyle(document.body).backgroundColor.match(/\\d+/g).map(Number)"
-    )
-    assert (red < 60) == dark
-
-
-@pytest.mark.parametrize("tab", [PHONE], indirect=True)
-@pytest.mark.parametrize("model", ["colours", "digits"])
-def test_a_phone_shows_all_of_it_without_sideways_scrolling(tab: Tab, model: str) -> None:
-    fill(tab.page, model)
+def test_a_phone_shows_all_of_it_without_sideways_scrolling(
+    phone: Tab, server: Running, model: str
+) -> None:
+    page = visit(phone, server)
+    fill(page, model)
     wide = """() => [...document.querySelectorAll('body *')].filter((one) =>
       !one.closest('.scroll, .unseen, svg') && one.getBoundingClientRect().right > 361
     ).map((one) => one.outerHTML.slice(0, 80))"""
-    assert tab.page.evaluate(wide) == []
-    assert tab.page.evaluate("document.documentElement.scrollWidth") <= 360
+    assert page.evaluate(wide) == []
+    assert page.evaluate("document.documentElement.scrollWidth") <= 360
     small = """() => [...document.querySelectorAll('button, select, input[type=checkbox]')]
       .filter((one) => one.checkVisibility() && one.getBoundingClientRect().height < 20)
       .map((one) => one.outerHTML.slice(0, 80))"""
-    assert tab.page.evaluate(small) == []
+    assert page.evaluate(small) == []
+    assert phone.faults == []
 
 
-def test_all_of_it_works_by_keyboard(tab: Tab) -> None:
-    page = tab.page
+def test_all_of_it_works_by_keyboard(page: Page) -> None:
     page.keyboard.press("Tab")
     assert page.evaluate("document.activeElement.textContent") == "Skip to the answer"
     page.keyboard.press("Tab")
@@ -155,8 +218,7 @@ def test_all_of_it_works_by_keyboard(tab: Tab) -> None:
     page.locator("#looked details").wait_for()
 
 
-def test_a_digit_is_drawn_with_arrow_keys(tab: Tab) -> None:
-    page = tab.page
+def test_a_digit_is_drawn_with_arrow_keys(page: Page) -> None:
     page.get_by_label("Model", exact=True).select_option("digits")
     page.locator("canvas").wait_for()
     page.locator("canvas").focus()
@@ -170,27 +232,3 @@ def test_a_digit_is_drawn_with_arrow_keys(tab: Tab) -> None:
     assert page.locator(".best strong").inner_text() == "1"
     page.keyboard.press("Delete")
     page.get_by_text("Draw a digit, or take one.").wait_for()
-
-
-def test_answers_and_troubles_are_announced(tab: Tab) -> None:
-    page = tab.page
-    fill(page, "colours")
-    assert page.locator("#said").get_attribute("role") == "status"
-    assert "over 99.9 %" in page.locator("#said").inner_text()
-    assert page.locator("#trouble").get_attribute("role") == "alert"
-    assert page.locator("html").get_attribute("lang") == "en"
-    assert page.locator("h1").count() == 1
-    for chart in page.locator(".chart svg").all():
-        assert chart.get_attribute("role") == "img"
-        assert chart.get_attribute("aria-label")
-
-
-@pytest.mark.parametrize("tab", [{"reduced_motion": "reduce"}], indirect=True)
-def test_nothing_moves_for_who_wants_it_still(tab: Tab) -> None:
-    fill(tab.page, "digits")
-    moving = """[...document.querySelectorAll('*')].filter((one) => {
-      const style = getComputedStyle(one);
-      return style.transitionDuration !== '0s' && style.transitionProperty !== 'none'
-        || style.animationName !== 'none';
-    }).map((one) => one.outerHTML.slice(0, 60))"""
-    assert tab.page.evaluate(moving) == []

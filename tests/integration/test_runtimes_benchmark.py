@@ -8,10 +8,12 @@ import numpy as np
 import pytest
 
 import benchmarks.runtimes.__main__ as program
+from benchmarks.runtimes import measure
 from benchmarks.runtimes.candidates import COMPILED, EAGER, NNCF, NNCF_BF16, OPENVINO_BF16
 from benchmarks.runtimes.draw import redraw
 from benchmarks.runtimes.measure import QUICK, Plan
 from lrn_deploy.latency.effort import Effort
+from tests.support.exported import exported
 
 pytestmark = [pytest.mark.slow, pytest.mark.usefixtures("unmeasured", "brisk")]
 
@@ -28,6 +30,7 @@ def result(tmp_path_factory: pytest.TempPathFactory) -> dict[str, object]:
     file = tmp_path_factory.mktemp("runtimes") / "result.json"
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(program, "QUICK", SMOKE)
+        patch.setattr(measure, "export_bundle", lambda given, path: exported(given.factory, path))
         assert program.main(["--quick", "--output", str(file)]) == 0
     loaded: dict[str, object] = json.loads(file.read_text())
     return loaded

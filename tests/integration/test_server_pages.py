@@ -6,12 +6,12 @@ import json
 import shutil
 import subprocess
 import threading
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from queue import Queue
-from typing import Any
+from typing import Any, NamedTuple
 
 import grpc
 import pytest
@@ -19,7 +19,7 @@ import tritonclient.grpc
 from tritonclient.utils import InferenceServerException
 
 from tests.support.image_bundles import colour_bundle
-from tests.support.servers import START, Running, serving
+from tests.support.servers import Running, ended, serving
 
 SHOP = "https://shop.example"
 INFER = "/v2/models/colours/infer"
@@ -128,13 +128,11 @@ def test_an_allowed_page_can_read_answers_and_refusals(shared: Running) -> None:
     assert shared.call("GET", "/v2", Host="evil.example").status == 403
 
 
-def test_an_origin_that_is_none_ends_the_start(bundle: Path) -> None:
-    done = subprocess.run(
-        [*START, str(bundle), "--http-port", "0", "--grpc-port", "-1"],
-        env={"PATH": "/usr/bin:/bin", "LRN_SERVER_ALLOW_ORIGIN": "* shop.example"},
-        capture_output=True,
-        text=True,
-    )
+def test_an_origin_that_is_none_ends_the_start(
+    bundle: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("LRN_SERVER_ALLOW_ORIGIN", "* shop.example")
+    done = ended(bundle, "--http-port", "0", "--grpc-port", "-1")
     assert done.returncode == 2
     assert "'shop.example' is no origin" in done.stderr
 
@@ -185,14 +183,16 @@ function image(path) {
   await form("%(infer)s", body);
   await image("%(unload)s");
   await image("/v1/stats");
-  await fetch("/seen", {method: "POST", body: JSON.stringify(seen)});
+  const reply = await fetch("/seen", {method: "POST", body: JSON.stringify(seen)});
+  const next = await reply.text();
+  if (next) location = next;
 })();
 </script>"""
 
 
 @contextmanager
-def website(page: bytes) -> Iterator[tuple[int, Queue[Any]]]:
-    """A web server with one page; its port, and what the page reports."""
+def website(page: bytes, next_page: str) -> Iterator[tuple[int, Queue[Any]]]:
+    """A web server with one page; its port, and what the page reports before it goes on."""
     seen: Queue[Any] = Queue()
 
     class Site(BaseHTTPRequestHandler):
@@ -201,7 +201,7 @@ def website(page: bytes) -> Iterator[tuple[int, Queue[Any]]]:
 
         def do_POST(self) -> None:
             seen.put(json.loads(self.rfile.read(int(self.headers["Content-Length"]))))
-            self._answer(b"")
+            self._answer(next_page.encode())
 
         def _answer(self, content: bytes) -> None:
             self.send_response(200)
@@ -223,43 +223,69 @@ def website(page: bytes) -> Iterator[tuple[int, Queue[Any]]]:
             thread.join()
 
 
-def browse(host: str, options: Sequence[str], bundle: Path, folder: Path) -> tuple[Any, list[Any]]:
-    """What a page of ``host`` saw of a server on 127.0.0.1, and what that wrote of its requests."""
+class Visit(NamedTuple):
+    """What a page saw of a server on 127.0.0.1, and what that wrote of its requests."""
+
+    seen: Any
+    lines: list[tuple[str, str, int]]
+
+
+VISITS = {
+    "another site": ("localhost", ()),
+    "the same site": ("127.0.0.1", ()),
+    "allowed": ("localhost", ("--allow-origin", "*")),
+}
+"""The page's host, and options of the server that it asks."""
+
+
+@pytest.fixture(scope="module")
+def visits(bundle: Path, tmp_path_factory: pytest.TempPathFactory) -> dict[str, Visit]:
+    """One page after the other in one browser, each with a server of its own."""
     browser = shutil.which("chromium") or shutil.which("chromium-browser")
     if browser is None:
         pytest.skip("Chromium is not installed: apt-get install chromium")
-    with serving(bundle, "--threads", "1", "--access-log", "all", *options) as running:
-        names = {"unload": UNLOAD, "load": LOAD, "infer": INFER}
-        page = PAGE % {
-            "server": json.dumps(f"http://{running.http}"),
-            "body": json.dumps(BODY),
-            **names,
+    common = (bundle, "--threads", "1", "--access-log", "all", "--model-control")
+    with ExitStack() as stack:
+        servers, seen, url = {}, {}, ""
+        for name, (host, options) in reversed(VISITS.items()):
+            running = servers[name] = stack.enter_context(serving(*common, *options))
+            server = json.dumps(f"http://{running.http}")
+            names = {"unload": UNLOAD, "load": LOAD, "infer": INFER}
+            page = PAGE % {"server": server, "body": json.dumps(BODY), **names}
+            port, seen[name] = stack.enter_context(website(page.encode(), url))
+            url = f"http://{host}:{port}/"
+        process = subprocess.Popen(
+            [
+                *(browser, "--headless=new", "--no-sandbox", "--disable-gpu", "--no-first-run"),
+                *(f"--user-data-dir={tmp_path_factory.mktemp('profile')}", url),
+            ],
+            stdout=subprocess.DEVNULL,
+            stderr=subprocess.DEVNULL,
+        )
+        try:
+            found = {name: seen[name].get(timeout=60) for name in VISITS}
+        finally:
+            process.terminate()
+            process.wait(20)
+        said = {
+            name: [json.loads(line) for line in running.said().splitlines() if line[:1] == "{"]
+            for name, running in servers.items()
         }
-        with website(page.encode()) as (port, seen):
-            process = subprocess.Popen(
-                [
-                    *(browser, "--headless=new", "--no-sandbox", "--disable-gpu", "--no-first-run"),
-                    *(f"--user-data-dir={folder}", f"http://{host}:{port}/"),
-                ],
-                stdout=subprocess.DEVNULL,
-                stderr=subprocess.DEVNULL,
-            )
-            try:
-                found = seen.get(timeout=60)
-            finally:
-                process.terminate()
-                process.wait(20)
-        lines = [json.loads(line) for line in running.said().splitlines() if line.startswith("{")]
-        return found, [(line["method"], line["path"], line["status"]) for line in lines]
+    return {
+        name: Visit(
+            found[name], [(line["method"], line["path"], line["status"]) for line in said[name]]
+        )
+        for name in VISITS
+    }
 
 
 @pytest.mark.browser
 @pytest.mark.slow
-@pytest.mark.parametrize("host", ["localhost", "127.0.0.1"])  # another site, and the same
+@pytest.mark.parametrize("where", ["another site", "the same site"])
 def test_a_browser_gets_nothing_for_a_page_of_another_origin(
-    bundle: Path, tmp_path: Path, host: str
+    visits: dict[str, Visit], where: str
 ) -> None:
-    seen, lines = browse(host, ["--model-control"], bundle, tmp_path / "profile")
+    seen, lines = visits[where]
     assert seen.pop("opaque unload") == "opaque"
     assert set(seen.values()) == {"TypeError"}, seen  # what fetch raises where CORS says nothing
     assert [line for line in lines if line[2] == 200] == []
@@ -274,9 +300,8 @@ def test_a_browser_gets_nothing_for_a_page_of_another_origin(
 
 @pytest.mark.browser
 @pytest.mark.slow
-def test_a_browser_gets_everything_for_an_allowed_page(bundle: Path, tmp_path: Path) -> None:
-    options = ["--model-control", "--allow-origin", "*"]
-    seen, lines = browse("localhost", options, bundle, tmp_path / "profile")
+def test_a_browser_gets_everything_for_an_allowed_page(visits: dict[str, Visit]) -> None:
+    seen, lines = visits["allowed"]
     assert seen == {
         "simple unload": 200,
         "opaque unload": "opaque",

@@ -64,3 +64,11 @@ class Tab:
     def close(self) -> None:
         """End it."""
         self._context.close()
+
+
+def violations(page: Page, *rules: str) -> list[dict[str, Any]]:
+    """What axe finds, by some of its rules or by all that it goes by of itself."""
+    axe = pytest.importorskip("axe_playwright_python.sync_playwright")
+    options = {"resultTypes": ["violations"]} | ({"runOnly": list(rules)} if rules else {})
+    found: list[dict[str, Any]] = axe.Axe().run(page, options=options).response["violations"]
+    return found

@@ -11,6 +11,7 @@ import pytest
 from benchmarks.peers.contenders import CONTENDERS, FURTHER
 from benchmarks.peers.environments import REQUIREMENTS
 from benchmarks.runtimes.draw import between
+from benchmarks.serve import side_by_side
 from benchmarks.serve.draw import DETAILS
 from benchmarks.serve.draw_side_by_side import CALLED, FILE, recorded, table
 from benchmarks.serve.side_by_side import ALL, ENVIRONMENTS, compared, rotated, verdicts
@@ -40,6 +41,13 @@ def result(per_second: float = 0.5, latency: float = 2.0) -> dict[str, Any]:
     }
 
 
+@pytest.fixture
+def few_draws(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Enough where all rounds have the same ratio."""
+    monkeypatch.setattr(side_by_side, "DRAWS", 100)
+
+
+@pytest.mark.usefixtures("few_draws")
 def test_each_figure_is_held_against_ours_round_by_round() -> None:
     told = compared(result())[THEIRS]
     for figure, ratio in (("per_second", 0.5), ("p50_ms", 2.0), ("p99_ms", 2.0)):
@@ -50,6 +58,7 @@ def test_each_figure_is_held_against_ours_round_by_round() -> None:
     assert compared(result())["lrn-server"]["p99_ms"]["ratio"] == 1
 
 
+@pytest.mark.usefixtures("few_draws")
 @pytest.mark.parametrize(
     ("figures", "first", "no_worse"),
     [
@@ -92,6 +101,7 @@ def test_answers_in_bytes_and_in_numbers_are_read() -> None:
         assert not named[name].right(others, body)
 
 
+@pytest.mark.usefixtures("few_draws")
 def test_the_table_has_a_row_for_each_server() -> None:
     told = result()
     for part in ("saturated_per_second", "half_load_ms", "memory_bytes", "cold_start_s"):

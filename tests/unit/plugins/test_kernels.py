@@ -148,7 +148,7 @@ def test_an_empty_batch_gives_an_empty_result(interpret: Kernel) -> None:
 
 def test_every_tile_gives_the_same_bits(interpret: Kernel) -> None:
     fusion: Any = fusion_called("relu_lrn_maxpool")
-    x = torch.randn(2, 10, 7, 7, generator=torch.Generator().manual_seed(0))
+    x = torch.randn(1, 10, 5, 5, generator=torch.Generator().manual_seed(0))
     first, *others = (interpret(x, fusion, Tile(channels=n)) for n in (16, 8, 4, 1))
     assert all(torch.equal(first, other) for other in others)
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from typing import TYPE_CHECKING, Any
+from typing import Any, Literal
 
 import pytest
 
@@ -13,11 +13,8 @@ from lrn_deploy.parity.schema import ParityReport
 from lrn_deploy.report.page.page import render
 from lrn_deploy.report.source import Source
 from lrn_deploy.tuning.schema import TuneReport
-from tests.support.browser import Tab, chromium
+from tests.support.browser import Tab, chromium, violations
 from tests.unit.report.conftest import DIGEST, check, row
-
-if TYPE_CHECKING:
-    from playwright.sync_api import Browser
 
 pytestmark = [pytest.mark.browser, pytest.mark.usefixtures("unmeasured")]
 
@@ -43,21 +40,31 @@ MEASURE = """() => {
 
 
 @pytest.fixture(scope="module")
-def browser() -> Iterator[Browser]:
+def tab() -> Iterator[Tab]:
     with chromium() as browser:
-        yield browser
+        tab = Tab(browser)
+        yield tab
+        tab.close()
 
 
 def opened(page: str) -> str:
     return page.replace("<details", "<details open")
 
 
-def measured(browser: Browser, page: str, width: int, **options: Any) -> dict[str, Any]:
-    """What a browser of this width measures; it must have nothing to complain of."""
-    tab = Tab(browser, viewport={"width": width, "height": 800}, **options)
+def show(tab: Tab, page: str, width: int, theme: Literal["light", "dark"]) -> None:
+    """The page in a window of this width, on a system with this theme."""
+    tab.complaints.clear()
+    tab.page.set_viewport_size({"width": width, "height": 800})
+    tab.page.emulate_media(color_scheme=theme)
     tab.page.set_content(page)
+
+
+def measured(
+    tab: Tab, page: str, width: int, theme: Literal["light", "dark"] = "light"
+) -> dict[str, Any]:
+    """What a browser of this width measures; it must have nothing to complain of."""
+    show(tab, page, width, theme)
     found: dict[str, Any] = tab.page.evaluate(MEASURE)
-    tab.close()
     assert tab.complaints == []
     return found
 
@@ -98,38 +105,30 @@ def deep_source(manifest: Manifest, parity: ParityReport, latency: LatencyReport
 
 
 @pytest.mark.parametrize("width", WIDTHS)
-def test_nothing_is_wider_than_the_screen(
-    browser: Browser, pages: dict[str, str], width: int
-) -> None:
+def test_nothing_is_wider_than_the_screen(tab: Tab, pages: dict[str, str], width: int) -> None:
     for name, page in pages.items():
-        found = measured(browser, page, width)
+        found = measured(tab, page, width)
         assert found["room"] == width
         assert found["width"] <= width, (name, found["outside"])
         assert (found["outside"], found["cut"]) == ([], []), name
         assert found["cards"] == (width == 360), "rows are cards on a phone"
 
 
-def test_what_does_not_wrap_would_be_found(browser: Browser, pages: dict[str, str]) -> None:
+def test_what_does_not_wrap_would_be_found(tab: Tab, pages: dict[str, str]) -> None:
     broken = pages["folded"].replace("<footer>", f"<pre>{'x' * 300}</pre><footer>")
-    assert measured(browser, broken, 1000)["width"] > 1000
+    assert measured(tab, broken, 1000)["width"] > 1000
 
 
-def test_the_page_is_dark_where_the_system_is(browser: Browser, pages: dict[str, str]) -> None:
-    grounds = {
-        theme: measured(browser, pages["folded"], 1000, color_scheme=theme)["ground"]
-        for theme in ("light", "dark")
-    }
+def test_the_page_is_dark_where_the_system_is(tab: Tab, pages: dict[str, str]) -> None:
+    themes: tuple[Literal["light", "dark"], ...] = ("light", "dark")
+    grounds = {theme: measured(tab, pages["folded"], 1000, theme)["ground"] for theme in themes}
     assert grounds == {"light": "rgb(247, 248, 248)", "dark": "rgb(20, 23, 26)"}
 
 
 @pytest.mark.parametrize(("theme", "width"), [("light", 1000), ("dark", 360)])
-def test_axe_finds_nothing(browser: Browser, pages: dict[str, str], theme: Any, width: int) -> None:
-    axe = pytest.importorskip("axe_playwright_python.sync_playwright")
-    tab = Tab(browser, viewport={"width": width, "height": 800}, color_scheme=theme)
-    tab.page.set_content(pages["unfolded"])
-    violations = axe.Axe().run(tab.page).response["violations"]
-    tab.close()
+def test_axe_finds_nothing(tab: Tab, pages: dict[str, str], theme: Any, width: int) -> None:
+    show(tab, pages["unfolded"], width, theme)
     assert [
         (one["id"], one["impact"], [node["html"][:90] for node in one["nodes"][:4]])
-        for one in violations
+        for one in violations(tab.page)
     ] == []
