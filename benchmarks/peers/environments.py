@@ -56,7 +56,8 @@ def environment(name: str) -> Path:
         pip = [str(folder / "bin" / "python"), "-m", "pip", "--disable-pip-version-check", "-qq"]
         # tritonclient's perf_analyzer is a program; what its Python part needs is not wanted.
         alone = ["--no-deps"] if name == "perf" else []
-        subprocess.run([*pip, "install", *alone, *REQUIREMENTS[name]], check=True)
+        # Little of it is ever imported, and that is compiled then.
+        subprocess.run([*pip, "install", "--no-compile", *alone, *REQUIREMENTS[name]], check=True)
         stamp.write_text(wanted)
     return folder
 

@@ -36,6 +36,10 @@ LOUD = {"nn4_small2": 170.0}
 """Where 1e4 is too loud: an LRN that only saturates is a factor, which a unit length hides."""
 
 
+ROUNDING = {"levi_hassner_gender": 2e-5}
+"""Its only two logits are small differences of large sums; 6e-6 was seen."""
+
+
 def test_all_networks_with_lrn_are_here() -> None:
     assert set(BLOCKS) == {name for name, entry in ZOO.items() if entry.lrn}
 
@@ -61,8 +65,9 @@ def test_a_fused_network_of_the_zoo_equals_itself(name: str) -> None:
     assert [item.name for item in done] == BLOCKS[name]
     assert not any(item.reason for item in done)
     size = before.norm()
-    assert (after - before).norm() / size < 5e-6
-    assert (fault - before).norm() / size > 100 * 5e-6  # such an input would have shown it
+    limit = ROUNDING.get(name, 5e-6)
+    assert (after - before).norm() / size < limit
+    assert (fault - before).norm() / size > 100 * limit  # such an input would have shown it
 
 
 def unfused(network: nn.Module) -> nn.Module:
