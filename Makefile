@@ -9,7 +9,8 @@ VENV := .venv
 BIN := $(VENV)/bin
 # The tests start some hundreds of processes: what one has compiled the next ones read.
 export PYTHONDONTWRITEBYTECODE :=
-PIP := $(BIN)/python -m pip --disable-pip-version-check -qq install -c constraints.txt
+# Of all that comes a tenth is ever imported, and compiled then.
+PIP := $(BIN)/python -m pip --disable-pip-version-check -qq install --no-compile -c constraints.txt
 REQUIREMENTS := pyproject.toml constraints.txt
 # Stamps: made when the environment holds what 'demo' or 'dev' needs.
 DEMO := $(VENV)/.made-for-demo
