@@ -48,7 +48,7 @@ class Case:
 
 
 @pytest.fixture(scope="module", params=[name for name in ZOO if name not in SEEN])
-def case(request: pytest.FixtureRequest, unmeasured: None) -> Case:  # noqa: ARG001
+def case(request: pytest.FixtureRequest, unmeasured: None) -> Case:  # noqa: ARG001 - its effect
     name = request.param
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(ZooEntry, "build", narrow.build)

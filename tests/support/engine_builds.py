@@ -55,7 +55,7 @@ def refuse(monkeypatch: pytest.MonkeyPatch, device: Device = DEVICE) -> None:
     gpu = FakeGpu(captures_graphs=True, refusal="The engine cannot run on this GPU.")
 
     def inspect(_flavor: Any, plan: bytes) -> str:
-        return build_module.inspect_engine(gpu, plan)  # type: ignore[arg-type]
+        return build_module.inspect_engine(gpu, plan)  # type: ignore[arg-type]  # no real one
 
     monkeypatch.setattr(workflow, "find_device", lambda: device)
     monkeypatch.setattr(engine_realised, "inspect_engine", inspect)

@@ -37,7 +37,7 @@ def _operators_of_onnx(registry: Any) -> None:
     usual = inspect.signature(registry.from_torchlib).parameters["opset_version"].default
     in_full = registry.from_torchlib.__func__
 
-    class OfAnyOpset(registry):  # type: ignore[misc]
+    class OfAnyOpset(registry):  # type: ignore[misc]  # a class, though of any type
         def _cleanup_registry_based_on_opset_version(self) -> None:
             """Leave all of them."""
 
@@ -62,11 +62,11 @@ def _operators_of_pytorch() -> None:
 
     composed: Any = functools.cache(utils._collect_all_valid_cia_ops)
     for user in (utils, decomp_utils, exported_program):
-        user._collect_all_valid_cia_ops = composed  # type: ignore[attr-defined]
+        user._collect_all_valid_cia_ops = composed  # type: ignore[attr-defined]  # imported there
     taken_apart = functools.cache(_decomp.create_onnx_friendly_decomposition_table)
 
     def copied(known: Iterable[Any]) -> dict[Any, Callable[..., Any]]:
-        return dict(taken_apart(frozenset(known)))  # type: ignore[arg-type]
+        return dict(taken_apart(frozenset(known)))  # type: ignore[arg-type]  # hashable
 
     _decomp.create_onnx_friendly_decomposition_table = copied
 
@@ -88,7 +88,7 @@ def _register_briefly() -> None:
 
         return give
 
-    _ops.OperatorBase.py_impl = py_impl  # type: ignore[method-assign]
+    _ops.OperatorBase.py_impl = py_impl  # type: ignore[method-assign]  # on purpose
 
 
 def leave_it_untraced() -> None:

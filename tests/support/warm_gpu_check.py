@@ -66,7 +66,7 @@ def main() -> int:
     torch.compile(torch.nn.Identity(), backend="eager")(torch.zeros(1))  # loads much more
     threads.use_one_in_onnxruntime()
     export.export_bundle = _copy
-    contexts: Any = multiprocessing.context._concrete_contexts  # type: ignore[attr-defined]
+    contexts: Any = multiprocessing.context._concrete_contexts  # type: ignore[attr-defined]  # private
     contexts["spawn"] = contexts["fork"]
     Forked.wanted = staticmethod(is_warm)
     subprocess.Popen = Forked  # type: ignore[misc] # its place is taken

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 import onnx
 import pytest
 import torch
+from numpy.typing import NDArray
 from torch import nn
 
 from lrn_deploy.backends.onnxruntime import OnnxRuntimeBackend
@@ -30,13 +33,13 @@ def exported(module: nn.Module, *shape: int, inputs: int = 0) -> OnnxExport:
     return to_onnx(Network(module.eval(), source, None, None, specs))
 
 
-def run(export: OnnxExport, *inputs: np.ndarray) -> list[np.ndarray]:  # type: ignore[type-arg]
+def run(export: OnnxExport, *inputs: NDArray[Any]) -> list[NDArray[Any]]:
     names = [spec.name for spec in export.inputs]
     with OnnxRuntimeBackend().load(ArtifactData("model", "onnx", export.data)) as session:
         return list(session.run(dict(zip(names, inputs, strict=True))).values())
 
 
-def strong(*shape: int) -> np.ndarray:  # type: ignore[type-arg]
+def strong(*shape: int) -> NDArray[np.float32]:
     return np.random.default_rng(0).normal(0, 300, shape).astype(np.float32)
 
 

@@ -165,7 +165,10 @@ def few_images() -> Iterator[None]:
 
 
 @pytest.fixture(scope="module")
-def trained(tmp_path_factory: pytest.TempPathFactory, few_images: None) -> Path:  # noqa: ARG001
+def trained(
+    tmp_path_factory: pytest.TempPathFactory,
+    few_images: None,  # noqa: ARG001 - its effect
+) -> Path:
     folder = tmp_path_factory.mktemp("trained")
     ship(folder, seed=3, recipe=SHORT)
     return folder
