@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import importlib.metadata
 import importlib.util
 import subprocess
 import sys
@@ -114,6 +115,17 @@ def test_refusals_say_why() -> None:
         backend.load(ArtifactData("j", "onnx", b"junk"))
     with backend.load(model(LRN)) as session, pytest.raises(BadInputError, match="takes shape"):
         session.run({"x": np.zeros((1, 3, 5, 5), np.float32)})
+
+
+@installed
+def test_one_whose_libraries_do_not_load_says_why(monkeypatch: pytest.MonkeyPatch) -> None:
+    def capabilities() -> list[str]:
+        raise OSError("libtbb.so.12: cannot open shared object file")
+
+    monkeypatch.setattr(openvino, "_capabilities", capabilities)
+    probe = OpenVinoBackend().probe()
+    assert (probe.available, probe.version) == (False, importlib.metadata.version("openvino"))
+    assert probe.detail.startswith("OpenVINO does not start: libtbb.so.12: cannot open")
 
 
 def test_absent_it_says_which_extra_to_install(monkeypatch: pytest.MonkeyPatch) -> None:

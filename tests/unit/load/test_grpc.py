@@ -9,8 +9,10 @@ import pytest
 from tritonclient.grpc import service_pb2 as pb
 
 from lrn_deploy.client.address import Address, Credentials
+from lrn_deploy.load import workload
 from lrn_deploy.load.drive import ANSWERED, LOST, NO_ANSWER, NO_CONNECTION
 from lrn_deploy.load.grpc import GrpcSender
+from lrn_deploy.load.options import LoadOptions
 
 CODES = grpc.StatusCode
 
@@ -107,3 +109,13 @@ def test_requests_share_four_connections(most: int, channels: int) -> None:
     one = sender(Calls(), most)
     assert (one.most, len(one._channels)) == (most, channels)
     one.close()
+
+
+def test_a_request_is_as_large_as_they_are_on_average(monkeypatch: pytest.MonkeyPatch) -> None:
+    asked = [pb.ModelInferRequest(model_name="m" * count) for count in (10, 31)]
+    monkeypatch.setattr(
+        "lrn_deploy.client.grpc.language.encode", lambda message: (object(), message)
+    )
+    known: Any = Address("grpc", "127.0.0.1", 1), Credentials(), asked, LoadOptions(concurrency=1)
+    told = workload._over_grpc(*known, ("m", "s", "it"))
+    assert told.nbytes == (12 + 33) // 2

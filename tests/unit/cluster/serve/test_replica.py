@@ -122,3 +122,13 @@ def test_models_that_hang_are_looked_for_twice_a_second(monkeypatch: pytest.Monk
     with pytest.raises(KeyboardInterrupt):
         made._watch()
     assert done == [0.5, "looked", 0.5, "looked"]
+
+
+def test_its_counters_are_told_with_its_name(
+    replica: Replica, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    context = SimpleNamespace(replica_id=SimpleNamespace(unique_id="abc"))
+    monkeypatch.setattr("ray.serve.get_replica_context", lambda: context)
+    name, told = replica.metrics()
+    assert name == "abc"
+    assert "# TYPE lrn_" in told
