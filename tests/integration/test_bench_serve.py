@@ -34,7 +34,7 @@ def test_servers_take_turns_and_are_measured(
         assert told["server_cpu_ms"] > 0
         longer = ours.burst(4, LEAD_SECONDS + 0.3)
         assert longer["steady_per_second"] > 0
-        assert 0 < longer["steady_client_cpu_share"] < 1.1
+        assert 0 < longer["steady_client_cpu_share"] < 2
         assert 20e6 < ours.memory_bytes < 1e9
 
         used = ours.server.cpu_seconds()

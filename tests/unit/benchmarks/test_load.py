@@ -47,7 +47,7 @@ def test_moments_are_those_of_right_answers() -> None:
     assert len(load.moments) == load.statuses[200] - load.wrong > 0
     assert 0 < max(load.moments) <= load.seconds
     assert load.steady_per_second(load.seconds) < load.statuses[200] / load.seconds
-    assert 0 < load.steady_cpu_share <= 1.1
+    assert 0 < load.steady_cpu_share < 2.5  # of a core: who answers is a thread of this process
 
 
 def _answer(listener: socket.socket) -> None:
