@@ -9,14 +9,13 @@ from __future__ import annotations
 
 import json
 import shutil
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from functools import partial
 from pathlib import Path
 
 import numpy as np
 import onnx
 import pytest
-import torch
 
 from lrn_deploy import cli
 from lrn_deploy.backends.registry import artifact_backends
@@ -25,6 +24,8 @@ from lrn_deploy.export import ExportOptions, export_bundle
 from lrn_deploy.workflows.validate import validate
 from tests.support import faults
 from tests.support.faults import Model, node, scale_attribute, set_attribute, set_weight, weight
+
+pytestmark = pytest.mark.usefixtures("one_thread")
 
 NETWORKS = Path(__file__).parents[1] / "support/small_alexnet.py"
 CONV_1, CONV_2, FC_1 = "net.0.weight", "net.4.weight", "classifier.0.weight"
@@ -137,15 +138,6 @@ HIDDEN = {
     "norm and pool swapped in the second block",
 }
 """Faults that no ordinary input shows: without the probes they would pass."""
-
-
-@pytest.fixture(scope="module", autouse=True)
-def one_thread() -> Iterator[None]:
-    """So small a network is slower with more, most of all when tests run side by side."""
-    threads = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(threads)
 
 
 @pytest.fixture(scope="module")

@@ -20,6 +20,7 @@ from lrn_deploy.report.console.export import describe_lrn, describe_lrn_like
 from lrn_deploy.report.page.bundle import lrn_layers
 from lrn_deploy.report.source import Source
 from tests.support import faults
+from tests.support.validated import spoil
 
 NETWORKS = Path(__file__).parents[1] / "support/networks.py"
 TORN = NETWORKS.with_name("torn_networks.py")
@@ -129,12 +130,7 @@ def validated(path: Path) -> dict[str, Any]:
 def with_fault(bundle: Bundle, path: Path, fault: Any) -> Path:
     """A copy of a bundle whose graph has a fault, with a hash that says all is well."""
     shutil.copytree(bundle.path, path)
-    copy = Bundle.open(path)
-    artifact = copy.manifest.artifact("model")
-    model = onnx.load_model_from_string(copy.read(artifact))
-    fault(model)
-    record = copy.add_file(artifact.file, model.SerializeToString())
-    copy.add_artifact("model", artifact.model_copy(update=record.model_dump()))
+    spoil(path, fault)
     return path
 
 

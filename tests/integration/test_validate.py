@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import shutil
-from collections.abc import Iterator
 from functools import partial
 from pathlib import Path
 
@@ -29,18 +28,11 @@ from tests.support.validated import (
     spoil,
 )
 
+pytestmark = pytest.mark.usefixtures("one_thread")
+
 CPU_BACKENDS = [
     f"{backend.name}:cpu" for backend in artifact_backends(["cpu"]) if backend.probe().available
 ]
-
-
-@pytest.fixture(scope="module", autouse=True)
-def one_thread() -> Iterator[None]:
-    """So small a network is slower with more, most of all when tests run side by side."""
-    threads = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(threads)
 
 
 @pytest.fixture
