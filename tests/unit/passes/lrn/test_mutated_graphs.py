@@ -13,7 +13,8 @@ import pytest
 from onnx import numpy_helper
 
 from lrn_deploy.passes.lrn.raise_lrn import raise_lrn
-from tests.support.torn_lrn import Torn, torn
+from tests.support.torn_lrn import torn
+from tests.support.torn_parts import Torn
 
 MUTANTS = 25
 FORMS = [

@@ -14,7 +14,8 @@ from lrn_deploy.passes.lrn import raise_lrn as pass_
 from lrn_deploy.passes.lrn.probing import measure
 from lrn_deploy.passes.lrn.probing.region import regions
 from lrn_deploy.passes.lrn.raise_lrn import Raised, raise_lrn
-from tests.support.torn_lrn import Torn, Writer, torn
+from tests.support.torn_lrn import torn
+from tests.support.torn_parts import Torn, Writer
 
 LAST = {"shape": (3, 2, 6), "last": True}
 CHANNELS = np.linspace(1, 2, 6).reshape(6, 1, 1)

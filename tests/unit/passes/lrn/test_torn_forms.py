@@ -17,7 +17,8 @@ from onnx import checker
 from lrn_deploy.lrn import LrnSpec, reference
 from lrn_deploy.passes.lrn import raise_lrn as pass_
 from lrn_deploy.passes.lrn.raise_lrn import Raised, raise_lrn
-from tests.support.torn_lrn import Torn, torn
+from tests.support.torn_lrn import torn
+from tests.support.torn_parts import Torn
 
 LAST = {"shape": (3, 2, 6), "last": True}
 QUARTERS = {"beta": 0.75}

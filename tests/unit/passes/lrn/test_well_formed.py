@@ -11,7 +11,8 @@ from onnx import helper
 
 from lrn_deploy.passes.lrn.raise_lrn import raise_lrn
 from lrn_deploy.passes.lrn.well_formed import is_well_formed
-from tests.support.torn_lrn import Torn, torn
+from tests.support.torn_lrn import torn
+from tests.support.torn_parts import Torn
 
 
 def node(proto: onnx.ModelProto, operator: str) -> onnx.NodeProto:

@@ -14,7 +14,8 @@ from lrn_deploy.workflows.import_network.options import ImportOptions
 from lrn_deploy.workflows.validate.options import ValidateOptions
 from lrn_deploy.workflows.validate.validate import validate
 from tests.support.onnx_graphs import save
-from tests.support.torn_lrn import Torn, torn
+from tests.support.torn_lrn import torn
+from tests.support.torn_parts import Torn
 
 
 def report_of(bundle: Bundle) -> ParityReport:

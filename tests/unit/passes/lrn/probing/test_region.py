@@ -7,7 +7,8 @@ import onnx_ir as ir
 import pytest
 
 from lrn_deploy.passes.lrn.probing.region import Region, region_between, regions
-from tests.support.torn_lrn import Torn, torn
+from tests.support.torn_lrn import torn
+from tests.support.torn_parts import Torn
 
 
 def model_of(how: Torn) -> ir.Model:

@@ -15,7 +15,8 @@ from lrn_deploy.passes.lrn.probing.run_region import (
     RegionRun,
     probing_shapes,
 )
-from tests.support.torn_lrn import Torn, torn
+from tests.support.torn_lrn import torn
+from tests.support.torn_parts import Torn
 
 
 def value(*shape: int | str | None) -> ir.Value:
