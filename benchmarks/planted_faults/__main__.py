@@ -49,8 +49,8 @@ def sample(tree: Tree, seed: int, count: int, without: Sequence[str]) -> list[di
 
 
 def noticed(tree: Tree, fault: Fault, room: Room) -> str | None:
-    """The test that notices a fault; None if none does of those that touch its module."""
-    for tests in touching(tree.top, room, fault.path):
+    """The test that notices a fault; None if none does of those that run its module."""
+    for tests in (*touching(tree.top, room, fault.path), room.wider):
         if tests and (by := tree.notice(fault, tests)) is not None:
             return by
     return None
@@ -91,10 +91,15 @@ def judged(rows: Sequence[dict[str, Any]]) -> dict[str, Any]:
     return {
         "planted": len(told),
         "noticed": found,
+        "by_unit_tests": sum(_is_unit_test(one["noticed_by"]) for one in told),
         "equivalent": equivalent,
         "share": round(found / max(1, len(told) - equivalent), 3),
         "faults": told,
     }
+
+
+def _is_unit_test(name: str | None) -> bool:
+    return name is not None and name.startswith("tests/unit/")
 
 
 def main() -> None:
@@ -120,7 +125,7 @@ def main() -> None:
             finally:
                 tree.close()
     result = judged(rows)
-    figures = {key: result[key] for key in ("planted", "noticed", "equivalent", "share")}
+    figures = {key: value for key, value in result.items() if key != "faults"}
     today = datetime.datetime.now(tz=datetime.UTC).date().isoformat()
     history = [*history, {"date": today, "seed": seed, **figures}]
     print(json.dumps(figures))

@@ -47,6 +47,13 @@ def test_high():
     with pytest.raises(ValueError):
         held(9)
 """
+WIDER = """
+import held
+
+
+def test_unused():
+    assert held.unused() == 5
+"""
 
 
 def test_every_kind_of_slip_is_found_and_no_text_is_touched() -> None:
@@ -103,13 +110,15 @@ def test_faults_are_noticed_or_reported_and_the_copy_is_as_it_was(
     checkout.mkdir()
     (checkout / "held.py").write_bytes(CODE)
     (checkout / "test_held.py").write_text(TESTS)
+    (checkout / "test_wider.py").write_text(WIDER)
     (checkout / "pyproject.toml").write_text('[tool.pytest.ini_options]\npythonpath = ["."]\n')
     subprocess.run(["git", "init", "-q", checkout], check=True)
     tree = Tree(tmp_path / "copy", checkout, heavy=())
     request.addfinalizer(tree.close)
-    wanted = [(10, "4"), (12, "(value >= 7)"), (12, "8")]
+    wanted = [(10, "4"), (12, "(value >= 7)"), (12, "8"), (18, "6")]
+    room = Room(("held.py",), ("test_held.py",), ("test_wider.py",))
     outcome = {
-        (one.line, one.after): command.noticed(tree, one, Room(("held.py",), ("test_held.py",)))
+        (one.line, one.after): command.noticed(tree, one, room)
         for one in find("held.py", CODE)
         if (one.line, one.after) in wanted
     }
@@ -117,6 +126,7 @@ def test_faults_are_noticed_or_reported_and_the_copy_is_as_it_was(
         (10, "4"): "test_held.py::test_low",
         (12, "(value >= 7)"): "test_held.py::test_high",
         (12, "8"): None,  # nobody tries 8
+        (18, "6"): "test_wider.py::test_unused",
     }
     assert (tree.top / "held.py").read_bytes() == CODE
 
@@ -159,10 +169,11 @@ def test_a_survivor_counts_as_missed_unless_a_reason_is_written_down(
         [
             {**same, "after": "(x <= 1)", "noticed_by": None},
             {**same, "after": "(x > 1)", "noticed_by": None},
-            {**same, "after": "(x > 1)", "noticed_by": "test_a.py::test_x"},
-            {**same, "after": "(x > 1)", "noticed_by": "test_a.py::test_y"},
+            {**same, "after": "(x > 1)", "noticed_by": "tests/unit/test_a.py::test_x"},
+            {**same, "after": "(x > 1)", "noticed_by": "tests/e2e/test_a.py::test_y"},
         ]
     )
     assert (told["planted"], told["noticed"], told["equivalent"]) == (4, 2, 1)
+    assert told["by_unit_tests"] == 1
     assert told["share"] == 0.667
     assert told["faults"][0]["equivalent"] == "x is never 1"
