@@ -140,6 +140,9 @@ def test_what_cannot_win_is_not_made_and_the_report_says_why(digits: Bundle) -> 
     parity = ParityReport.model_validate_json((digits.path / PARITY).read_bytes())
     passed = {(check.artifact, check.backend) for check in parity.checks}
     assert {(choice.artifact, choice.backend) for choice in made.choices} <= passed
+    # Nobody else was: no artifact on a runtime that it is not raced on.
+    raced = {(item.artifact, item.backend) for item in report.candidates if item.raced}
+    assert {(name, where) for name, where in passed if name} <= raced
     assert set(report.phases) == {"making", "judging", "validating", "racing"}
     assert sum(report.phases.values()) <= report.seconds
     assert all(" left" in what for what in told if what.startswith(("making", "judging")))

@@ -17,9 +17,9 @@ from lrn_deploy.errors import BadInputError
 
 Array = NDArray[Any]
 
-Evaluate = Callable[[bytes], Iterable[dict[str, Array]]]
-"""Runs a serialized graph on the calibration inputs and yields all its outputs, batch by batch;
-the batches are of equal size."""
+Evaluate = Callable[[ir.Model], Iterable[dict[str, Array]]]
+"""Runs a graph, which may be changed by it, on the calibration inputs and yields all its outputs,
+batch by batch; the batches are of equal size."""
 
 Range = tuple[float, float]
 """Smallest and largest value."""
@@ -42,7 +42,7 @@ def observe_ranges(model: ir.Model, names: Sequence[str], evaluate: Evaluate) ->
             copy.graph.append(node)
             _make_output(copy.graph, node, f"{reduce}_{name}", [])
     low, high = dict.fromkeys(names, np.inf), dict.fromkeys(names, -np.inf)
-    for outputs in evaluate(serialize(copy)):
+    for outputs in evaluate(copy):
         for name in names:
             low[name] = min(low[name], float(outputs[f"ReduceMin_{name}"]))
             high[name] = max(high[name], float(outputs[f"ReduceMax_{name}"]))
@@ -90,7 +90,7 @@ def measure_shifts(
         mean = ir.node("ReduceMean", [difference.outputs[0], over], {"keepdims": 0})
         graph.extend([difference, mean])
         _make_output(graph, mean, name, [exact.shape[1]])
-    batches = list(evaluate(serialize(copy)))
+    batches = list(evaluate(copy))
     return [
         np.mean([batch[name].astype(np.float64) for batch in batches], axis=0) for name in names
     ]

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import Any
 
 import onnx_ir as ir
+from onnx_ir.passes.common import RemoveUnusedNodesPass
 
 from lrn_deploy.backends.onnxruntime import OnnxRuntimeBackend
 from lrn_deploy.backends.protocol import Array
@@ -16,11 +17,12 @@ from lrn_deploy.passes.fold_preprocessing import fold_preprocessing
 from lrn_deploy.passes.half_precision import half_precision
 from lrn_deploy.passes.lrn.lower_lrn import lower_lrn
 from lrn_deploy.passes.lrn.lrn_blocks import Bounds
-from lrn_deploy.passes.quantization.observe import Evaluate
+from lrn_deploy.passes.quantization.observe import Evaluate, serialize
 from lrn_deploy.passes.quantization.quantize import quantize
 from lrn_deploy.passes.quantization.quantize_nncf import quantize_nncf
 from lrn_deploy.passes.quantization.quantize_weights import Bits, quantize_weights
 from lrn_deploy.progress import Progress
+from lrn_deploy.workflows.optimize.memory import Memory
 from lrn_deploy.workflows.optimize.recipes import Recipe
 
 _BATCH = 8
@@ -38,11 +40,13 @@ class CalibrationFeeds:
         name: Name of its input.
         inputs: Of the network's dtype and shape (N, *).
         batch: The one batch size that the network takes; None if it takes any.
+        digest: Tells the inputs from others.
     """
 
     name: str
     inputs: Array
     batch: int | None
+    digest: str
 
     def at(self, size: int) -> list[dict[str, Array]]:
         """Feeds of exactly ``size`` rows each, the last filled up from the front."""
@@ -60,6 +64,7 @@ def make_graph(
     calibration: CalibrationFeeds | None,
     keep_lrn_fp32: bool,
     progress: Progress,
+    memory: Memory | None = None,
 ) -> tuple[ir.Model, dict[str, Any]]:
     """Turn the canonical graph into a variant.
 
@@ -70,6 +75,7 @@ def make_graph(
         calibration: Inputs to calibrate on; needed if the recipe is calibrated.
         keep_lrn_fp32: False computes LRN in fp16 or bf16 like the rest.
         progress: Told what goes on.
+        memory: What other variants have seen of these inputs.
 
     Returns:
         The variant, and what is worth telling: weights that lost much, layers left alone.
@@ -85,7 +91,7 @@ def make_graph(
                 told["preprocessing_left_alone"] = way.reason
     if recipe.calibrated:
         assert calibration is not None
-        model = _quantized(model, recipe, lrn_layers, calibration, progress, told)
+        model = _quantized(model, recipe, lrn_layers, calibration, progress, memory, told)
     if recipe.half is not None:
         progress(f"casting to {recipe.half}", 0, 1)
         done = half_precision(
@@ -107,9 +113,10 @@ def _quantized(
     lrn_layers: Sequence[Bounds],
     calibration: CalibrationFeeds,
     progress: Progress,
+    memory: Memory | None,
     told: dict[str, Any],
 ) -> ir.Model:
-    evaluate = _evaluator(calibration, progress)
+    evaluate = _evaluator(calibration, progress, memory)
     if recipe.bits is not None:
         done = quantize_weights(model, evaluate, bits=recipe.bits, block=_BLOCKS[recipe.bits])
         left = {layer.node: layer.reason for layer in done if layer.reason}
@@ -137,7 +144,9 @@ def _quantized(
     return model
 
 
-def _evaluator(calibration: CalibrationFeeds, progress: Progress) -> Evaluate:
+def _evaluator(
+    calibration: CalibrationFeeds, progress: Progress, memory: Memory | None
+) -> Evaluate:
     """Runs graphs on the calibration images in ONNX Runtime on the CPU."""
     backend = OnnxRuntimeBackend("cpu")
     probe = backend.probe()
@@ -147,10 +156,11 @@ def _evaluator(calibration: CalibrationFeeds, progress: Progress) -> Evaluate:
         )
     feeds = calibration.at(_BATCH)
 
-    def evaluate(data: bytes) -> Iterator[dict[str, Array]]:
-        with backend.load(ArtifactData("calibration", "onnx", data)) as session:
+    def evaluate(model: ir.Model) -> Iterator[dict[str, Array]]:
+        RemoveUnusedNodesPass()(model)
+        with backend.load(ArtifactData("calibration", "onnx", serialize(model))) as session:
             for done, feed in enumerate(feeds):
                 progress("calibrating", done, len(feeds))
                 yield session.run(feed)
 
-    return evaluate
+    return evaluate if memory is None else memory.around(evaluate, calibration.digest)

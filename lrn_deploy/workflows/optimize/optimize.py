@@ -18,18 +18,26 @@ from lrn_deploy.placement import MODEL
 from lrn_deploy.progress import Progress, silent
 from lrn_deploy.workflows.optimize.calibration import Calibration, calibration_inputs
 from lrn_deploy.workflows.optimize.graph import CalibrationFeeds, make_graph
+from lrn_deploy.workflows.optimize.memory import Memory
 from lrn_deploy.workflows.optimize.options import OptimizeOptions
 from lrn_deploy.workflows.optimize.recipes import Recipe, recipe
 from lrn_deploy.workflows.outcome import Added
 
 
-def optimize(bundle: Bundle, options: OptimizeOptions, progress: Progress = silent) -> Added:
+def optimize(
+    bundle: Bundle,
+    options: OptimizeOptions,
+    progress: Progress = silent,
+    memory: Memory | None = None,
+) -> Added:
     """Make a variant of the canonical graph and record it in the bundle.
 
     Args:
         bundle: The bundle; it gains the artifact :func:`variant_name`.
         options: What variant to make.
         progress: Told what goes on.
+        memory: What variants that were made before saw of the calibration inputs; it gains what
+            this one sees. None starts from nothing.
 
     Returns:
         The variant; fp32 may be the canonical graph itself.
@@ -96,6 +104,7 @@ def optimize(bundle: Bundle, options: OptimizeOptions, progress: Progress = sile
             calibration=_feeds(bundle, images) if images is not None else None,
             keep_lrn_fp32=options.keep_lrn_fp32,
             progress=progress,
+            memory=memory,
         )
         facts |= told
     model.metadata_props["precision"] = precision
@@ -123,7 +132,7 @@ def _facts(made: Recipe, images: Calibration | None, *, keep_lrn_fp32: bool) -> 
 
 def _feeds(bundle: Bundle, images: Calibration) -> CalibrationFeeds:
     (spec,) = bundle.manifest.inputs
-    return CalibrationFeeds(spec.name, images.inputs, spec.fixed_batch)
+    return CalibrationFeeds(spec.name, images.inputs, spec.fixed_batch, images.digest)
 
 
 def _check_half_lrn(made: Recipe) -> None:

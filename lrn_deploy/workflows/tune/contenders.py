@@ -21,8 +21,8 @@ from lrn_deploy.latency.statistics import (
     summarize,
     throughput,
 )
-from lrn_deploy.parity.metrics import compare
-from lrn_deploy.placement import MODEL
+from lrn_deploy.parity.metrics import Metrics, compare
+from lrn_deploy.placement import MODEL, Placement
 from lrn_deploy.tuning.decide import refusal
 from lrn_deploy.tuning.demand import Demand
 from lrn_deploy.tuning.schema import Candidate, Point
@@ -115,8 +115,30 @@ def contenders(
             yield from absent
 
 
-def reference_outputs(bundle: Bundle, inputs: Evaluation) -> tuple[dict[str, Array], str]:
-    """What the canonical graph answers on the CPU, and what computed it.
+@dataclass(frozen=True)
+class Truth:
+    """What candidates are held against.
+
+    Attributes:
+        outputs: Of the canonical graph, by name.
+        placement: Where it ran; 0 threads.
+        detail: What computed it, in words.
+    """
+
+    outputs: dict[str, Array]
+    placement: Placement
+    detail: str
+
+    def metrics(self, outputs: dict[str, Array]) -> Metrics:
+        """The errors of outputs: of several outputs the errors of the worst."""
+        return max(
+            (compare(outputs[name], truth) for name, truth in self.outputs.items()),
+            key=lambda found: found.relative_l2,
+        )
+
+
+def reference(bundle: Bundle, inputs: Evaluation) -> Truth:
+    """What the canonical graph answers on the CPU.
 
     Raises:
         MissingError: If nothing can run it here.
@@ -127,7 +149,8 @@ def reference_outputs(bundle: Bundle, inputs: Evaluation) -> tuple[dict[str, Arr
         if probe.available and runs(backend, model):
             with backend.load(bundle.load(MODEL)) as session:
                 outputs = run_in_batches(session, inputs.feeds, _judging_batch(session))
-            return outputs, f"{MODEL} on {backend.name} {probe.version}"
+            detail = f"{MODEL} on {backend.name} {probe.version}"
+            return Truth(outputs, place(MODEL, backend), detail)
     raise MissingError(
         "Nothing can run the canonical graph on the CPU, so errors cannot be measured.",
         f"Install ONNX Runtime with: {install('cpu')}",
@@ -138,21 +161,21 @@ def screen(
     contender: Contender,
     bundle: Bundle,
     inputs: Evaluation,
-    truth: dict[str, Array],
+    truth: Truth,
     demand: Demand,
     batch: int,
+    known: Metrics | None = None,
 ) -> Candidate:
     """Judge a candidate's outputs, and time it alone for a moment.
-
-    An output of several is judged by the worst of them.
 
     Args:
         contender: The candidate; its session lives no longer than this call.
         bundle: The bundle.
         inputs: What to judge on.
-        truth: The reference's outputs by name.
+        truth: What to hold its outputs against.
         demand: What is asked for.
         batch: Items in a run to time.
+        known: Its errors, if they were measured before.
 
     Returns:
         The candidate with its metrics, and one point unless it could not run.
@@ -161,7 +184,9 @@ def screen(
     artifact = bundle.manifest.artifact(candidate.artifact)
     try:
         with contender.load(bundle) as session:
-            outputs = run_in_batches(session, inputs.feeds, _judging_batch(session))
+            metrics = known or truth.metrics(
+                run_in_batches(session, inputs.feeds, _judging_batch(session))
+            )
             size = fitting_batches(artifact, session, (batch,))[0]
             feeds = rows(inputs, size)
             run = interleave({"it": lambda: session.run(feeds)}, SCREENING)
@@ -169,9 +194,6 @@ def screen(
         return candidate.model_copy(update={"reason": error.message})
     if not run.complete:
         raise KeyboardInterrupt
-    metrics = max(
-        (compare(outputs[name], truth[name]) for name in truth), key=lambda found: found.relative_l2
-    )
     reason = refusal(metrics, demand)
     return candidate.model_copy(
         update={

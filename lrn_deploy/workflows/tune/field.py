@@ -5,17 +5,18 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
 
-from lrn_deploy.backends.protocol import Array
 from lrn_deploy.bundle import Bundle
 from lrn_deploy.errors import MissingError
 from lrn_deploy.latency.effort import Effort
 from lrn_deploy.latency.machine import MAX_FOREIGN_CORES, Usage, foreign_cores, usage
+from lrn_deploy.parity.metrics import Metrics
 from lrn_deploy.placement import Placement, as_most_run
 from lrn_deploy.progress import Progress
 from lrn_deploy.tuning.demand import Demand
 from lrn_deploy.tuning.ledger import Ledger, Phase, about
 from lrn_deploy.tuning.schema import Candidate
-from lrn_deploy.workflows.tune.contenders import Contender, contenders, screen
+from lrn_deploy.workflows.optimize.memory import Memory
+from lrn_deploy.workflows.tune.contenders import Contender, Truth, contenders, screen
 from lrn_deploy.workflows.tune.evaluation import Evaluation
 from lrn_deploy.workflows.tune.options import TuneOptions
 from lrn_deploy.workflows.tune.race import Rules, race
@@ -23,7 +24,7 @@ from lrn_deploy.workflows.tune.validation import failures
 from lrn_deploy.workflows.tune.variants import too_coarse
 from lrn_deploy.workflows.validate.options import ValidateOptions
 
-HEAT = Effort(rounds=8, seconds=10.0, min_rounds=5)
+HEAT = Effort(rounds=8, seconds=6.0, min_rounds=5)
 """How long those who may be the fastest are timed in turns, to tell who deserves a race."""
 
 
@@ -37,13 +38,14 @@ class Field:
         threads: Numbers of threads to try on the CPU.
         batches: Batch sizes to race at.
         inputs: What to judge on.
-        truth: What the fp32 graph answers.
+        truth: What the fp32 graph answers, and where it ran.
         progress: Told what goes on.
         ledger: Where the time went.
         began: Processor time used when it began.
         judged: Those who were loaded, whether they could run or not.
         left_out: Those who were not, with the reason.
         warnings: Why not to trust the answer.
+        memory: What the variants saw of the calibration inputs.
     """
 
     bundle: Bundle
@@ -51,14 +53,16 @@ class Field:
     threads: tuple[int, ...]
     batches: tuple[int, ...]
     inputs: Evaluation
-    truth: dict[str, Array]
+    truth: Truth
     progress: Progress
     ledger: Ledger
     began: Usage
     judged: list[Contender] = field(default_factory=list)
     left_out: list[Candidate] = field(default_factory=list)
     warnings: list[str] = field(default_factory=list)
+    memory: Memory = field(default_factory=Memory)
     _passed: set[Placement] = field(default_factory=set)
+    _errors: dict[Placement, Metrics] = field(default_factory=dict)
 
     @property
     def demand(self) -> Demand:
@@ -122,14 +126,29 @@ class Field:
 
     def judge(self, item: Contender) -> Contender:
         """Judge a contender's outputs and time it alone for a moment."""
+        known = None if self.options.thorough else self._known(item)
         with self.ledger.step("judging"):
-            candidate = screen(item, self.bundle, self.inputs, self.truth, self.demand, self.batch)
+            candidate = screen(
+                item, self.bundle, self.inputs, self.truth, self.demand, self.batch, known
+            )
+        if candidate.metrics is not None:
+            self._errors[_where(item)] = candidate.metrics
         judged = replace(item, candidate=candidate)
         self.judged.append(judged)
         return judged
 
+    def _known(self, item: Contender) -> Metrics | None:
+        """The errors of an artifact in a runtime, if they were measured.
+
+        What another number of threads computes differs by the order of sums only.
+        """
+        where = _where(item)
+        if where == self.truth.placement:
+            return self.truth.metrics(self.truth.outputs)
+        return self._errors.get(where)
+
     def time_again(self, contender: Contender) -> None:
-        """Judge one of the judged once more, at another moment; the shorter time is kept."""
+        """Time one of the judged once more, at another moment; the shorter time is kept."""
         again = self.judge(contender)
         longer = contender if again.alone < contender.alone else again
         self.judged = [judged for judged in self.judged if judged is not longer]

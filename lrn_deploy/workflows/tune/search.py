@@ -161,7 +161,7 @@ class _Search:
         field = self.field
         field.tell(f"making {plan.name}", self._todo())
         with field.ledger.step("making"):
-            made = make(field.bundle, plan, field.options.calibration)
+            made = make(field.bundle, plan, field.options.calibration, field.memory)
         if isinstance(made, str):
             self.failed[plan] = made
             field.left_out.append(row(field.bundle, plan, made))

@@ -34,7 +34,7 @@ def everybody(field: Field) -> list[Contender]:
         reason = too_coarse(plan.precision, field.demand)
         if not reason:
             with field.ledger.step("making"):
-                made = make(field.bundle, plan, options.calibration)
+                made = make(field.bundle, plan, options.calibration, field.memory)
             if isinstance(made, str):
                 reason = made
             else:

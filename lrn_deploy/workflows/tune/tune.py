@@ -15,7 +15,7 @@ from lrn_deploy.tuning.ledger import Ledger
 from lrn_deploy.tuning.schema import Candidate, TuneReport
 from lrn_deploy.workflows.outcome import Reported
 from lrn_deploy.workflows.profile.options import powers_up_to
-from lrn_deploy.workflows.tune.contenders import Contender, reference_outputs
+from lrn_deploy.workflows.tune.contenders import Contender, reference
 from lrn_deploy.workflows.tune.evaluation import evaluation_inputs
 from lrn_deploy.workflows.tune.field import Field
 from lrn_deploy.workflows.tune.options import TuneOptions
@@ -67,7 +67,7 @@ class _Tune:
 
     def run(self) -> Reported[TuneReport]:
         with Measurement() as around:
-            field, computed_by = self._field(around.began)
+            field = self._field(around.began)
             finalists = (everybody if self.options.thorough else promising)(field)
             self.bundle = field.bundle
             with field.ledger.step("racing"):
@@ -88,7 +88,7 @@ class _Tune:
             model=self.bundle.manifest.model.name,
             complete=complete,
             demand=self.demand,
-            inputs=f"{field.inputs.detail}, against {computed_by}",
+            inputs=f"{field.inputs.detail}, against {field.truth.detail}",
             candidates=self._in_order(candidates, decision),
             chosen=0 if decision else None,
             batch=decision.batch if decision else None,
@@ -102,24 +102,23 @@ class _Tune:
         self._record(report)
         return Reported(self.bundle, report)
 
-    def _field(self, began: Usage) -> tuple[Field, str]:
-        """The field before anybody is in it, and what computed the fp32 graph's answers."""
+    def _field(self, began: Usage) -> Field:
+        """The field before anybody is in it."""
         options = self.options
         wanted = {options.batch} if options.objective == "latency" else set()
         self.progress("running the fp32 graph", 0, 1)
         inputs = evaluation_inputs(self.bundle.manifest, options.images)
-        truth, computed_by = reference_outputs(self.bundle, inputs)
         return Field(
             self.bundle,
             options,
             options.threads or tuple(sorted({cores(), 1}, reverse=True)),
             tuple(sorted({*powers_up_to(options.max_batch), *wanted})),
             inputs,
-            truth,
+            reference(self.bundle, inputs),
             self.progress,
             Ledger(),
             began,
-        ), computed_by
+        )
 
     def _rules(self, field: Field, finalists: Sequence[Contender]) -> Rules:
         effort = self.options.effort

@@ -53,10 +53,9 @@ def failures(
 
 
 def only(wanted: Collection[Placement]) -> ValidateOptions:
-    """Options to check nothing but these artifacts, where they run."""
+    """Options to check nothing but these artifacts, and only where they are to run."""
     devices = {placement.device for placement in wanted}
-    artifacts = frozenset(placement.artifact for placement in wanted)
-    return ValidateOptions(devices=tuple(sorted(devices)), artifacts=artifacts)
+    return ValidateOptions(devices=tuple(sorted(devices)), placements=frozenset(wanted))
 
 
 def earlier(bundle: Bundle, wanted: Collection[Placement]) -> ParityReport | None:

@@ -16,6 +16,7 @@ from lrn_deploy.tuning.foresee import Plan
 from lrn_deploy.tuning.schema import Candidate
 from lrn_deploy.workflows.build_engine.build_engine import build_bundle_engine
 from lrn_deploy.workflows.build_engine.options import EngineOptions
+from lrn_deploy.workflows.optimize.memory import Memory
 from lrn_deploy.workflows.optimize.optimize import optimize
 from lrn_deploy.workflows.optimize.options import OptimizeOptions
 from lrn_deploy.workflows.optimize.recipes import variant_name
@@ -32,13 +33,16 @@ def possible(devices: tuple[str, ...] | None) -> list[Plan]:
     return [plan for plan in _plans() if runtimes(plan.target) & here]
 
 
-def make(bundle: Bundle, plan: Plan, calibration: Path | None) -> Added | str:
+def make(
+    bundle: Bundle, plan: Plan, calibration: Path | None, memory: Memory | None = None
+) -> Added | str:
     """Make a variant, unless the bundle has it already.
 
     Args:
         bundle: The bundle.
         plan: The variant.
         calibration: Folder of images for int8; None for images that fit the network.
+        memory: What variants that were made before saw of them.
 
     Returns:
         The artifact, an engine if it is for TensorRT; or why it could not be made.
@@ -57,7 +61,7 @@ def make(bundle: Bundle, plan: Plan, calibration: Path | None) -> Added | str:
             calibration=calibration if PRECISIONS[plan.precision].int8 else None,
             quantizer=plan.quantizer,
         )
-        return optimize(bundle, options)
+        return optimize(bundle, options, memory=memory)
     except CannotWriteError:
         raise
     except LrnDeployError as error:

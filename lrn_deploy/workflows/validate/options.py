@@ -8,6 +8,7 @@ from pathlib import Path
 from lrn_deploy.errors import BadInputError
 from lrn_deploy.options import Written, binary_size, explained, option
 from lrn_deploy.parity.budgets import Budgets
+from lrn_deploy.placement import Placement
 
 BATCHES = (1, 3, 8)
 """One, an odd number, and a maximum."""
@@ -59,8 +60,10 @@ class ValidateOptions:
         metavar="SIZE",
         written=Written(str, binary_size),
     )
-    artifacts: frozenset[str] | None = option(
-        None, "Names of those to check; None checks all.", flag=None
+    placements: frozenset[Placement] | None = option(
+        None,
+        "Which artifacts to check on which backends; None checks all on every one.",
+        flag=None,
     )
 
     def __post_init__(self) -> None:

@@ -189,7 +189,11 @@ class _Validation:
         """One artifact on every backend that can run here, or the reasons why none can."""
         known = artifact_backends(self._devices(), gpu_memory=self.options.gpu_memory)
         yield from not_built(self.bundle.manifest, name, known)
-        backends = [backend for backend in known if runs(backend, artifact)]
+        backends = [
+            backend
+            for backend in known
+            if runs(backend, artifact) and self._is_wanted(place(name, backend))
+        ]
         if not backends:
             reason = (
                 f"no backend on {' or '.join(self._devices())} runs the format {artifact.format} "
@@ -259,8 +263,12 @@ class _Validation:
             yield from checks
 
     def _artifacts(self) -> dict[str, Artifact]:
-        every, wanted = self.bundle.manifest.artifacts, self.options.artifacts
-        return {name: every[name] for name in every if wanted is None or name in wanted}
+        every, wanted = self.bundle.manifest.artifacts, self.options.placements
+        names = every if wanted is None else {placement.artifact for placement in wanted}
+        return {name: artifact for name, artifact in every.items() if name in names}
+
+    def _is_wanted(self, placement: Placement) -> bool:
+        return self.options.placements is None or placement in self.options.placements
 
     def _devices(self) -> Sequence[str]:
         return self.options.devices or DEVICES

@@ -9,7 +9,7 @@ import onnx_ir as ir
 import pytest
 
 from lrn_deploy.errors import BadInputError
-from lrn_deploy.passes.quantization.observe import measure_shifts, observe_ranges
+from lrn_deploy.passes.quantization.observe import measure_shifts, observe_ranges, serialize
 from lrn_deploy.passes.quantization.qdq import activation_scale, weight_axis
 from lrn_deploy.passes.quantization.quantize import quantize
 from lrn_deploy.passes.quantization.quantize_weights import BLOCKS, quantize_weights
@@ -82,7 +82,7 @@ def test_the_axis_of_a_weights_outputs() -> None:
 
 
 def batches(*rows: Array) -> Any:
-    return lambda data: [run_all(data, x) for x in rows]
+    return lambda model: [run_all(serialize(model), x) for x in rows]
 
 
 def test_ranges_of_inputs_and_of_values_within() -> None:

@@ -16,7 +16,7 @@ from hypothesis import strategies as st
 from lrn_deploy.errors import BadInputError
 from lrn_deploy.lrn import LrnSpec
 from lrn_deploy.passes.lrn.lrn_blocks import find_lrn_nodes
-from lrn_deploy.passes.quantization.observe import Evaluate
+from lrn_deploy.passes.quantization.observe import Evaluate, serialize
 from lrn_deploy.passes.quantization.qdq import Activations, activation_scale
 from lrn_deploy.passes.quantization.quantize import quantize
 from tests.support.precision_graphs import (
@@ -35,9 +35,9 @@ from tests.support.precision_graphs import (
 def on(x: Array, size: int = 8) -> Evaluate:
     """Calibration on ``x``."""
 
-    def evaluate(data: bytes) -> Iterator[dict[str, Array]]:
+    def evaluate(model: ir.Model) -> Iterator[dict[str, Array]]:
         for start in range(0, len(x), size):
-            yield run_all(data, x[start : start + size])
+            yield run_all(serialize(model), x[start : start + size])
 
     return evaluate
 

@@ -15,6 +15,7 @@ from hypothesis import strategies as st
 from onnx.reference import ReferenceEvaluator
 
 from lrn_deploy.errors import BadInputError
+from lrn_deploy.passes.quantization.observe import serialize
 from lrn_deploy.passes.quantization.quantize import quantize
 from lrn_deploy.passes.quantization.quantize_weights import Bits, quantize_weights, round_in_blocks
 from tests.support.precision_graphs import Array, Chain, checked, distance, inputs, run, run_all
@@ -145,8 +146,8 @@ def test_corrected_biases_bring_the_means_back() -> None:
         model = product(random(8, 200), random(8, seed=1))
         truth = run(model, x)
 
-        def evaluate(data: bytes) -> Iterator[dict[str, Array]]:
-            yield run_all(data, x)
+        def evaluate(model: ir.Model) -> Iterator[dict[str, Array]]:
+            yield run_all(serialize(model), x)
 
         quantize_weights(model, evaluate if correct else None, bits=4, min_weights=1)
         shifts.append(np.abs((run(model, x) - truth).mean(axis=0)).max())
@@ -160,8 +161,8 @@ def test_with_int8_convolutions() -> None:
     x = inputs(model)
     truth = run(model, x)
 
-    def evaluate(data: bytes) -> Iterator[dict[str, Array]]:
-        yield run_all(data, x)
+    def evaluate(model: ir.Model) -> Iterator[dict[str, Array]]:
+        yield run_all(serialize(model), x)
 
     quantize_weights(model, evaluate, min_weights=1)
     done = quantize(model, evaluate, activations="uint8", outputs=True)

@@ -14,12 +14,14 @@ from lrn_deploy.backends.protocol import Backend
 from lrn_deploy.latency.machine import usage
 from lrn_deploy.latency.statistics import noise
 from lrn_deploy.parity.metrics import compare
+from lrn_deploy.placement import Placement
 from lrn_deploy.tuning.foresee import Plan
 from lrn_deploy.tuning.ledger import Ledger
 from lrn_deploy.tuning.schema import Candidate, Point
+from lrn_deploy.workflows.optimize.memory import Memory
 from lrn_deploy.workflows.outcome import Added
 from lrn_deploy.workflows.tune import search as tune_search
-from lrn_deploy.workflows.tune.contenders import Contender
+from lrn_deploy.workflows.tune.contenders import Contender, Truth
 from lrn_deploy.workflows.tune.evaluation import Evaluation
 from lrn_deploy.workflows.tune.field import Field
 from lrn_deploy.workflows.tune.options import TuneOptions
@@ -135,7 +137,7 @@ def made(monkeypatch: pytest.MonkeyPatch) -> list[str]:
     """Names of the variants that are made, in order."""
     names: list[str] = []
 
-    def make(bundle: Any, wanted: Plan, _calibration: Path | None) -> Added:
+    def make(bundle: Any, wanted: Plan, _calibration: Path | None, _memory: Memory) -> Added:
         names.append(wanted.name)
         return Added(bundle, wanted.name, reused=False)
 
@@ -152,7 +154,7 @@ def paper(faulty: frozenset[str] = frozenset(), *, busy: bool = False) -> Paper:
         (2, 1),
         (1,),
         Evaluation({"input": np.zeros((1, 1))}, ""),
-        {},
+        Truth({}, Placement("model", "", ""), ""),
         lambda *_: None,
         Ledger(),
         usage(),
