@@ -16,6 +16,7 @@ from lrn_deploy.bundle import Artifact, Bundle
 from lrn_deploy.cli import run
 from lrn_deploy.errors import BadInputError
 from lrn_deploy.parity.schema import ParityReport
+from lrn_deploy.placement import Placement
 from lrn_deploy.workflows.validate.options import ValidateOptions, batches_up_to
 from lrn_deploy.workflows.validate.validate import validate
 from tests.support import faults, validated
@@ -68,6 +69,15 @@ def test_checks_every_set_at_every_batch_size(checked: Path) -> None:
     assert report.artifacts == {"model": Bundle.open(checked).manifest.artifact("model").sha256}
     assert report.reference.startswith("PyTorch")
     assert report.versions["torch"] == torch.__version__
+
+
+@pytest.mark.parametrize("where", CPU_BACKENDS)
+def test_only_what_is_asked_for_is_checked_and_only_there(bundle: Path, where: str) -> None:
+    asked = frozenset({Placement.read("model", where)})
+    report = validate(
+        Bundle.open(bundle), ValidateOptions(batches=(1, 3, 4), placements=asked)
+    ).report
+    assert {check.placement for check in report.checks if check.artifact} == asked
 
 
 def test_stores_the_samples_with_the_reference(checked: Path) -> None:
