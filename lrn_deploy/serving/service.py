@@ -203,7 +203,7 @@ class Service:
         refused = self.limiter.refused + (self.keys.refused if self.keys else 0)
         return metrics.render(self.repository.models(), refused, stderr.dropped())
 
-    def index(self, *, ready: bool = False) -> list[dict[str, Any]]:
+    def index(self, *, ready: bool) -> list[dict[str, Any]]:
         """The repository index, of those alone that can answer if so wished."""
         return self.repository.index(ready=ready)
 

@@ -101,7 +101,8 @@ class Sockets:
 
 class _Connection:
     def __init__(self, address: Address, tls: ssl.SSLContext | None, until: float | None) -> None:
-        limit = CONNECT_SECONDS if until is None else min(CONNECT_SECONDS, _left(until) or 0)
+        left = _left(until)
+        limit = CONNECT_SECONDS if left is None else min(CONNECT_SECONDS, left)
         try:
             self._socket = socket.create_connection((address.host, address.port), limit)
             self._socket.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)

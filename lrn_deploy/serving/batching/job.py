@@ -29,7 +29,7 @@ class Timing:
     compute_infer: int
     compute_output: int
     batch_rows: int
-    arrived: int = 0
+    arrived: int
 
     @property
     def compute(self) -> int:

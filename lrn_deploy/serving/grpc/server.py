@@ -213,8 +213,7 @@ class GrpcServer:
             with self.service.answering(request) as answering:
                 if not draining:
                     self.service.admit()
-                if self.service.keys is not None:
-                    self.service.authorize(request, scope)
+                self.service.authorize(request, scope)
                 return function(_parse(kind, content), _Call(context, request))
             refusal = answering.refusal
             context.abort(

@@ -68,7 +68,6 @@ def take_head(received: bytearray, searched: int = 0) -> bytes | None:
     """
     if received and received[0] in b"\r\n":  # RFC 9112, 2.2
         del received[: len(received) - len(received.lstrip(b"\r\n"))]
-        searched = 0
     if not received:
         return None
     if not 65 <= received[0] <= 90:
@@ -162,13 +161,10 @@ class _Seen:
 
 def _target(url: bytes) -> tuple[str, Mapping[str, str]]:
     """The path and the parameters of a request's target."""
-    if not url.startswith(b"/") and url != b"*":
-        try:
-            parts = httptools.parse_url(url)
-        except httptools.HttpParserInvalidURLError as error:
-            raise InvalidRequestError("The request's target is no URL.") from error
-        path, query = parts.path or b"/", parts.query or b""
-    else:
-        path, _, query = url.partition(b"#")[0].partition(b"?")
+    try:
+        parts = httptools.parse_url(url)
+    except httptools.HttpParserInvalidURLError as error:
+        raise InvalidRequestError("The request's target is no URL.") from error
+    path, query = parts.path or b"/", parts.query or b""
     text = path.decode("latin-1") if b"%" not in path else unquote(path.decode("latin-1"))
     return text, dict(parse_qsl(query.decode("latin-1"))) if query else {}

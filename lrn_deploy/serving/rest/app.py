@@ -77,8 +77,7 @@ class App:
         if route.guarded:
             self.origins.check_page(request.headers)
         self.service.admit()
-        if self.service.keys is not None:
-            self.service.authorize(request, route.scope)
+        self.service.authorize(request, route.scope)
         length = request.headers.get("content-length", "")
         limit = self.body_limit
         if length.isdecimal() and int(length) > limit:

@@ -114,6 +114,18 @@ def test_one_image_is_the_first_of_its_answer(ask: Ask, asked: Asked) -> None:
     assert asked == [(Classify("m", NAMED[:1], 5), None), (Classify("m", NAMED[:1], 2), 1.5)]
 
 
+def test_a_client_lets_go_of_its_connections_at_the_end_of_its_block() -> None:
+    async def run() -> Any:
+        async with AsyncClient("http://127.0.0.1:1") as client:
+            assert not client._transport._closed  # type: ignore[attr-defined]  # of connections
+        return client
+
+    with Client("http://127.0.0.1:1") as client:
+        assert not client._transport._closed  # type: ignore[attr-defined]  # as above
+    for one in (client, asyncio.run(run())):
+        assert one._transport._closed
+
+
 @pytest.mark.parametrize("method", ["live", "ready"])
 def test_whoever_does_not_answer_is_not_there(ask: Ask, method: str) -> None:
     assert ask(method, answer=LostError("Gone.")) is False

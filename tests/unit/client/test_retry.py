@@ -46,6 +46,31 @@ def test_waits_double_up_to_the_most_and_attempts_end() -> None:
         attempts.wait(BUSY)
 
 
+def test_where_nothing_is_said_three_more_are_sent_after_a_tenth_of_a_second_and_doubled() -> None:
+    attempts = Retry(draw=highest).begin(None)
+    waits = []
+    for _ in range(3):
+        attempts.remaining()
+        waits.append(attempts.wait(BUSY))
+    assert waits == pytest.approx([0.1, 0.2, 0.4])
+    attempts.remaining()
+    with pytest.raises(UnavailableError):
+        attempts.wait(BUSY)
+    patient = Retry(attempts=9, draw=highest, budget=Budget(100)).begin(None)
+    for _ in range(8):
+        patient.remaining()
+        waits.append(patient.wait(BUSY))
+    assert waits[3:] == pytest.approx([0.1, 0.2, 0.4, 0.8, 1.6, 3.2, 5, 5])
+
+
+def test_where_nothing_is_said_four_failures_of_ten_tokens_are_sent_again() -> None:
+    budget = Budget()
+    assert [budget.failed() for _ in range(5)] == [True] * 4 + [False]
+    for _ in range(10):
+        budget.answered()
+    assert budget.tokens == pytest.approx(6)
+
+
 def test_waits_are_drawn_from_nothing_on() -> None:
     attempts = Retry(draw=lambda low, _high: low).begin(None)
     attempts.remaining()
@@ -93,8 +118,27 @@ def test_the_deadline_is_that_of_all_attempts() -> None:
     with pytest.raises(UnavailableError):
         attempts.wait(BUSY)
     clock.now += 0.2
-    with pytest.raises(DeadlineError, match="no answer within 1 s"):
+    with pytest.raises(DeadlineError, match="no answer within 1 s") as caught:
         attempts.remaining()
+    assert "timeout=" in caught.value.hint
+
+
+def test_a_deadline_has_passed_when_it_is_reached() -> None:
+    clock = Clock()
+    attempts = Retry(first=0.5, draw=highest, clock=clock).begin(1.0)
+    attempts.remaining()
+    clock.now += 0.5
+    with pytest.raises(UnavailableError):  # the wait would end with it
+        attempts.wait(BUSY)
+    clock.now += 0.5
+    with pytest.raises(DeadlineError):
+        attempts.remaining()
+
+
+def test_what_is_asked_may_be_asked_twice_unless_it_is_said_otherwise() -> None:
+    attempts = Retry(draw=highest).begin(None)
+    attempts.remaining()
+    assert attempts.wait(LostError("Gone.")) > 0
 
 
 def test_a_server_that_says_first_that_the_time_is_up_makes_no_other_error() -> None:
@@ -144,6 +188,9 @@ def test_a_refusal_is_an_answer() -> None:
     with pytest.raises(InvalidRequestError):
         attempts.wait(InvalidRequestError("Wrong.", status=400))
     assert retry.budget.tokens == 10
+    retry.budget.failed()
+    attempts.answered()
+    assert retry.budget.tokens == 10
 
 
 def test_threads_share_a_budget() -> None:
@@ -174,10 +221,23 @@ def test_never_sends_nothing_again() -> None:
     [
         (lambda: Retry(attempts=0), "attempts=0"),
         (lambda: Retry(first=2, most=1), "first=2"),
+        (lambda: Retry(first=-0.5), "first=-0.5"),
+        (lambda: Retry(factor=0.5), "factor=0.5"),
         (lambda: Budget(tokens=0), "tokens above 0"),
+        (lambda: Budget(ratio=-0.5), "ratio of 0 or more"),
         (lambda: Retry().begin(0), "above 0 seconds"),
     ],
 )
 def test_what_makes_no_sense_is_refused(make: object, said: str) -> None:
     with pytest.raises(BadInputError, match=said):
         make()  # type: ignore[operator]  # a class or a function
+
+
+def test_what_only_just_makes_sense_is_taken() -> None:
+    budget = Budget(tokens=0.5, ratio=0)
+    budget.answered()
+    assert budget.tokens == 0.5
+    attempts = Retry(first=0, most=0, factor=1, draw=highest).begin(None)
+    attempts.remaining()
+    assert attempts.wait(BUSY) == 0
+    assert Retry(first=1, most=1).first == 1

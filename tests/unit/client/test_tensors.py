@@ -45,6 +45,13 @@ def test_order_of_bytes_and_of_axes_is_the_protocols() -> None:
     assert bytes(Tensor(array).to_bytes()) == struct.pack("<6i", 0, 3, 1, 4, 2, 5)
 
 
+def test_each_bfloat16_goes_out_as_it_is() -> None:
+    """Those that are no numbers too, of which there are many."""
+    every = np.arange(2**16, dtype="<u2")
+    sent = Tensor(every.view(ml_dtypes.bfloat16)).to_bytes()
+    np.testing.assert_array_equal(np.frombuffer(sent, "<u2"), every)
+
+
 def test_what_lies_well_is_not_copied() -> None:
     array = np.zeros((4, 5), np.float32)
     view = Tensor(array).to_bytes()
@@ -71,6 +78,13 @@ def test_what_lies_between_two_numbers_of_bf16_goes_to_the_even_one() -> None:
     assert sent.tolist() == [0x3F80, 0x3F82, 0x3F81, 0x3F81]
 
 
+def test_what_is_no_number_stays_none_whatever_bits_tell_so() -> None:
+    """Cut to their upper half, the first two would be infinite."""
+    bits = np.array([0x7F80_0001, 0xFF80_0001, 0x7FFF_FFFF], "<u4")
+    sent = np.frombuffer(Tensor(bits.view("<f4"), "BF16").to_bytes(), "<u2")
+    assert np.isnan(sent.view(ml_dtypes.bfloat16).astype(np.float32)).all()
+
+
 @settings(max_examples=50)
 @given(st.lists(st.text(max_size=5) | st.binary(max_size=5), min_size=1, max_size=6))
 def test_bytes_are_as_tritonclient_has_them(values: list[str | bytes]) -> None:
@@ -85,6 +99,14 @@ def test_bytes_are_as_tritonclient_has_them(values: list[str | bytes]) -> None:
 def test_strings_of_fixed_length_are_bytes_too() -> None:
     assert bytes(Tensor(np.array(["é", "b"])).to_bytes()) == pack(["é".encode(), b"b"])
     assert Tensor(np.array([b"ab"])).to_json() == ["ab"]
+    with pytest.raises(BadInputError, match="no UTF-8 cannot be sent as JSON"):
+        Tensor(np.array([b"\xff"])).to_json()
+
+
+def test_json_is_flat() -> None:
+    tensor = Tensor(np.array([[1.5, 2], [3, 4]], np.float32))
+    assert tensor.shape == (2, 2)
+    assert tensor.to_json() == [1.5, 2, 3, 4]
 
 
 @pytest.mark.parametrize(
@@ -92,6 +114,8 @@ def test_strings_of_fixed_length_are_bytes_too() -> None:
     [
         (np.zeros(1, np.complex64), "", "no type for an array of complex64"),
         (np.zeros(1, np.float64), "FP32", "float64 cannot be sent as FP32"),
+        (np.zeros(1, np.float64), "BF16", "float64 cannot be sent as BF16"),
+        (np.zeros(1, np.float32), "FP16", "float32 cannot be sent as FP16"),
         (np.array([1, "a"], object), "", "got int"),
     ],
 )
@@ -129,6 +153,8 @@ def test_json_may_be_nested_or_flat() -> None:
         back = from_json(values, "FP32", [2, 2], "x")
         assert back.dtype == np.float32
         assert back.tolist() == [[1.5, 2.5], [3.5, 4.5]]
+    half = from_json([1.5], "BF16", [1], "x")
+    assert (half.dtype, half.tolist()) == (np.float32, [1.5])
     assert from_json(["a", "é"], "BYTES", [2], "x").tolist() == [b"a", "é".encode()]
     with pytest.raises(ProtocolError, match="is no FP32 of shape"):
         from_json([1, 2, 3], "FP32", [2], "x")

@@ -7,7 +7,8 @@ import gc
 import json
 from collections.abc import Iterator, Mapping
 from pathlib import Path
-from typing import Any
+from types import SimpleNamespace
+from typing import Any, cast
 from weakref import ref
 
 import grpc
@@ -22,6 +23,7 @@ from lrn_deploy.serving.errors import (
     RequestError,
     TooManyError,
     UnavailableError,
+    UnsupportedError,
 )
 from lrn_deploy.serving.grpc.server import GrpcServer
 from lrn_deploy.serving.http.message import Response, error_response
@@ -30,6 +32,7 @@ from lrn_deploy.serving.inference import InferRequest
 from lrn_deploy.serving.repository.repository import Repository
 from lrn_deploy.serving.request import Request
 from lrn_deploy.serving.rest.app import App
+from lrn_deploy.serving.security.key_ring import KeyRing
 from lrn_deploy.serving.service import Service
 from lrn_deploy.serving.settings import ModelSettings, ServerSettings
 from tests.support.image_bundles import colour_bundle
@@ -108,6 +111,18 @@ def test_a_status_that_is_no_success_is_not_logged_as_one(
     with service().answering(Request("GET", "/v2/health/ready")) as answering:
         answering.status = 503
     assert log(capsys) == []
+    app = App(service())
+    for path, lines in (("/v2/health/ready", []), ("/v2/health/live", [(200, "")])):
+        asyncio.run(app.handle(Request("GET", path)))
+        assert log(capsys) == lines
+
+
+def test_a_refusal_before_the_body_is_logged_as_any_other(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    answer = App(service()).refusal(Request("GET", "/", id="7"), NotFoundError("Nothing."), 0)
+    assert (answer.status, json.loads(answer.body)["request_id"]) == (404, "7")
+    assert log(capsys) == [(404, "Nothing.")]
 
 
 def test_who_is_let_in(repository: Repository) -> None:
@@ -134,6 +149,59 @@ def test_models_are_loaded_by_whom_the_settings_allow(repository: Repository) ->
         closed.model("colours")
 
 
+def test_overrides_are_refused_by_their_names(repository: Repository) -> None:
+    one = service(repository, access_log="none", model_control=True)
+    for operation in (one.load, one.unload):
+        for name in ("config", "file:1/model.onnx"):
+            with pytest.raises(UnsupportedError, match="without overrides"):
+                operation("colours", [name])
+        operation("colours", ["unload_dependents", "configuration"])
+
+
+def test_it_is_live_and_ready_while_some_model_can_answer(monkeypatch: pytest.MonkeyPatch) -> None:
+    one = service(access_log="none")
+    seen = []
+    for models in ((), (False,), (False, True)):
+        loaded = [SimpleNamespace(ready=ready) for ready in models]
+        monkeypatch.setattr(one.repository, "models", lambda loaded=loaded: loaded)
+        seen.append((one.live, one.ready))
+    assert seen == [(True, False), (False, False), (True, True)]
+    one.stopping = True
+    assert (one.live, one.ready) == (True, False)
+
+
+def test_metrics_count_what_clients_and_keys_were_refused() -> None:
+    one = service(access_log="none")
+    one.limiter.refused = 5
+    assert "lrn_rate_limited_requests 5" in one.metrics().splitlines()
+    one.keys = cast(KeyRing, SimpleNamespace(refused=2))
+    assert "lrn_rate_limited_requests 7" in one.metrics().splitlines()
+
+
+def test_who_needs_no_key_goes_on_and_who_needs_one_as_long_as_it_is_taken() -> None:
+    one, asked = service(access_log="none"), Request("GET", "/", {"authorization": "x"})
+    assert one.still_allows(asked, "statistics")
+    told: list[tuple[Any, str]] = []
+
+    def allows(headers: Mapping[str, str], scope: str) -> bool:
+        told.append((headers, scope))
+        return False
+
+    one.keys = cast(KeyRing, SimpleNamespace(allows=allows))
+    assert one.still_allows(asked, "live")  # for which none is asked
+    assert not one.still_allows(asked, "statistics")
+    assert told == [(asked.headers, "read")]
+
+
+def test_statistics_are_of_one_model_or_of_all(repository: Repository) -> None:
+    one = service(repository, access_log="none")
+    for found in (one.statistics(), one.statistics("colours"), one.statistics("colours", "1")):
+        (model,) = found["model_stats"]
+        assert (model["name"], model["version"]) == ("colours", "1")
+    with pytest.raises(NotFoundError):
+        one.statistics("colours", "2")
+
+
 def full(repository: Repository, monkeypatch: pytest.MonkeyPatch) -> None:
     """Have the queue of the model admit nobody."""
     queue = repository.get("colours").batcher.pending
@@ -157,7 +225,11 @@ def test_a_full_queue_refuses_by_either_transport_before_tensors_are_read(
     front.stop(1)
     with pytest.raises(UnavailableError, match="Exceeds maximum queue size"):
         App(one).admit(Request("POST", "/v2/models/colours/infer"))
-    assert repository.get("colours").batcher.statistics.failures == {"REJECTED": 2}
+    with pytest.raises(UnavailableError, match="Exceeds maximum queue size"):
+        App(one).admit(Request("POST", "/v1/classify", query={"model": "colours"}))
+    with pytest.raises(NotFoundError, match="no version 7"):
+        App(one).admit(Request("POST", "/v2/models/colours/versions/7/infer"))
+    assert repository.get("colours").batcher.statistics.failures == {"REJECTED": 3}
 
 
 def test_an_inference_is_its_callers(repository: Repository) -> None:

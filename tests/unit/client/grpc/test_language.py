@@ -20,6 +20,7 @@ from lrn_deploy.client.operations import (
     Control,
     Index,
     Live,
+    Operation,
     Ready,
     Stats,
     inference,
@@ -93,6 +94,20 @@ def test_images_are_not_classified_over_grpc() -> None:
     assert caught.value.status == 501
 
 
+def test_an_operation_that_grpc_does_not_know_is_a_mistake() -> None:
+    with pytest.raises(TypeError, match="no message"):
+        encode(Operation())
+    with pytest.raises(TypeError, match="no answer"):
+        decode(Operation(), pb.ServerLiveResponse())
+
+
+def test_loading_and_unloading_name_the_model_and_are_answered_with_nothing() -> None:
+    for load in (True, False):
+        operation = Control("m", load=load)
+        assert encode(operation)[1].model_name == "m"
+        assert decode(operation, pb.RepositoryModelLoadResponse()) is None
+
+
 def test_what_a_server_and_a_model_are_is_read() -> None:
     server = pb.ServerMetadataResponse(name="it", version="1", extensions=["x", "y"])
     assert decode(AboutServer(), server) == ServerMetadata("it", "1", ("x", "y"))
@@ -160,6 +175,9 @@ def test_outputs_may_be_raw_or_not() -> None:
         (CODES.UNIMPLEMENTED, "Not I.", errors.UnsupportedError, 501),
         (CODES.UNAVAILABLE, "The queue is full.", errors.UnavailableError, 503),
         (CODES.INTERNAL, "Oh.", errors.ServerError, 500),
+        (CODES.CANCELLED, "Gone.", errors.RefusedError, 499),
+        (CODES.INVALID_ARGUMENT, "It takes 8 bytes, got 4.", errors.InvalidRequestError, 400),
+        (CODES.NOT_FOUND, "No model 'connect'.", errors.NotFoundError, 404),
         (CODES.UNAVAILABLE, "failed to connect to all addresses; last error: UNKNOWN: "
          "ipv4:127.0.0.1:1: Failed to connect to remote host: Connection refused",
          errors.UnreachableError, 0),
@@ -177,8 +195,17 @@ def test_a_failure_is_of_its_kind(code: Any, details: str, kind: type, status: i
 def test_the_servers_id_and_its_words_are_apart() -> None:
     by_tail = failure(Failed(CODES.NOT_FOUND, "No 'm'. [request r-1]", ("x-request-id", "r-1")), "")
     by_text = failure(Failed(CODES.NOT_FOUND, "No 'm'. [request r-1]"), "")
-    for found in (by_tail, by_text):
+    both = failure(Failed(CODES.NOT_FOUND, "No 'm'. [request r-2]", ("x-request-id", "r-1")), "")
+    for found in (by_tail, by_text, both):
         assert (found.message, found.request_id) == ("No 'm'.", "r-1")
+
+
+def test_a_server_that_says_nothing_has_failed_all_the_same() -> None:
+    silent = Failed(CODES.NOT_FOUND, "")
+    silent._told = CODES.NOT_FOUND, None, None  # type: ignore[assignment]  # as grpcio has it
+    found = failure(silent, "")
+    assert (found.status, found.request_id) == (404, "")
+    assert found.message == "The server answered 404 and did not say why."
 
 
 @pytest.mark.parametrize(
@@ -194,3 +221,6 @@ def test_when_to_come_back(tail: tuple[tuple[str, str], ...], seconds: float | N
     found = failure(Failed(CODES.UNAVAILABLE, "The queue is full.", *tail), "")
     assert found.retry_after == seconds
     assert failure(Failed(CODES.NOT_FOUND, "No."), "").retry_after is None
+    assert failure(Failed(CODES.RESOURCE_EXHAUSTED, "Too many."), "").retry_after == 0.0
+    strange = Failed(CODES.UNAVAILABLE, "Full.", ("retry-after", "tomorrow"))
+    assert failure(strange, "").retry_after == 0.0

@@ -11,7 +11,14 @@ from tritonclient.http import InferResult
 
 from lrn_deploy.bundle import TensorSpec
 from lrn_deploy.client import errors
-from lrn_deploy.client.answers import Classified, Label, ModelState
+from lrn_deploy.client.answers import (
+    Classified,
+    Label,
+    ModelMetadata,
+    ModelState,
+    ServerMetadata,
+    TensorMetadata,
+)
 from lrn_deploy.client.http.language import LENGTH, decode, encode
 from lrn_deploy.client.http.wire import HttpAnswer, HttpRequest
 from lrn_deploy.client.operations import (
@@ -69,6 +76,15 @@ def test_each_operation_has_its_path(operation: Operation[Any], method: str, tar
     request = encode(operation, None)
     assert (request.method, request.target) == (method, target)
     assert encode(operation, None, "/team").target == "/team" + target
+    if isinstance(operation, Index | Control):
+        assert (body(request), header(request, "content-type")) == (b"{}", "application/json")
+
+
+def test_an_operation_that_http_does_not_know_is_a_mistake() -> None:
+    with pytest.raises(TypeError, match="no HTTP request"):
+        encode(Operation(), None)
+    with pytest.raises(TypeError, match="no HTTP answer"):
+        decode(Operation(), answer(200, {}))
 
 
 def test_the_server_reads_what_the_client_writes() -> None:
@@ -97,6 +113,28 @@ def test_all_outputs_are_wanted_binary_unless_said_otherwise() -> None:
     asked = codec.decode(body(plain), None, SPECS)
     assert not asked.binary
     np.testing.assert_array_equal(asked.inputs["a"], A)
+
+
+def test_what_is_said_of_an_inference_is_sent_and_nothing_else() -> None:
+    def head(seconds: float | None = None, **more: Any) -> Any:
+        request = encode(inference("m", {"a": A}, **more), seconds)
+        return json.loads(request.parts[0])
+
+    plain = head()
+    assert set(plain) == {"inputs", "parameters"}
+    assert plain["parameters"] == {"binary_data_output": True}
+    assert head(1e-9)["parameters"]["timeout"] == 1
+    assert head(2.5e-6)["parameters"]["timeout"] == 2
+    named = head(outputs=["y"])
+    assert named["parameters"] == {}
+    assert named["outputs"] == [{"name": "y", "parameters": {"binary_data": True}}]
+    text = head(outputs=["y"], binary=False)
+    assert text["outputs"] == [{"name": "y", "parameters": {}}]
+    kinds = [
+        dict(encode(inference("m", {"a": A}, binary=binary), None).headers)["content-type"]
+        for binary in (True, False)
+    ]
+    assert kinds == ["application/octet-stream", "application/json"]
 
 
 def test_the_same_question_has_the_same_head_each_time() -> None:
@@ -138,6 +176,28 @@ def test_several_images_are_a_form_and_one_is_a_file() -> None:
     several = encode(Classify("", sent), None)
     found = multipart.files(header(several, "content-type") or "", body(several), 9)
     assert found == [("b.jpg", b"\r\n--x"), ("q__.png", b"\0")]
+
+
+def test_what_a_server_and_a_model_are_is_read() -> None:
+    said: dict[str, Any] = {"name": "it", "version": "1", "extensions": ["x", "y"]}
+    assert decode(AboutServer(), answer(200, said)) == ServerMetadata("it", "1", ("x", "y"))
+    said.pop("version")
+    assert decode(AboutServer(), answer(200, said)) == ServerMetadata("it", "", ("x", "y"))
+    model: dict[str, Any] = {
+        "name": "m",
+        "versions": ["1", "2"],
+        "platform": "p",
+        "inputs": [{"name": "a", "datatype": "FP32", "shape": [-1, "3"]}],
+        "outputs": [{"name": "y", "datatype": "INT64", "shape": [-1]}],
+    }
+    tensors = (TensorMetadata("a", "FP32", (-1, 3)),), (TensorMetadata("y", "INT64", (-1,)),)
+    assert decode(AboutModel("m"), answer(200, model)) == ModelMetadata(
+        "m", ("1", "2"), "p", *tensors
+    )
+    del model["platform"], model["versions"]
+    assert decode(AboutModel("m"), answer(200, model)) == ModelMetadata("m", (), "", *tensors)
+    assert decode(Config("m"), answer(200, {"name": "m"})) == {"name": "m"}
+    assert decode(Stats(), answer(200, {"model_stats": [{"name": "m"}]})) == [{"name": "m"}]
 
 
 def test_the_states_of_models_are_read() -> None:
@@ -182,6 +242,8 @@ def test_labels_are_read() -> None:
         (501, errors.UnsupportedError),
         (503, errors.UnavailableError),
         (302, errors.RefusedError),
+        (300, errors.RefusedError),
+        (499, errors.RefusedError),
     ],
 )
 def test_a_refusal_is_of_its_kind_with_the_servers_words(
@@ -207,8 +269,25 @@ def test_retry_after_may_be_a_date() -> None:
 
 
 def test_a_proxy_s_page_is_quoted() -> None:
-    with pytest.raises(errors.ServerError, match="The server answered 502: Bad Gateway"):
+    with pytest.raises(errors.ServerError, match="The server answered 502: Bad Gateway") as caught:
         decode(AboutModel("m"), HttpAnswer(502, {"x-request-id": "p-9"}, b"Bad Gateway"))
+    assert (caught.value.request_id, caught.value.status) == ("p-9", 502)
+    with pytest.raises(errors.ServerError) as caught:
+        decode(AboutModel("m"), HttpAnswer(502, {}, b"x" * 300))
+    assert caught.value.message == "The server answered 502: " + "x" * 200
+    with pytest.raises(errors.ServerError) as caught:
+        decode(AboutModel("m"), HttpAnswer(502, {}, b"\0"))
+    assert caught.value.message == "The server answered 502 and did not say why."
+
+
+@pytest.mark.parametrize(
+    ("status", "hint"), [(401, "api_key="), (413, "Send less"), (404, ""), (500, "")]
+)
+def test_what_can_be_done_about_a_refusal_is_hinted(status: int, hint: str) -> None:
+    found = errors.refusal(status, "So.")
+    assert found.message == "So."
+    assert hint in found.hint
+    assert bool(found.hint) == bool(hint)
 
 
 @pytest.mark.parametrize(
@@ -232,5 +311,12 @@ def test_health_is_yes_or_no() -> None:
     assert decode(Live(), answer(200)) is True
     assert decode(Ready(), answer(503)) is False
     assert decode(Ready("m"), answer(400)) is False  # Triton's
+    for operation in (Ready(), Live(), AboutModel("m")):
+        with pytest.raises(errors.InvalidRequestError):
+            decode(operation, answer(400))
+    with pytest.raises(errors.UnavailableError):
+        decode(AboutModel("m"), answer(503))
+    assert decode(Live(), answer(299)) is True
+    assert decode(Control("m", load=True), answer(204)) is None
     with pytest.raises(errors.NotFoundError):
         decode(Ready("m"), answer(404, {"error": "No."}))

@@ -258,6 +258,12 @@ def test_a_deadline_ends_the_wait_and_goes_with_the_request(ask: Ask) -> None:
         assert server.asked[0].announced["parameters"]["timeout"] == 100_000
 
 
+def test_where_nothing_is_said_an_inference_has_a_minute(ask: Ask) -> None:
+    with scripted(OUTPUT) as server:
+        ask(server.url, "infer", "m", ROWS)
+    assert server.asked[0].announced["parameters"]["timeout"] == 60_000_000
+
+
 def test_retries_send_what_is_left_of_the_deadline(ask: Ask) -> None:
     with scripted(BUSY, OUTPUT) as server:
         ask(server.url, "infer", "m", ROWS, timeout=5.0, retry=Retry(**AT_ONCE))

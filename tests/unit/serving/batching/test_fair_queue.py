@@ -30,6 +30,10 @@ def test_a_request_that_had_to_leave_costs_its_client_no_turn() -> None:
     last = job("b")  # starts at 2
     queue.put(last)
     assert served(queue) == [first, *others, second, last]
+    alone = job("c")
+    queue.put(alone)
+    queue.give_up(alone)
+    assert not queue._finish  # nor is it remembered
 
 
 def test_a_client_that_comes_later_starts_at_the_time_of_the_queue() -> None:

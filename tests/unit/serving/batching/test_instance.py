@@ -132,6 +132,18 @@ def test_what_is_given_up_and_then_fails_is_not_made_anew() -> None:
     assert not network.closed
 
 
+def test_the_last_answers_are_given_before_its_thread_ends() -> None:
+    for alive in (True, False):
+        network = Network()
+        one = lone(network, [])
+        last = at(40, 1)
+        one.run([last])
+        one.alive = alive
+        one._work()
+        assert last.future.result(0).outputs["first"].tolist() == [1]
+        assert network.closed == alive  # one that was given up may be running still
+
+
 def test_one_job_alone_is_not_copied_and_several_are_in_order() -> None:
     alone = at(0, 1, 2)
     assert join([alone])["x"] is alone.inputs["x"]
@@ -202,6 +214,44 @@ def test_answers_of_one_batch_wake_an_event_loop_once() -> None:
         return len(woken)
 
     assert asyncio.run(gather()) == 1
+
+
+def test_an_event_loop_that_is_gone_harms_nobody() -> None:
+    async def begin() -> None:
+        waits.append(asyncio.ensure_future(outcome_of(future)))
+        await asyncio.sleep(0)
+
+    future: Future[Outcome] = Future()
+    waits: list[asyncio.Future[Outcome]] = []
+    loop = asyncio.new_event_loop()
+    loop.run_until_complete(begin())
+    loop.close()
+    with together():
+        future.set_result(Outcome({}, Timing(0, 0, 0, 0, 1, 0)))
+    assert not waits[0].done()
+    waits[0].get_coro().close()  # type: ignore[attr-defined]  # of a task
+
+
+def test_who_waits_no_more_does_not_keep_others_from_their_answers() -> None:
+    async def wait() -> Outcome:
+        futures: list[Future[Outcome]] = [Future(), Future()]
+        for future in futures:
+            future.set_running_or_notify_cancel()  # so that it cannot be taken back
+        gone, other = (asyncio.ensure_future(outcome_of(future)) for future in futures)
+        await asyncio.sleep(0)
+        gone.cancel()
+
+        def finish() -> None:
+            with together():
+                for future in futures:
+                    future.set_result(Outcome({}, Timing(0, 0, 0, 0, 1, 0)))
+
+        thread = threading.Thread(target=finish)
+        thread.start()
+        thread.join()
+        return await asyncio.wait_for(other, 5)
+
+    assert asyncio.run(wait()).timing.batch_rows == 1
 
 
 def test_an_answer_outside_of_any_batch_wakes_at_once_and_errors_come_as_they_are() -> None:

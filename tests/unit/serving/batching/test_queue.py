@@ -215,6 +215,21 @@ def test_room_is_never_made_at_the_cost_of_a_higher_priority() -> None:
     assert queue.put(job(1, caller="a", priority=2)) == [usual]
 
 
+def test_who_may_still_come_is_whoever_has_something_small_or_urgent_enough() -> None:
+    queue = PendingQueue(max_bytes=10)
+    queue.put(job(1, width=9, caller="f"))
+    assert queue.admits("f")  # a byte is left
+    queue.put(job(1, width=1, caller="f"))
+    assert not queue.admits("f")
+    urgent = PendingQueue(max_requests=2)
+    for _ in range(2):
+        urgent.put(job(1, caller="f", priority=1))
+    assert urgent.admits("a")  # with as urgent a one
+    with pytest.raises(UnavailableError):
+        urgent.put(job(1, caller="a", priority=2))
+    assert len(urgent.put(job(1, caller="a", priority=1))) == 1
+
+
 def test_room_in_bytes_is_made_by_as_many_as_it_takes() -> None:
     flood = [job(1, width=2, caller="f") for _ in range(5)]
     queue = PendingQueue(max_bytes=10)

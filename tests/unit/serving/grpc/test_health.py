@@ -17,7 +17,7 @@ from grpc_reflection.v1alpha.proto_reflection_descriptor_database import (
 )
 from tritonclient.grpc import service_pb2, service_pb2_grpc
 
-from lrn_deploy.serving.grpc.health import Health
+from lrn_deploy.serving.grpc.health import Health, handlers
 from lrn_deploy.serving.grpc.server import GrpcServer
 from lrn_deploy.serving.repository.repository import Repository
 from lrn_deploy.serving.service import Service
@@ -131,6 +131,22 @@ def test_many_who_watch_take_nothing_from_others(channel: grpc.Channel) -> None:
         stream.cancel()
     assert next(streams[-1]).status == SERVING  # its turn has come
     streams[-1].cancel()
+
+
+def test_two_checks_are_answered_at_once_and_sixteen_may_watch(service: Service) -> None:
+    methods = handlers(service, "whole", lambda _name, act, _kind: act, lambda *parts: parts[2])
+    check, watching, reflecting = (
+        methods[f"/{path}"]
+        for path in (
+            "grpc.health.v1.Health/Check",
+            "grpc.health.v1.Health/Watch",
+            "grpc.reflection.v1.ServerReflection/ServerReflectionInfo",
+        )
+    )
+    pool = watching.unary_stream.experimental_thread_pool
+    assert check.unary_unary.experimental_thread_pool._max_workers == 2
+    assert pool._max_workers == 16
+    assert reflecting.stream_stream.experimental_thread_pool is pool
 
 
 def test_reflection_tells_enough_to_ask_with(channel: grpc.Channel) -> None:

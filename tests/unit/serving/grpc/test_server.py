@@ -5,7 +5,8 @@ from __future__ import annotations
 import time
 from collections.abc import Iterator
 from concurrent.futures import Future
-from typing import Any
+from types import SimpleNamespace
+from typing import Any, cast
 
 import grpc
 import numpy as np
@@ -14,9 +15,10 @@ from tritonclient.grpc import service_pb2, service_pb2_grpc
 
 from lrn_deploy.serving import errors
 from lrn_deploy.serving.batching.job import Outcome, Timing
-from lrn_deploy.serving.grpc.server import GrpcServer
+from lrn_deploy.serving.grpc.server import GrpcServer, _Call
 from lrn_deploy.serving.inference import InferRequest
 from lrn_deploy.serving.repository.repository import Repository
+from lrn_deploy.serving.request import Request
 from lrn_deploy.serving.service import Service
 from lrn_deploy.serving.settings import ModelSettings, ServerSettings
 
@@ -65,6 +67,25 @@ def test_each_refusal_has_its_status(
     assert caught.value.details().endswith(f"[request {identity}]")
 
 
+def test_messages_and_handshakes_have_their_limits(monkeypatch: pytest.MonkeyPatch) -> None:
+    told: dict[str, int] = {}
+    make = grpc.server
+
+    def noted(pool: Any, options: Any) -> Any:
+        told.update(options)
+        return make(pool, options=options)
+
+    monkeypatch.setattr(grpc, "server", noted)
+    settings = ServerSettings(access_log="none", grpc_threads=1, max_body_bytes=10_000)
+    GrpcServer(Service(Repository(ModelSettings()), settings), "127.0.0.1", 0)
+    assert told == {
+        "grpc.max_receive_message_length": 10_000,
+        "grpc.max_send_message_length": -1,
+        "grpc.so_reuseport": 0,
+        "grpc.server_handshake_timeout_ms": 10_000,
+    }
+
+
 class Model:
     name = "m"
     outputs = ()
@@ -108,6 +129,36 @@ def test_the_clients_deadline_is_the_requests(
     assert deadlines[1] is None
 
 
+def test_who_has_left_before_its_request_is_queued_takes_no_turn(
+    running: tuple[Service, Any], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    service, _ = running
+    inference(service, monkeypatch)
+    waiting: Future[Outcome] = Future()
+    monkeypatch.setattr(service, "infer", lambda *_: (Model, waiting))
+    context = SimpleNamespace(time_remaining=lambda: None, add_callback=lambda _end: False)
+    server = object.__new__(GrpcServer)
+    server.service = service
+    call = _Call(cast(grpc.ServicerContext, context), Request("gRPC", "ModelInfer"))
+    with pytest.raises(errors.CanceledError):
+        server._infer(message(), call)
+    assert waiting.cancelled()
+
+
+def test_where_an_inference_went_is_noted(
+    running: tuple[Service, Any], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    service, _ = running
+    inference(service, monkeypatch)
+    context = SimpleNamespace(time_remaining=lambda: None, add_callback=lambda _end: True)
+    server = object.__new__(GrpcServer)
+    server.service = service
+    asked = Request("gRPC", "ModelInfer")
+    answer = server._infer(message(), _Call(cast(grpc.ServicerContext, context), asked))
+    assert answer.model_name == "m"
+    assert asked.timings == [Timing(1, 2, 3, 4, 1, 0)]
+
+
 def test_a_message_of_more_than_the_limit_is_refused(
     running: tuple[Service, Any], monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -119,6 +170,24 @@ def test_a_message_of_more_than_the_limit_is_refused(
     with pytest.raises(grpc.RpcError) as caught:
         stub.ModelInfer(message(rest + 1), timeout=5)
     assert caught.value.code() == grpc.StatusCode.RESOURCE_EXHAUSTED
+
+
+def test_an_answer_says_where_in_a_trace_it_is_if_it_is_in_one(
+    running: tuple[Service, Any],
+) -> None:
+    _, stub = running
+
+    def tail(*metadata: tuple[str, str]) -> dict[str, str]:
+        _, call = stub.ServerLive.with_call(
+            service_pb2.ServerLiveRequest(), timeout=5, metadata=metadata
+        )
+        return dict(call.trailing_metadata())
+
+    trace = "0af7651916cd43dd8448eb211c80319c"
+    told = tail(("traceparent", f"00-{trace}-b7ad6b7169203331-01"), ("x-request-id", "mine"))
+    assert told["x-request-id"] == "mine"
+    assert told["traceresponse"].startswith(f"00-{trace}-")
+    assert set(tail()) == {"x-request-id"}
 
 
 def test_what_is_not_there(running: tuple[Service, Any]) -> None:

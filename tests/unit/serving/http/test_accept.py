@@ -63,6 +63,13 @@ def test_without_a_limit_there_is_that_of_descriptors(monkeypatch: pytest.Monkey
     crowd = Crowd(0, 0)
     assert [crowd.enter("a") for _ in range(72)] == [""] * 72
     assert "72 connections are open" in crowd.enter("a")
+    monkeypatch.setattr(resource, "getrlimit", lambda _: (100, 1000))
+    few = Crowd()  # 128 are for other things, but some connections there must be
+    assert [few.enter("a") for _ in range(16)] == [""] * 16
+    assert "16 connections are open" in few.enter("a")
+    endless = (resource.RLIM_INFINITY, resource.RLIM_INFINITY)
+    monkeypatch.setattr(resource, "getrlimit", lambda _: endless)
+    assert Crowd()._most > 1_000_000
 
 
 def test_nobody_is_remembered_who_has_left() -> None:
@@ -87,6 +94,7 @@ def test_a_peer_with_too_many_is_told_so_and_let_in_again() -> None:
             "and use them again."
         )
         assert f"x-request-id: {content['request_id']}".encode() in head
+        until(lambda: not server.http._acceptor._beginning)  # nothing is kept of who is in
         first.sendall(GET)  # whom it does not harm
         assert first.recv(1000).startswith(b"HTTP/1.1 200 ")
         second.close()

@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import tracemalloc
-from typing import Any
+from typing import Any, cast
 
 import pytest
 
 from lrn_deploy.serving.errors import InvalidRequestError, TooLargeError
-from lrn_deploy.serving.http.body import ChunkedBody, SizedBody
+from lrn_deploy.serving.http.body import ChunkedBody, DroppedBody, SizedBody
+from lrn_deploy.serving.http.handler import Handler
 from lrn_deploy.serving.http.head import MAX_HEAD_BYTES, parse_head, take_head
+from lrn_deploy.serving.http.shared import Shared
 
 POST = b"POST /v2/repository/index HTTP/1.%d\r\nHost: localhost\r\n%b\r\n"
 
@@ -29,6 +31,12 @@ def test_a_length_takes_memory_only_as_it_is_filled() -> None:
     _, most = tracemalloc.get_traced_memory()
     tracemalloc.stop()
     assert most < 16 * 2**20  # not the gigabyte that was announced
+
+
+def test_so_much_is_read_at_once_and_no_more() -> None:
+    assert len(Shared(cast(Handler, None)).scratch) == 64 * 1024
+    assert len(DroppedBody(2**40).space()) == 256 * 1024
+    assert len(DroppedBody(5).space()) == 5  # the next request begins behind it
 
 
 @pytest.mark.parametrize(
@@ -78,6 +86,13 @@ def test_chunks_of_exactly_the_limit_are_taken_and_one_byte_more_is_not() -> Non
         ChunkedBody(5).feed(bytearray(b"3\r\nabc\r\n3\r\n"))
 
 
+def test_chunks_have_no_place_that_could_be_filled() -> None:
+    body = ChunkedBody(5)
+    assert body.space() is None  # type: ignore[func-returns-value]  # which says so
+    with pytest.raises(AssertionError):
+        body.filled(1)
+
+
 def test_a_refused_body_is_not_kept() -> None:
     body = ChunkedBody(5000, keep=False)
     body.feed(bytearray(b"fa0\r\n" + b"x" * 4000))
@@ -87,6 +102,59 @@ def test_a_refused_body_is_not_kept() -> None:
 def test_a_chunk_ends_where_its_size_says() -> None:
     with pytest.raises(InvalidRequestError, match="more bytes than its size"):
         ChunkedBody(100).feed(bytearray(b"1\r\nab\r\n0\r\n\r\n"))
+
+
+def test_a_line_of_chunks_is_of_a_kibibyte_at_most() -> None:
+    """Its end is of that too."""
+    body = ChunkedBody(100)
+    body.feed(bytearray(b"1;" + b"a" * 1020 + b"\r\nx\r\n0\r\n\r\n"))
+    assert (body.done, body.content()) == (True, b"x")
+    for more in (b"", b"\r\n"):
+        with pytest.raises(InvalidRequestError, match="too long"):
+            ChunkedBody(100).feed(bytearray(b"1;" + b"a" * 1021 + b"\r\n" + more))
+    waiting = bytearray(b"1;" + b"a" * 1021)  # one more, and its end could not come any more
+    ChunkedBody(100).feed(waiting)
+    assert len(waiting) == 1023
+
+
+def test_a_trailer_has_its_limit_to_the_byte() -> None:
+    """Of 8 KiB, without the ends of its lines."""
+    body = ChunkedBody(100)
+    body.feed(bytearray(b"0\r\n" + b"X: y\r\n" * 2048))
+    assert not body.done
+    body.feed(bytearray(b"\r\n"))
+    assert body.done
+    with pytest.raises(InvalidRequestError, match="trailer"):
+        ChunkedBody(100).feed(bytearray(b"0\r\n" + b"X: y\r\n" * 2048 + b"X\r\n"))
+
+
+def test_a_head_begins_with_a_capital_behind_empty_lines() -> None:
+    for text in (b"A / HTTP/1.1\r\n\r\n", b"Z / HTTP/1.1\r\n\r\n"):
+        for before in (b"", b"\n", b"\r", b"\r\n\n"):
+            received = bytearray(before + text + b"rest")
+            assert take_head(received) == text
+            assert received == b"rest"
+    for wrong in (b"@", b"[", b"a", b"\x16\x03\x01"):
+        with pytest.raises(InvalidRequestError, match="does not start with a method"):
+            take_head(bytearray(wrong))
+
+
+def test_a_target_has_its_path_and_its_parameters() -> None:
+    for target, path, query in (
+        (b"/a%20b?x=1&y=%2f", "/a b", {"x": "1", "y": "/"}),
+        (b"/a?x=1#part", "/a", {"x": "1"}),
+        (b"http://h/a?x=1", "/a", {"x": "1"}),
+        (b"//h/a?x=1", "//h/a", {"x": "1"}),  # without a scheme there is no host
+        (b"http://h", "/", {}),
+        (b"*", "*", {}),
+        (b"/?", "/", {}),
+        (b"/a?b=c?d", "/a", {"b": "c?d"}),
+        (b"/http://h/a:80", "/http://h/a:80", {}),
+    ):
+        found = parse_head(b"GET %b HTTP/1.1\r\n\r\n" % target)
+        assert (found.path, found.query) == (path, query)
+    with pytest.raises(InvalidRequestError):
+        parse_head(b"CONNECT h:x HTTP/1.1\r\n\r\n")
 
 
 def test_a_trailer_ends() -> None:

@@ -84,6 +84,22 @@ def test_who_has_connected_is_accepted_before_the_door_closes() -> None:
     assert virtual_time.run(close()) == pytest.approx(0.2)
 
 
+def test_it_is_busy_while_some_connection_is() -> None:
+    async def look() -> list[bool]:
+        server = await started()
+        seen = [server.busy]
+        for busy in (False, True):
+            one: Any = Watched(0.0, [])
+            one.busy = busy
+            server.shared.connections.add(one)
+            seen.append(server.busy)
+        server.stop()
+        await server.stop_listening()
+        return seen
+
+    assert virtual_time.run(look()) == [False, False, True]
+
+
 def test_a_port_belongs_to_one() -> None:
     async def twice() -> None:
         first = await started()

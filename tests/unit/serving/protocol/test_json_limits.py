@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import tracemalloc
 
 import pytest
 
@@ -41,10 +42,28 @@ def test_a_hundred_levels_are_taken_and_one_more_is_not() -> None:
         check_json_limits(nested(101))
 
 
+def test_objects_are_counted_beside_arrays_before_anything_is_looked_into() -> None:
+    deep = b'{"a":' * 101 + b"1" + b"}" * 101
+    with pytest.raises(InvalidRequestError, match="100 levels"):
+        check_json_limits(deep)
+    with pytest.raises(InvalidRequestError, match="100 levels"):
+        check_json_limits(b"[" * 60 + b'{"a":' * 41 + b"1" + b"}" * 41 + b"]" * 60)
+
+
 def test_a_million_containers_are_taken_and_one_more_is_not() -> None:
-    check_json_limits(b"[" + b"[]," * 999_999 + b"0]")
+    half = b"[" + b"[]," * 499_999
+    check_json_limits(half + b"{}," * 500_000 + b"0]")
     with pytest.raises(TooLargeError, match="1,000,001 arrays"):
-        check_json_limits(b"[" + b"[]," * 1_000_000 + b"0]")
+        check_json_limits(half + b"{}," * 500_001 + b"0]")
+
+
+def test_looking_into_a_text_takes_little_more_memory_than_the_text() -> None:
+    text = b"[]" * 101 + b"]" * 2**22
+    tracemalloc.start()
+    check_json_limits(text)
+    _, most = tracemalloc.get_traced_memory()
+    tracemalloc.stop()
+    assert most < 5 * len(text)
 
 
 def test_levels_are_counted_through_a_text_of_any_length() -> None:

@@ -38,7 +38,13 @@ def model(folder: Path, **more: Any) -> ServedModel:
         "source": SimpleNamespace(backend="onnxruntime", device="cpu"),
         "doubts": (),
         "labels": ("a",) * 10,
-        "settings": ModelSettings(instances=2, default_timeout_us=9, max_queue_requests=7),
+        "settings": ModelSettings(
+            instances=2,
+            default_timeout_us=9,
+            max_queue_requests=7,
+            max_queue_delay_us=5,
+            preferred_batch_sizes=(2, 4),
+        ),
         "max_batch": 8,
         "fixed_batch": None,
         "bundle": bundle,
@@ -96,6 +102,11 @@ def test_a_models_configuration(tmp_path: Path) -> None:
     assert told["parameters"] == {"doubts": {"string_value": "Why.\nWhy not."}}
     assert told["response_cache"] == {"enable": False}
     assert told["model_transaction_policy"] == {"decoupled": False}
+    assert told["version_policy"] == {"latest": {"num_versions": 1}}
+    assert (told["name"], told["backend"], told["platform"]) == (
+        "m", "onnxruntime", "onnxruntime_onnx",
+    )  # fmt: skip
+    assert (queue["preferred_batch_size"], queue["max_queue_delay_microseconds"]) == ([2, 4], 5)
     plain = metadata.config(model(tmp_path / "c", labels=None))
     assert "parameters" not in plain
     assert plain["output"][0]["label_filename"] == ""

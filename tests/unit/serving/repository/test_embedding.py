@@ -65,6 +65,7 @@ def test_the_input_of_the_last_linear_layer_becomes_an_output(backend: Any) -> N
     data = two_linear_layers(helper.make_node("Softmax", ["scores"], ["y"], axis=1))
     layers = (
         LayerTensor(module="head.0", tensor="a"),
+        LayerTensor(module="head", tensor="hidden"),
         LayerTensor(module="head.1", tensor="hidden"),
     )
     artifact, embedding = expose(ArtifactData("model", "onnx", data), "y", layers)
@@ -84,6 +85,53 @@ def test_a_graph_without_a_linear_layer_at_its_end_has_no_embedding(tmp_path: Pa
     data = two_linear_layers(helper.make_node("Relu", ["scores"], ["y"]))
     with pytest.raises(NotFoundError, match="fully connected"):
         expose(ArtifactData("model", "onnx", data), "y", ())
+
+
+def one_linear_layer(*nodes: onnx.NodeProto, weight: Array = SECOND, x: str = "x") -> ArtifactData:
+    """A graph from ``x`` to ``y`` whose weight ``w`` has a bias beside it."""
+    float32 = TensorProto.FLOAT
+    graph = helper.make_graph(
+        list(nodes),
+        "g",
+        [helper.make_tensor_value_info(x, float32, ["batch", 3])],
+        [helper.make_tensor_value_info("y", float32, ["batch", 2])],
+        [
+            numpy_helper.from_array(weight, "w"),
+            numpy_helper.from_array(np.zeros(2, np.float32), "bias"),
+        ],
+    )
+    return ArtifactData("model", "onnx", helper.make_model(graph).SerializeToString())
+
+
+def test_the_length_is_that_of_the_weights_inner_axis_however_it_is_stored() -> None:
+    for data in (
+        one_linear_layer(helper.make_node("MatMul", ["x", "w"], ["y"])),
+        one_linear_layer(helper.make_node("Gemm", ["x", "w"], ["y"], transB=0, transA=0)),
+        one_linear_layer(helper.make_node("Gemm", ["x", "w", "bias"], ["y"], alpha=2.0)),
+        one_linear_layer(helper.make_node("Gemm", ["x", "w"], ["y"], transB=1), weight=SECOND.T),
+    ):
+        _, embedding = expose(data, "y", ())
+        assert (embedding.tensor, embedding.layer, embedding.dimension) == ("x", "x", 3)
+
+
+def test_a_bias_may_be_added_from_either_side() -> None:
+    matmul = helper.make_node("MatMul", ["x", "w"], ["b"])
+    for order in (["b", "bias"], ["bias", "b"]):
+        data = one_linear_layer(matmul, helper.make_node("Add", order, ["y"]))
+        assert expose(data, "y", ())[1].tensor == "x"
+
+
+def test_a_weight_may_be_coded_and_must_be_a_matrix_that_is_stored() -> None:
+    cast = helper.make_node("Cast", ["w"], ["wide"], to=TensorProto.FLOAT)
+    data = one_linear_layer(cast, helper.make_node("MatMul", ["x", "wide"], ["y"]))
+    assert expose(data, "y", ())[1].dimension == 3
+    turned = helper.make_node("Transpose", ["w"], ["turned"], perm=[1, 0])
+    for bad in (
+        one_linear_layer(turned, helper.make_node("MatMul", ["x", "turned"], ["y"])),
+        one_linear_layer(helper.make_node("MatMul", ["x", "w"], ["y"]), weight=SECOND[None]),
+    ):
+        with pytest.raises(NotFoundError, match="not stored as a matrix"):
+            expose(bad, "y", ())
 
 
 @pytest.fixture(scope="module")
@@ -126,6 +174,9 @@ def test_the_embedding_times_the_last_layer_gives_the_scores(app: App, digits: P
     scores = weight @ np.array(result["embedding"], np.float32) + bias
     exponents = np.exp(scores - scores.max())
     labelled = json.loads(call(app, "/v1/classify?top=10", image).body)["results"][0]
+    few = json.loads(call(app, "/v1/classify", image).body)["results"][0]
+    best = [one["index"] for one in labelled["predictions"]]
+    assert [one["index"] for one in few["predictions"]] == best[:5]
     for one in labelled["predictions"]:
         wanted = exponents[one["index"]] / exponents.sum()
         assert one["probability"] == pytest.approx(wanted, abs=1e-5)
@@ -145,6 +196,8 @@ def test_raw_embeddings_are_the_same_numbers(app: App) -> None:
     ]
     raw = call(app, "/v1/embed", body, content_type=kind, accept="application/octet-stream")
     headers = dict(raw.headers)
+    assert raw.status == 200
+    assert headers["x-lrn-model"] == "digits"
     assert headers["x-lrn-shape"] == f"3,{len(rows[0])}"
     assert headers["content-type"] == "application/octet-stream"
     values = np.frombuffer(raw.body, "<f4").reshape(3, -1)

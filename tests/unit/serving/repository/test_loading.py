@@ -17,8 +17,9 @@ from lrn_deploy.backends.openvino import OpenVinoBackend
 from lrn_deploy.backends.protocol import Backend
 from lrn_deploy.backends.tensorrt import TensorRtBackend
 from lrn_deploy.bundle import Artifact, ArtifactData, Bundle, Choice, Said
-from lrn_deploy.errors import DamagedError, MissingError
+from lrn_deploy.errors import BadInputError, DamagedError, MissingError
 from lrn_deploy.serving import server as run
+from lrn_deploy.serving.errors import InferenceError
 from lrn_deploy.serving.grpc import codec as grpc_codec
 from lrn_deploy.serving.inference import InferRequest
 from lrn_deploy.serving.protocol import metadata as describe
@@ -68,6 +69,59 @@ def test_tunes_choice_is_served_with_openvino(tmp_path: Path) -> None:
     close(model)
 
 
+class Noting(OnnxRuntimeBackend):
+    """ONNX Runtime that notes the rows of each run, session by session."""
+
+    def __init__(self, threads: int, ran: list[list[int]]) -> None:
+        super().__init__(threads=threads)
+        self.ran = ran
+
+    def load(self, artifact: ArtifactData) -> Any:
+        session = super().load(artifact)
+        rows: list[int] = []
+        self.ran.append(rows)
+        run = session.run
+
+        def noted(feeds: Any) -> Any:
+            rows.append(len(feeds["image"]))
+            return run(feeds)
+
+        session.run = noted  # type: ignore[method-assign]
+        return session
+
+
+def test_each_instance_runs_one_row_and_the_most_before_it_is_ready(tmp_path: Path) -> None:
+    colour_bundle(tmp_path / "b")
+    ran: list[list[int]] = []
+    settings = replace(SETTINGS, instances=2, max_queue_requests=3, max_queue_bytes=4096)
+    model = load_model(
+        tmp_path / "b", settings, name="own", backends=lambda threads: [Noting(threads, ran)]
+    )
+    assert ran == [[1, 4], [1, 4]]
+    assert (model.name, model.max_batch, model.batcher.alive) == ("own", 4, 2)
+    queue = model.batcher.pending
+    assert (queue.max_requests, queue.max_bytes) == (3, 4096)
+    assert red(model) == pytest.approx([10, 0, 0])
+    close(model)
+
+
+def test_one_that_failed_is_loaded_and_warm_again_before_it_is_asked(tmp_path: Path) -> None:
+    colour_bundle(tmp_path / "b")
+    ran: list[list[int]] = []
+    model = load_model(tmp_path / "b", SETTINGS, backends=lambda threads: [Noting(threads, ran)])
+    (instance,) = model.batcher._instances
+
+    def fail(_feeds: Any) -> Any:
+        raise RuntimeError("broken")
+
+    instance.runner.run = fail  # type: ignore[method-assign]
+    with pytest.raises(InferenceError, match="broken"):
+        red(model)
+    assert red(model) == pytest.approx([10, 0, 0])
+    assert ran[1:] == [[1, 4, 1]]
+    close(model)
+
+
 def test_a_bundle_that_was_not_tuned_runs_on_onnx_runtime(tmp_path: Path) -> None:
     colour_bundle(tmp_path / "b")
     model = load_model(tmp_path / "b", SETTINGS)
@@ -108,6 +162,29 @@ def test_a_damaged_file_is_never_passed_over(tmp_path: Path) -> None:
         load_model(bundle.path, SETTINGS)
 
 
+def test_a_damaged_artifact_is_not_passed_over_for_one_that_is_whole(tmp_path: Path) -> None:
+    bundle = colour_bundle(tmp_path / "b")
+    whole = bundle.manifest.artifact("model")
+    record = bundle.add_file("best.onnx", bundle.read(whole))
+    best = Artifact(**record.model_dump(), format="onnx", precision="fp32", source="model")
+    bundle = bundle.add_artifact("best", best) or Bundle.open(tmp_path / "b")
+    bundle.update(
+        choices=(
+            Choice(artifact="best", sha256=record.sha256, backend="openvino:cpu"),
+            Choice(artifact="model", sha256=whole.sha256, backend="onnxruntime:cpu"),
+        )
+    )
+    (tmp_path / "b" / "best.onnx").write_bytes(b"broken")
+    with pytest.raises(DamagedError, match="best"):
+        load_model(tmp_path / "b", SETTINGS)
+
+
+@pytest.mark.parametrize("device", ["tpu", "cpu:0", "cuda:x"])
+def test_what_names_no_device_is_told_before_anything_is_read(tmp_path: Path, device: str) -> None:
+    with pytest.raises(BadInputError, match=f"There is no device '{device}'"):
+        load_model(tmp_path / "none", replace(SETTINGS, device=device))
+
+
 def test_a_gpu_that_is_not_there_is_an_error(tmp_path: Path) -> None:
     colour_bundle(tmp_path / "b")
     with pytest.raises(MissingError, match="cuda:1"):
@@ -143,6 +220,7 @@ def test_an_engine_is_served_and_every_batch_size_has_its_graph_before_it_is_rea
     )
     assert (model.artifact, model.max_batch) == ("e", 8)  # no more than the engine was built for
     assert gpu.cuda.graphs == 8
+    assert model.batcher._here_ns == 0  # what waits for a GPU never holds the event loop up
     assert describe.metadata(model)["platform"] == "tensorrt_plan"
     assert describe.config(model)["instance_group"][0]["kind"] == "KIND_GPU"
     x = np.arange(6, dtype=np.float32).reshape(2, 3)

@@ -84,7 +84,9 @@ def test_closing_shares_its_time_and_tells_whether_all_finished() -> None:
         (given,) = model.given
         assert given is not None
         assert 4 < given <= 5
-    assert filled(("m", Closing())).close(0)
+    last = Closing()
+    assert filled(("m", last)).close(0)
+    assert last.given == [0]
 
 
 def test_names_are_the_networks_the_folders_or_given(tmp_path: Path) -> None:
@@ -116,6 +118,28 @@ def test_what_fails_to_load_says_why_and_what_ran_before_goes_on(tmp_path: Path)
     assert running.given == []
 
 
+def test_a_model_is_replaced_before_the_old_one_is_closed(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    old, new = Closing(), Closing()
+    one = filled(("m", old), drain=7)
+    one._slots["m"].artifact = "int8"
+    asked: list[Any] = []
+
+    def load(path: Path, settings: ModelSettings, *, name: str, artifact: str) -> Any:
+        asked.append((path, settings, name, artifact, list(old.given)))
+        return new
+
+    monkeypatch.setattr("lrn_deploy.serving.repository.repository.load_model", load)
+    one.load("m")
+    assert asked == [(Path("nowhere"), one.settings, "m", "int8", [])]
+    assert (one.get("m"), old.given, new.given) == (new, [7], [])
+    one.unload("m")
+    assert new.given == [7]
+    one.load("m")
+    assert one.index() == [{"name": "m", "version": "1", "state": "READY", "reason": ""}]
+
+
 X = TensorSpec(
     name="x", dtype="int64", shape=("batch", 2),
     values=IntegerValues(low=2, high=9, source="table"),
@@ -123,9 +147,11 @@ X = TensorSpec(
 Y = TensorSpec(name="y", dtype="float32", shape=("batch", "wide"))
 
 
-def two_inputs(folder: Path, **settings: Any) -> tuple[ServedModel, list[Any]]:
+def two_inputs(
+    folder: Path, first: TensorSpec = X, **settings: Any
+) -> tuple[ServedModel, list[Any]]:
     bundle = colour_bundle(folder)
-    bundle = bundle.update(inputs=(X, Y))
+    bundle = bundle.update(inputs=(first, Y))
     jobs: list[Any] = []
     batcher = cast(Batcher, SimpleNamespace(submit=jobs.append, alive=1))
     outputs = tuple(TensorSpec(name=name, dtype="float32", shape=("batch", 2)) for name in "oh")
@@ -180,6 +206,18 @@ def test_what_does_not_fit_is_refused(tmp_path: Path, asked: InferRequest, said:
     with pytest.raises(InvalidRequestError, match=said):
         model.submit(asked)
     assert jobs == []
+
+
+def test_only_what_looks_up_a_table_has_its_limits_checked(tmp_path: Path) -> None:
+    model, jobs = two_inputs(tmp_path / "b")
+    free = X.model_copy(update={"values": IntegerValues(low=2, high=9, source="example")})
+    other, others = two_inputs(tmp_path / "c", first=free)
+    for asked in (call(x=((2, 9),)), call(x=((9, 2),))):
+        model.submit(asked)
+    other.submit(call(x=((1, 10),)))
+    assert (len(jobs), len(others)) == (2, 1)
+    with pytest.raises(InvalidRequestError, match="from 1 to 4 for model 'm', got 0"):
+        model.submit(call(x=np.zeros((0, 2)), y=np.zeros((0, 3))))
 
 
 def test_what_is_not_finite_can_be_allowed(tmp_path: Path) -> None:

@@ -144,10 +144,35 @@ def test_grpcs_answer_is_raw_and_outputs_elsewhere_keep_their_place(memory: Shar
     memory.unregister()
 
 
+def test_grpcs_inputs_lie_in_shared_memory_or_beside_each_other(
+    memory: SharedMemory, tmp_path: Path
+) -> None:
+    (tmp_path / "ours").write_bytes(bytes(6) + struct.pack("<2f", 1.5, -2.0) + bytes(6))
+    message = grpc_codec.service_pb2.ModelInferRequest()
+    for name, datatype in (("a", "UINT8"), ("p", "FP32"), ("z", "UINT8")):
+        message.inputs.add(name=name, datatype=datatype, shape=[1, 2])
+    place = message.inputs[1].parameters
+    place["shared_memory_region"].string_param = "r"
+    place["shared_memory_offset"].int64_param = 2
+    place["shared_memory_byte_size"].int64_param = 8
+    message.raw_input_contents.extend([b"\1\2", b"\3\4"])
+    found = grpc_codec.decode(message, memory).inputs
+    assert {name: array.tolist() for name, array in found.items()} == {
+        "a": [[1, 2]], "p": [[1.5, -2.0]], "z": [[3, 4]],
+    }  # fmt: skip
+    wanted = message.outputs.add(name="q").parameters
+    wanted["shared_memory_region"].string_param = "r"
+    wanted["shared_memory_byte_size"].int64_param = 17
+    with pytest.raises(InvalidRequestError, match="do not lie within"):
+        grpc_codec.decode(message, memory)
+    memory.unregister()
+
+
 def test_grpcs_request_says_what_rests_says() -> None:
     message = grpc_codec.service_pb2.ModelInferRequest(id="7")
     message.parameters["timeout"].int64_param = 5
     message.parameters["priority"].int64_param = 3
+    message.parameters["own"].Clear()  # there, and nothing
     message.outputs.add(name="p").parameters["classification"].int64_param = 2
     message.outputs.add(name="q").parameters["binary_data"].bool_param = False
     asked = grpc_codec.decode(message)

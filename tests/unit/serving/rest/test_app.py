@@ -23,7 +23,7 @@ from lrn_deploy.serving.request import Request
 from lrn_deploy.serving.rest.app import App
 from lrn_deploy.serving.service import Service
 from lrn_deploy.serving.settings import ModelSettings, ServerSettings
-from tests.support.image_bundles import SURE, colour_bundle, picture
+from tests.support.image_bundles import colour_bundle, picture
 
 INFER = "/v2/models/colours/infer"
 
@@ -112,6 +112,16 @@ def test_infer_gives_the_networks_numbers(app: App) -> None:
             }
         ],
     }
+
+
+def test_what_ran_for_a_request_is_noted(app: App) -> None:
+    for path, body, rows in (
+        (INFER, infer_body((1, 0, 0), (0, 1, 0)), 2),
+        ("/v1/classify", picture("red"), 1),
+    ):
+        request = Request("POST", path, {}, {}, body, id="r1")
+        asyncio.run(app.handle(request))
+        assert [timing.batch_rows for timing in request.timings] == [rows]
 
 
 def test_classification_gives_scores_indices_and_labels(app: App) -> None:
@@ -239,58 +249,6 @@ def test_ready_turns_away_while_stopping_and_live_does_not(app: App) -> None:
         app.service.stopping = False
 
 
-def test_classify_one_image(app: App) -> None:
-    answer = content(call(app, "POST", "/v1/classify?top=2", picture("red")))
-    (result,) = answer["results"]
-    assert [one["label"] for one in result["predictions"]] == ["red", "green"]
-    assert result["predictions"][0]["probability"] == pytest.approx(SURE)
-    assert (result["width"], result["height"]) == (20, 30)
-    assert set(answer["timing"]) == {"decode_ms", "queue_ms", "compute_ms", "total_ms"}
-    assert "random" in answer["note"]
-
-
-def multipart(*parts: tuple[str, bytes], end: bytes = b"--b--\r\n") -> bytes:
-    return (
-        b"".join(
-            b'--b\r\nContent-Disposition: form-data; name="f"; filename="%s"\r\n\r\n%s\r\n'
-            % (name.encode(), data)
-            for name, data in parts
-        )
-        + end
-    )
-
-
-def test_classify_several_images_of_which_one_is_none(app: App) -> None:
-    body = multipart(("a.png", picture("blue")), ("b.txt", b"\r\n--x"), ("c", picture("lime")))
-    answer = content(
-        call(app, "POST", "/v1/classify", body, content_type="multipart/form-data; boundary=b")
-    )
-    labels = [
-        r["predictions"][0]["label"] if r["predictions"] else r["error"] for r in answer["results"]
-    ]
-    assert labels[0::2] == ["blue", "green"]
-    assert "'b.txt' is not an image" in labels[1]
-
-
-@pytest.mark.parametrize(
-    ("body", "kind", "status", "said"),
-    [
-        (multipart(*[("a", b"")] * 4), "multipart/form-data; boundary=b", 413, "3 images at most"),
-        (multipart(("a", b""), end=b""), "multipart/form-data; boundary=b", 400, "cut short"),
-        (multipart(("a", b"")), "multipart/form-data; boundary=c", 400, "cut short"),
-        (multipart(("a", b"")), "multipart/form-data", 400, "no boundary"),
-        (multipart(), "multipart/form-data; boundary=b", 400, "no images"),
-        (b"--b\r\nno end of headers\r\n--b--", 'multipart/x; boundary="b"', 400, "no end of its"),
-    ],
-)
-def test_malformed_multipart_bodies(
-    app: App, body: bytes, kind: str, status: int, said: str
-) -> None:
-    response = call(app, "POST", "/v1/classify", body, content_type=kind)
-    assert response.status == status
-    assert said in content(response)["error"]
-
-
 def test_statistics_count_rows_requests_and_batches(app: App) -> None:
     def stats() -> Any:
         (one,) = content(call(app, "GET", "/v2/models/colours/stats"))["model_stats"]
@@ -406,49 +364,6 @@ def test_a_network_of_a_fixed_batch_is_served_whole(tmp_path: Path) -> None:
     assert call(app, "POST", INFER, infer_body((1, 0, 0))).status == 400
     answer = content(call(app, "POST", "/v1/classify", picture("blue")))
     assert answer["results"][0]["predictions"][0]["label"] == "blue"
-    repository.close(5)
-
-
-@pytest.mark.parametrize(
-    ("changes", "said"),
-    [
-        (
-            {"last": "Map", "labels": None},
-            "The output of 'colours' has shape [batch, 3, 8, 8], which is no vector of classes, "
-            "so it cannot classify. Ask /v2/models/colours/infer for the output as it is.",
-        ),
-        (
-            {"labels": ("red", "green")},
-            "The bundle has 2 labels for 3 classes. Export it again with the right --labels.",
-        ),
-        (
-            {"labels": ("red", "green", "blue", "grey")},
-            "The bundle has 4 labels for 3 classes. Export it again with the right --labels.",
-        ),
-    ],
-)
-def test_what_cannot_be_read_as_classes_is_not_classified(
-    tmp_path: Path, changes: dict[str, Any], said: str
-) -> None:
-    colour_bundle(tmp_path / "b", **changes)
-    repository = Repository(ModelSettings(threads=1))
-    repository.load(repository.add(tmp_path / "b"))
-    app = App(Service(repository, ServerSettings(access_log="none")))
-    response = call(app, "POST", "/v1/classify", picture("red"))
-    assert (response.status, content(response)["error"]) == (400, said)
-    assert call(app, "POST", INFER, infer_body((1, 0, 0))).status == 200
-    repository.close(5)
-
-
-@pytest.mark.parametrize("last", ["", "Spatial"])
-def test_a_vector_of_classes_needs_no_labels(tmp_path: Path, last: str) -> None:
-    colour_bundle(tmp_path / "b", last=last, labels=None)
-    repository = Repository(ModelSettings(threads=1))
-    repository.load(repository.add(tmp_path / "b"))
-    app = App(Service(repository, ServerSettings(access_log="none")))
-    answer = content(call(app, "POST", "/v1/classify?top=1", picture("lime")))
-    (best,) = answer["results"][0]["predictions"]
-    assert (best["index"], best["label"]) == (1, None)
     repository.close(5)
 
 

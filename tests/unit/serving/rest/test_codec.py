@@ -218,3 +218,37 @@ def test_true_is_no_size_although_python_takes_it_for_one() -> None:
     )
     with pytest.raises(InvalidRequestError, match="binary_data_size is True"):
         array(content, length)
+
+
+@pytest.mark.parametrize("datatype", ["FP32", "INT8", "UINT64", "BOOL"])
+def test_no_elements_are_a_tensor_too(datatype: str) -> None:
+    content, _ = body(datatype=datatype, shape=[0, 2], data=[])
+    assert array(content).shape == (0, 2)
+
+
+def test_numbers_of_any_kind_are_floats() -> None:
+    content, _ = body(shape=[3], data=[1, 2.5, True])
+    assert array(content).tolist() == [1, 2.5, 1]
+
+
+def test_a_request_may_be_json_to_its_last_byte() -> None:
+    content, length = body(data=[1.5, -2])
+    assert array(content, length).tolist() == [[1.5, -2]]
+    for wrong in (str(len(content) + 1), "\u00b2", "+1", " 1", ""):
+        with pytest.raises(InvalidRequestError, match="must be from 0 to the body's"):
+            array(content, wrong)
+
+
+def test_a_raw_request_is_of_the_networks_size() -> None:
+    for wrong in (ROW * 2, ROW[:7], b""):
+        with pytest.raises(
+            InvalidRequestError, match=f"must have 8 bytes for .*, got {len(wrong)}"
+        ):
+            wire.decode(wrong, "0", SPECS)
+    fixed = (TensorSpec(name="x", dtype="float32", shape=(3, 2)),)
+    assert wire.decode(ROW * 3, "0", fixed).inputs["x"].shape == (3, 2)
+    free = (TensorSpec(name="x", dtype="float32", shape=("batch", "height", "width")),)
+    with pytest.raises(InvalidRequestError, match="at most one axis of free length"):
+        wire.decode(ROW, "0", free)
+    inner = (TensorSpec(name="x", dtype="float32", shape=(2, "length")),)
+    assert wire.decode(ROW * 2, "0", inner).inputs["x"].tolist() == [[1.5, -2]] * 2

@@ -24,6 +24,11 @@ def test_what_is_shorter_than_a_kibibyte_is_not_worth_it() -> None:
     assert compressed(short, "gzip") is short
 
 
+def test_what_is_packed_is_not_packed_again() -> None:
+    packed = Response(200, (("x", "y"), ("content-encoding", "gzip")), b"a" * 5000)
+    assert compressed(packed, "gzip, deflate") is packed
+
+
 @pytest.mark.parametrize(
     ("accepted", "chosen"),
     [

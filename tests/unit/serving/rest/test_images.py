@@ -103,7 +103,7 @@ def test_scores_that_are_no_numbers_are_an_error_of_their_image(model: ServedMod
         images.labelled(model, ran(broken, "no image"), top=1)
 
 
-def test_embeddings_as_json_and_as_bytes(model: ServedModel) -> None:
+def test_embeddings_as_json_and_as_bytes(model: ServedModel, tmp_path: Path) -> None:
     both = ran(outcome([1, 2, 3]), outcome([4, 5, 6]))
     answer = images.embedded(model, EMBEDDING, both)
     assert [one["embedding"] for one in answer["results"]] == [[1, 2], [4, 5]]
@@ -112,6 +112,9 @@ def test_embeddings_as_json_and_as_bytes(model: ServedModel) -> None:
     assert (rows, content) == (2, np.array([1, 2, 4, 5], "<f4").tobytes())
     (one,) = images.embedded(model, EMBEDDING, ran("no image"))["results"]
     assert one["embedding"] is None
+    assert answer["note"] is None
+    random = served(colour_bundle(tmp_path / "random", weights="random"))
+    assert "random" in images.embedded(random, EMBEDDING, both)["note"]
     with pytest.raises(InvalidRequestError, match="no image Raw embeddings need every image"):
         images.embedded_raw(EMBEDDING, ran(outcome([1, 2, 3]), "no image"))
 
@@ -149,6 +152,11 @@ def test_networks_of_a_fixed_batch_and_of_bytes(tmp_path: Path) -> None:
     asked = images.prepare(floats, "a", picture("blue"), ImageLimits()).asked
     assert asked is not None
     assert asked.inputs["image"].dtype == np.float16
+    whole = in_bytes.inputs[0].model_copy(update={"dtype": "int32"})
+    integers = served(floats.bundle, inputs=(whole,))
+    asked = images.prepare(integers, "a", picture("blue"), ImageLimits()).asked
+    assert asked is not None
+    assert asked.inputs["image"].dtype == np.float32  # to be refused, not rounded
 
 
 def test_what_cannot_be_classified_is_refused(tmp_path: Path, model: ServedModel) -> None:

@@ -289,3 +289,66 @@ def test_the_protocols_requests_are_ours(app: App) -> None:
             "components": told(app)["components"],
         }
         jsonschema_rs.Draft202012Validator(schema).validate(content)
+
+
+def test_every_refusal_that_may_come_is_described_with_its_body(app: App) -> None:
+    paths = told(app)["paths"]
+    everywhere = {"200", "400", "403", "408", "413", "417", "431", "500", "503"}
+    reading, named, running, shared = (
+        paths[path][method]["responses"]
+        for path, method in (
+            ("/v2", "get"),
+            ("/v2/models/{model}", "get"),
+            ("/v1/classify", "post"),
+            ("/v2/systemsharedmemory/status", "get"),
+        )
+    )
+    assert set(reading) == everywhere | {"401", "429"}
+    assert set(named) == set(running) == everywhere | {"401", "404", "429"}
+    assert set(shared) == everywhere | {"401", "429", "501"}
+    error = {"application/json": {"schema": {"$ref": "#/components/schemas/Error"}}}
+    for answers in (reading, named, running, shared):
+        refusals = [answer for status, answer in answers.items() if status != "200"]
+        assert all(answer["content"] == error for answer in refusals)
+    probe, page = (paths[path]["get"]["responses"] for path in ("/v2/health/ready", "/"))
+    assert set(probe) == everywhere
+    assert set(page) == everywhere | {"304"}
+    bare = probe["200"].keys() | probe["503"].keys() | page["304"].keys()
+    assert bare == {"description"}
+
+
+def test_what_may_be_sent_is_described_as_the_server_takes_it(app: App) -> None:
+    paths, schemas = told(app)["paths"], told(app)["components"]["schemas"]
+
+    def limits(path: str) -> dict[tuple[str, str], dict[str, Any]]:
+        (operation,) = paths[path].values()
+        return {(one["in"], one["name"]): one["schema"] for one in operation["parameters"]}
+
+    assert limits("/v1/classify")["query", "top"] == {
+        "type": "integer", "minimum": 1, "maximum": 10_000,
+    }  # fmt: skip
+    assert limits("/v1/models/{model}/occlude") == {
+        ("path", "model"): {"type": "string", "minLength": 1},
+        ("query", "grid"): {"type": "integer", "minimum": 2, "maximum": 12},
+    }
+    length = limits(MODEL.replace("colours", "{model}") + "/infer")
+    assert length["header", "Inference-Header-Content-Length"]["minimum"] == 0
+    assert schemas["Region"]["properties"]["byte_size"]["minimum"] == 1
+    assert schemas["Image"]["properties"]["file"]["maxItems"] == 1
+    must = {
+        path: operation["requestBody"]["required"]
+        for path, entry in paths.items()
+        for operation in entry.values()
+        if "requestBody" in operation
+    }
+    assert must == {
+        f"/v2/models/{{model}}{version}/infer": True for version in ("", "/versions/{version}")
+    } | {
+        "/v1/classify": True,
+        "/v1/embed": True,
+        "/v1/models/{model}/occlude": True,
+        "/v2/repository/index": False,
+        "/v2/repository/models/{model}/load": False,
+        "/v2/repository/models/{model}/unload": False,
+        "/v2/systemsharedmemory/region/{region}/register": True,
+    }

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -9,7 +10,7 @@ from typing import Any
 import pytest
 
 from lrn_deploy.errors import BadInputError
-from lrn_deploy.serving.errors import ForbiddenError
+from lrn_deploy.serving.errors import ForbiddenError, MethodError, NotFoundError
 from lrn_deploy.serving.repository.repository import Repository
 from lrn_deploy.serving.request import Request
 from lrn_deploy.serving.rest.app import App
@@ -144,6 +145,8 @@ def test_names_that_are_allowed_and_a_server_for_everybody() -> None:
     named.check_host("GPU.example:9000")
     with pytest.raises(ForbiddenError, match=r"'evil.example' .* --allow-host evil\.example\."):
         named.check_host("evil.example")
+    with pytest.raises(ForbiddenError, match=r"'evil.example:80' .* --allow-host evil\.example\."):
+        named.check_host("evil.example:80")
     for bound in ("0.0.0.0", "::", "192.0.2.1"):
         Origins(ServerSettings(host=bound)).check_host("anything.example")
 
@@ -168,3 +171,80 @@ def test_settings_that_can_match_nothing_are_refused(settings: Any, said: str) -
     with pytest.raises(BadInputError, match=said) as caught:
         Origins(ServerSettings(**settings))
     assert "--allow" in caught.value.hint
+
+
+SHOP = "https://shop.example"
+READABLE = (
+    "access-control-expose-headers",
+    "inference-header-content-length, retry-after, traceresponse, x-lrn-layer, x-lrn-model, "
+    "x-lrn-shape, x-request-id",
+)
+
+
+def test_who_may_read_an_answer() -> None:
+    some = Origins(ServerSettings(allow_origin=(SHOP,)))
+    vary = ("vary", "origin")
+    assert some.shared
+    assert not Origins(ServerSettings()).shared
+    assert some.answer_headers({"origin": SHOP}) == (
+        ("access-control-allow-origin", SHOP), READABLE, vary,
+    )  # fmt: skip
+    assert some.answer_headers({"origin": EVIL}) == some.answer_headers({}) == (vary,)
+    every = Origins(ServerSettings(allow_origin=(SHOP, "*")))
+    for headers in ({"origin": EVIL}, {}):
+        assert every.answer_headers(headers) == (("access-control-allow-origin", "*"), READABLE)
+
+
+def preflight(**headers: str) -> dict[str, str]:
+    names = {name.replace("_", "-"): value for name, value in headers.items()}
+    some = Origins(ServerSettings(allow_origin=(SHOP,)))
+    answer = some.preflight(Request("OPTIONS", "/v2", names), ("GET", "HEAD", "OPTIONS"))
+    assert (answer.status, answer.body) == (200, b"")
+    return dict(answer.headers)
+
+
+def test_what_a_browser_is_told_that_asks_first() -> None:
+    plain = {"allow": "GET, HEAD, OPTIONS"}
+    cors = plain | {
+        "access-control-allow-methods": "GET, HEAD, OPTIONS",
+        "access-control-max-age": "600",
+    }
+    assert preflight() == plain  # of no page
+    assert preflight(origin=SHOP) == cors
+    wanted = {"access_control_request_headers": "content-type, x-own"}
+    assert preflight(origin=SHOP, **wanted) == cors | {
+        "access-control-allow-headers": "content-type, x-own"
+    }
+    for strange in ("a" * 2001, "a\r\nx: y", ""):
+        assert preflight(origin=SHOP, access_control_request_headers=strange) == cors
+    assert "access-control-allow-headers" in preflight(
+        origin=SHOP, access_control_request_headers="a" * 2000
+    )
+    near = preflight(origin=SHOP, access_control_request_private_network="true")
+    assert near == cors | {"access-control-allow-private-network": "true"}
+    assert preflight(origin=SHOP, access_control_request_private_network="false") == cors
+    for origin in (EVIL, "null", OWN):
+        with pytest.raises(ForbiddenError, match=f"'{origin}' may not ask"):
+            preflight(origin=origin, host="other.example")
+
+
+def test_paths_answer_browsers_only_where_pages_of_others_may_come() -> None:
+    def app(**settings: Any) -> App:
+        return App(Service(Repository(ModelSettings()), ServerSettings(**settings)))
+
+    shared = app(allow_origin=(SHOP,))
+    _, route = shared._find("OPTIONS", "/v1/classify")
+    assert (route.works, route.guarded, route.scope) == (False, False, None)
+    asked = Request("OPTIONS", "/v1/classify", {"origin": SHOP})
+    assert shared.admit(asked) > 0
+    answer = asyncio.run(shared.handle(asked))
+    assert dict(answer.headers)["allow"] == "POST, OPTIONS"
+    with pytest.raises(MethodError) as caught:
+        shared._find("PUT", "/v1/classify")
+    assert caught.value.methods == ("POST", "OPTIONS")
+    with pytest.raises(NotFoundError):
+        shared._find("OPTIONS", "/nothing")
+    with pytest.raises(MethodError):
+        app()._find("OPTIONS", "/v1/classify")
+    assert shared.answer_headers(asked) == shared.origins.answer_headers({"origin": SHOP})
+    assert app().answer_headers(asked) == ()

@@ -7,6 +7,7 @@ import gzip
 import json
 from collections.abc import Iterator
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
@@ -14,6 +15,7 @@ import pytest
 from PIL import Image
 
 from lrn_deploy.bundle import Bundle
+from lrn_deploy.errors import BadInputError
 from lrn_deploy.serving.http.message import Response
 from lrn_deploy.serving.page.assets import POLICY
 from lrn_deploy.serving.repository.repository import Repository
@@ -100,6 +102,74 @@ def test_the_map_is_highest_where_the_score_is_made(app: App, model: str, batche
         # 17 images, four or two at a time.
         assert (answer["rows"], answer["batches"]) == (17, batches)
         assert answer["region"] == {"left": 0, "top": 0, "width": 1, "height": 1}
+
+
+def test_the_class_is_that_of_the_whole_image_and_the_times_are_milliseconds(
+    app: App, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Its first part covered, the image would be of another class: 128 is less than 200."""
+    pixels = np.zeros((8, 8, 3), np.uint8)
+    pixels[:4, :4], pixels[4:, 4:] = 255, 200
+    moments = iter((0, 3_000_000, 10_000_000))
+    monkeypatch.setattr(
+        "lrn_deploy.serving.rest.page_routes.time",
+        SimpleNamespace(monotonic_ns=lambda: next(moments)),
+    )
+    content = encode(Image.fromarray(pixels), "PNG")
+    answer = json.loads(call(app, "POST", f"{OCCLUDE}?grid=2", content).body)
+    exponents = np.exp([10, 0, 0, 10 * 200 / 255])
+    assert answer["class"] == {
+        "index": 0,
+        "label": QUADRANTS[0],
+        "probability": pytest.approx(exponents[0] / exponents.sum(), rel=1e-5),
+    }
+    assert answer["model"] == "quadrants"
+    assert answer["timing"] == {"decode_ms": 3, "total_ms": 10}
+
+
+def test_a_network_without_names_or_numbers(
+    app: App, repository: Repository, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path, body = f"{OCCLUDE}?grid=2", bright(0, 1)
+    monkeypatch.setattr(repository.get("quadrants"), "labels", None)
+    assert json.loads(call(app, "POST", path, body).body)["class"]["label"] is None
+    routes = "lrn_deploy.serving.rest.page_routes"
+    monkeypatch.setattr(f"{routes}.to_probabilities", lambda scores: scores * np.nan)
+    broken = call(app, "POST", path, body)
+    assert (broken.status, "not finite" in json.loads(broken.body)["error"]) == (500, True)
+
+    def no_image(_manifest: Any) -> Any:
+        raise BadInputError("It takes no image.")
+
+    monkeypatch.setattr(f"{routes}.image_preprocessing", no_image)
+    refused = call(app, "POST", path, body)
+    assert (refused.status, json.loads(refused.body)["error"]) == (400, "It takes no image.")
+
+
+def test_of_several_models_one_must_be_named(app: App) -> None:
+    for path in ("/v1/classify", "/v1/embed"):
+        answer = json.loads(call(app, "POST", path, bright(0, 0)).body)
+        assert answer["error"] == (
+            f"Say which model: {path}?model=NAME; there is quadrants, pairs, map."
+        )
+    empty = App(Service(Repository(ModelSettings()), ServerSettings(access_log="none")))
+    assert "there is none." in json.loads(call(empty, "POST", "/v1/classify", b"x").body)["error"]
+    named = call(app, "POST", "/v1/classify?model=pairs&top=1", bright(1, 0))
+    assert json.loads(named.body)["results"][0]["predictions"][0]["label"] == QUADRANTS[2]
+
+
+def test_a_map_is_of_one_image(app: App) -> None:
+    part = b'--b\r\nContent-Disposition: form-data; name="f"\r\n\r\n' + bright(0, 0) + b"\r\n"
+    kind = "multipart/form-data; boundary=b"
+    one = call(app, "POST", f"{OCCLUDE}?grid=2", part + b"--b--", content_type=kind)
+    two = call(app, "POST", f"{OCCLUDE}?grid=2", part * 2 + b"--b--", content_type=kind)
+    assert (one.status, two.status) == (200, 413)
+
+
+def test_what_the_network_ran_for_a_map_is_noted(app: App) -> None:
+    request = Request("POST", OCCLUDE, {}, {"grid": "2"}, bright(0, 0))
+    asyncio.run(app.handle(request))
+    assert [timing.batch_rows for timing in request.timings] == [4, 1]  # the image and four parts
 
 
 def test_a_grid_that_fits_into_one_batch_is_one_batch(folder: Path) -> None:

@@ -30,6 +30,7 @@ async def stream(one: StatsRoutes) -> AsyncIterator[bytes]:
     match = route.match("/v1/stats")
     assert match is not None
     response = await route.handler(REQUEST, match)
+    assert response.status == 200
     assert dict(response.headers) == {
         "content-type": "text/event-stream",
         "cache-control": "no-store",

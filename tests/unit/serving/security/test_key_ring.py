@@ -138,6 +138,32 @@ def test_a_broken_file_is_refused_at_the_start(tmp_path: Path) -> None:
         KeyRing(tmp_path / "none.json", print)
 
 
+def test_a_limit_that_changes_begins_anew(ring: Ring) -> None:
+    limited, _ = keys.add(ring.file, "limited", ("infer",), limit=0.001)
+    ring.ring.look()
+    headers = {"authorization": f"Bearer {limited}"}
+    ring.ring.admit(headers, "infer")
+    record = json.loads(ring.file.read_text())
+    record["keys"][-1]["limit"] = 0.002
+    ring.file.write_text(json.dumps(record))
+    ring.ring.look()
+    ring.ring.admit(headers, "infer")
+    with pytest.raises(TooManyError, match=r"this key may send 0\.002 a second"):
+        ring.ring.admit(headers, "infer")
+    record["keys"][-1]["limit"] = None
+    ring.file.write_text(json.dumps(record))
+    ring.ring.look()
+    for _ in range(100):
+        ring.ring.admit(headers, "infer")
+
+
+def test_what_was_let_in_may_go_on_while_its_key_allows_it(ring: Ring) -> None:
+    headers = {"authorization": f"Bearer {ring.texts['read']}"}
+    assert ring.ring.allows(headers, "read")
+    assert not ring.ring.allows(headers, "infer")
+    assert not ring.ring.allows({}, "read")
+
+
 def test_a_limit_is_the_keys_own_and_outlives_a_change_of_the_file(ring: Ring) -> None:
     limited, _ = keys.add(ring.file, "limited", ("infer",), limit=0.001)
     ring.ring.look()

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import errno
 import hashlib
 import json
+import os
 import re
 import stat
 import threading
 from concurrent.futures import ThreadPoolExecutor
+from datetime import UTC, datetime
 from pathlib import Path
 
 import pytest
@@ -75,6 +78,70 @@ def test_what_is_no_key_is_refused_and_no_file_is_made(
     with pytest.raises(BadInputError, match=re.escape(said)):
         keys.add(file, name, ("infer",), limit)
     assert not file.exists()
+
+
+def test_a_file_may_be_of_a_mebibyte(file: Path) -> None:
+    keys.add(file, "a", ("infer",))
+    text = file.read_bytes()
+    file.write_bytes(text + b" " * (2**20 - len(text)))
+    assert [key.name for key in keys.read(file)] == ["a"]
+    for more in (1, 2, 1000):
+        file.write_bytes(text + b" " * (2**20 - len(text) + more))
+        with pytest.raises(BadInputError, match="more than 1,048,576 bytes"):
+            keys.read(file)
+
+
+def test_a_key_is_dated_to_the_second(file: Path) -> None:
+    _, key = keys.add(file, "a", ("infer",))
+    assert key.created.microsecond == 0
+    assert abs((datetime.now(UTC) - key.created).total_seconds()) < 60
+    revoked = keys.revoke(file, "a").revoked
+    assert revoked is not None
+    assert (revoked.microsecond, revoked >= key.created) == (0, True)
+
+
+def test_of_several_keys_one_is_revoked_and_told(file: Path) -> None:
+    for name in ("a", "b", "c"):
+        keys.add(file, name, ("infer",))
+    assert keys.revoke(file, "c").name == "c"
+    first = keys.revoke(file, "a")
+    keys.add(file, "a", ("read",))
+    second = keys.revoke(file, "a")
+    assert (first.scopes, second.scopes) == (("infer",), ("read",))
+    assert [(key.name, key.revoked is None) for key in keys.read(file)] == [
+        ("a", False), ("b", True), ("c", False), ("a", False),
+    ]  # fmt: skip
+    keys.revoke(file, "b")
+    with pytest.raises(BadInputError, match="no key 'b' in use; there is none"):
+        keys.revoke(file, "b")
+
+
+def test_all_of_the_file_is_on_the_disk_before_it_takes_its_place(
+    file: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    sizes: list[int] = []
+    monkeypatch.setattr(os, "fsync", lambda number: sizes.append(os.fstat(number).st_size))
+    keys.add(file, "a", ("infer",))
+    keys.revoke(file, "a")
+    assert len(sizes) == 2
+    assert 0 < sizes[0] < sizes[1] == len(file.read_bytes())
+
+
+def test_what_cannot_be_written_leaves_the_file_and_nothing_beside_it(
+    file: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    keys.add(file, "a", ("infer",))
+    before = file.read_bytes()
+
+    def full(_descriptor: int) -> None:
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr(os, "fsync", full)
+    with pytest.raises(CannotWriteError, match="No space left") as caught:
+        keys.add(file, "b", ("infer",))
+    assert caught.value.hint == "The file is as it was."
+    assert [path.name for path in file.parent.iterdir()] == ["keys.json"]
+    assert file.read_bytes() == before
 
 
 def test_a_name_in_use_is_refused(file: Path) -> None:

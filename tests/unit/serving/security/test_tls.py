@@ -4,6 +4,9 @@ from __future__ import annotations
 
 import shutil
 import ssl
+import time
+from contextlib import suppress
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
@@ -225,3 +228,57 @@ def test_an_expired_pair_replaces_one_that_has_expired_too(
     files.tls = Tls(files.chain, files.key, None, files.said.append)
     files.copy(house.pair("other", "b.example", days=-0.5))
     assert files.look() == ("b.example",)
+
+
+@pytest.mark.parametrize(
+    ("second", "old", "taken"),
+    [
+        (-1, (-9, 9), False),  # the new one is not valid yet
+        (0, (-9, 9), True),
+        (-1, (-9, -1), True),  # nor is the old one any more
+        (-1, (-1, 9), False),
+        (-1, (0, 9), True),  # nor yet
+    ],
+)
+def test_a_pair_that_is_not_valid_yet_does_not_replace_one_that_is(
+    house: Authority,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    second: int,
+    old: tuple[int, int],
+    taken: bool,
+) -> None:
+    """Times are seconds from when the new one begins."""
+    files = Files(house, tmp_path)
+    pair = house.pair("second", "second.example")
+    begins = Tls(*pair, None, lambda _: None).pair.begins
+    files.tls.pair = replace(files.tls.pair, begins=begins + old[0], ends=begins + old[1])
+    monkeypatch.setattr(time, "time", lambda: begins + second)
+    files.copy(pair)
+    assert files.look() == (("second.example",) if taken else ("first.example",))
+    assert ("it is valid only from" in files.said[0]) != taken
+
+
+def test_what_is_spoken_over_tls_is_http_1_1_and_is_agreed_on_once(house: Authority) -> None:
+    context = Tls(*house.pair("right"), None, lambda _: None).context
+    assert context.options & ssl.OP_NO_RENEGOTIATION
+    offers = house.client()
+    offers.set_alpn_protocols(["h2", "http/1.1"])
+    there, back = ssl.MemoryBIO(), ssl.MemoryBIO()
+    asking = offers.wrap_bio(back, there, server_hostname="localhost")
+    answering = context.wrap_bio(there, back, server_side=True)
+    for _ in range(3):
+        for side in (asking, answering):
+            with suppress(ssl.SSLWantReadError):
+                side.do_handshake()
+    assert asking.selected_alpn_protocol() == "http/1.1"
+
+
+def test_files_that_were_read_are_closed(house: Authority) -> None:
+    def open_files() -> int:
+        return sum(1 for _ in Path("/proc/self/fd").iterdir())
+
+    pair = house.pair("right")
+    before = open_files()
+    Tls(*pair, house.file, lambda _: None)
+    assert open_files() <= before
