@@ -115,16 +115,10 @@ class HttpSender:
         select.select((descriptor,), (), (), seconds)
 
     def _open(self) -> _Connection:
-        plain = socket.socket(self._family, socket.SOCK_STREAM)
-        plain.setblocking(False)
-        plain.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-        plain.connect_ex(self._peer)  # what goes wrong is told when it is written to
-        if self._tls is None:
-            stream = plain
-        else:
-            stream = self._tls.wrap_socket(
-                plain, server_hostname=self._address.host, do_handshake_on_connect=False
-            )
+        stream = socket.socket(self._family, socket.SOCK_STREAM)
+        stream.setblocking(False)
+        stream.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+        stream.connect_ex(self._peer)  # what goes wrong is told when it is written to
         return self._watched(stream)
 
     def _watched(self, stream: socket.socket, *, ready: bool = False) -> _Connection:
@@ -136,13 +130,12 @@ class HttpSender:
 
     def _connect(self, connection: _Connection) -> None:
         """Go on opening it: by now TCP's handshake is over, and TLS's may need some turns."""
-        stream = connection.stream
         try:
-            error = stream.getsockopt(socket.SOL_SOCKET, socket.SO_ERROR)
+            error = connection.stream.getsockopt(socket.SOL_SOCKET, socket.SO_ERROR)
             if error:
                 raise OSError(error, "no connection")
-            if isinstance(stream, ssl.SSLSocket):
-                stream.do_handshake()
+            if self._tls is not None:
+                self._secured(connection, self._tls).do_handshake()
         except ssl.SSLWantReadError:
             self._watch(connection, _READ)
         except ssl.SSLWantWriteError:
@@ -152,6 +145,19 @@ class HttpSender:
         else:
             connection.open = True
             self._write(connection)
+
+    def _secured(self, connection: _Connection, tls: ssl.SSLContext) -> ssl.SSLSocket:
+        """A connection's socket with TLS around it, which it cannot get before TCP has made it."""
+        plain = connection.stream
+        if isinstance(plain, ssl.SSLSocket):
+            return plain
+        stream = tls.wrap_socket(
+            plain, server_hostname=self._address.host, do_handshake_on_connect=False
+        )
+        self._selector.unregister(plain)
+        self._selector.register(stream, connection.watched, connection)
+        connection.stream = stream
+        return stream
 
     def _write(self, connection: _Connection) -> None:
         rest = connection.rest

@@ -43,12 +43,12 @@ def load(url: str, options: LoadOptions, progress: Progress = silent) -> LoadRep
     bench = _Bench(workload, options, progress)
     knee = None
     with Measurement() as circumstances:
-        if options.ramp:
-            knee = bench.ramp()
-        elif options.rate is not None:
+        if options.rate is not None:
             bench.open(options.rate)
+        elif options.concurrency is not None:
+            bench.closed(options.concurrency, options.duration)
         else:
-            bench.closed(options.concurrency or 1, options.duration)
+            knee = bench.ramp()
     return LoadReport(
         **circumstances.fields,
         model=workload.model,

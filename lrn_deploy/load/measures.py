@@ -26,7 +26,8 @@ LATE_SHARE = 0.1
 a tenth of the median latency."""
 BUSY_SHARE = 0.9
 """And so is it in a closed loop if its thread was busy for so much of the time."""
-_PERCENTS = {"p50": 50.0, "p90": 90.0, "p99": 99.0, "p999": 99.9}
+_PERCENTS = {"p90": (90.0, 10), "p99": (99.0, 100), "p999": (99.9, 1000)}
+"""Percentiles, and how many samples there must be for one to lie beyond."""
 
 
 def step_of(
@@ -89,10 +90,8 @@ def summary(latencies: Floats) -> Latency | None:
     if not count:
         return None
     points = {
-        name: float(np.percentile(latencies, percent))
-        if count * (100 - percent) >= 100 - 1e-6
-        else None
-        for name, percent in _PERCENTS.items()
+        name: float(np.percentile(latencies, percent)) if count >= least else None
+        for name, (percent, least) in _PERCENTS.items()
     }
     return Latency(
         count=count,

@@ -66,12 +66,10 @@ def find_knee(measure: Measure, first: float, limit: float) -> Knee:
     good: float | None = None
     bad: Step | None = None
     rate = first
-    while bad is None or (good is None and rate > first / 2 ** (_HALVINGS + 0.5)):
+    while bad is None or (good is None and rate >= first / 2**_HALVINGS):
         step = _twice(measure, rate)
         if step.kept:
             good, rate = rate, 2 * rate
-            if bad is not None:
-                break
         elif not step.complete or step.of_generator:
             return _knee(good, step, limit)
         else:

@@ -61,9 +61,7 @@ def write(subject: Subject, folder: Path, _progress: Progress) -> Written:
 
 def _check(subject: Subject) -> None:
     options = subject.options
-    if options.runtime == "lrn-server":
-        image(subject)
-    elif not options.storage_uri:
+    if options.runtime == "triton" and not options.storage_uri:
         raise BadInputError(
             "KServe's tritonserver takes its models from a storage, and none was said.",
             "Add --storage-uri with where you put what 'package --to triton' made.",

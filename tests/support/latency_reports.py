@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from typing import Any
 
 from lrn_deploy.bundle import Bundle
 from lrn_deploy.latency.machine import Conditions
@@ -53,7 +54,7 @@ def latency_report(
     )
 
 
-def with_profile(bundle: Bundle, times: Times, **further: int) -> Bundle:
+def with_profile(bundle: Bundle, times: Times, **further: Any) -> Bundle:
     """The bundle with that report in it."""
     report = latency_report(bundle, times, **further)
     bundle.add_file(REPORT, report.model_dump_json().encode())

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import glob
 import json
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -63,26 +63,16 @@ def find(words: Sequence[str], column: str) -> list[Place]:
             raise BadInputError(
                 "Standard input cannot be read by several machines.", "Name files or folders."
             )
-        files = list(_remote(word) if is_url(word) else _local(word))
-        for file in files:
+        for file in _remote(word) if is_url(word) else _local(word):
             places = _rows(file, column) if file.endswith(PARQUET) else [Place(file)]
             found.update((place.name, place) for place in places)
     return list(found.values())
 
 
-def _local(word: str) -> Iterable[str]:
-    path = Path(word)
-    if path.is_dir():
-        tables = sorted(path.glob(f"*{PARQUET}"))
-        if tables:
-            return [str(table.resolve()) for table in tables]
-    elif not path.exists() and glob.has_magic(word) and word.endswith(PARQUET):
-        # Path.glob takes no absolute patterns.
-        # Path.glob takes no absolute patterns.
-        matches = sorted(glob.glob(word, recursive=True))  # noqa: PTH207
-        if matches:
-            return [str(Path(match).resolve()) for match in matches]
-    return [str(Path(source.name).absolute()) for source in collect([word])]
+def _local(word: str) -> list[str]:
+    tables = sorted(Path(word).glob(f"*{PARQUET}"))  # of a folder
+    found = tables or [Path(source.name) for source in collect([word])]
+    return [str(file.absolute()) for file in found]
 
 
 def _remote(url: str) -> list[str]:

@@ -71,9 +71,8 @@ class Replica:
         bundles: Sequence[Sequence[str]],
         model: Mapping[str, Any],
         server: Mapping[str, Any],
-        revision: str = "",
+        revision: str = "",  # noqa: ARG002 - it is read where replicas are compared
     ) -> None:
-        self.revision = revision
         settings = ServerSettings(**_tuples(server))
         self._repository = Repository(ModelSettings(**_tuples(model)), settings.drain_seconds)
         said: list[str] = []

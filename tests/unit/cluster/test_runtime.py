@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import sys
 import time
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -21,13 +22,68 @@ def test_what_is_not_installed_is_told_with_what_to_type(
     with pytest.raises(MissingError, match=f"--engine ray needs {module},") as caught:
         runtime.need("serve")
     assert "pip install" in caught.value.hint
-    assert "ray" in caught.value.hint
+    assert "[ray,serve]" in caught.value.hint
+
+
+def test_what_reads_images_needs_no_server(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, "fsspec", None)
+    with pytest.raises(MissingError, match="--engine ray needs fsspec,") as caught:
+        runtime.need("data")
+    assert "[ray]" in caught.value.hint
 
 
 def test_nobody_is_told_of_what_runs_here(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.delenv("RAY_USAGE_STATS_ENABLED", raising=False)
+    names = "RAY_USAGE_STATS_ENABLED", "RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO"
+    for name in names:
+        monkeypatch.delenv(name, raising=False)
     runtime.need("serve")
-    assert os.environ["RAY_USAGE_STATS_ENABLED"] == "0"
+    assert [os.environ[name] for name in names] == ["0", "0"]
+
+
+def test_ray_is_kept_on_this_machines_own_address(monkeypatch: pytest.MonkeyPatch) -> None:
+    pytest.importorskip("ray")
+    from ray._private import ray_constants
+
+    monkeypatch.setenv("RAY_ENABLE_WINDOWS_OR_OSX_CLUSTER", "1")
+    monkeypatch.setattr(ray_constants, "ENABLE_RAY_CLUSTER", True)
+    runtime.stay_on_loopback()
+    assert os.environ["RAY_ENABLE_WINDOWS_OR_OSX_CLUSTER"] == "0"
+    assert ray_constants.ENABLE_RAY_CLUSTER is False
+
+
+@pytest.mark.parametrize(
+    ("address", "stays", "asked"),
+    [
+        ("127.0.0.1:6379", True, [("127.0.0.1", 6379)]),
+        ("[::1]:6379", True, [("::1", 6379)]),
+        ("node:6379", False, [("node", 6379)]),
+        ("auto", False, []),
+        ("ray://node:10001", False, []),
+        ("node:x", False, []),
+    ],
+)
+def test_a_cluster_that_is_there_is_asked_briefly_and_joined(
+    address: str, stays: bool, asked: list[tuple[str, int]], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    ray = pytest.importorskip("ray")
+    reached: list[tuple[tuple[str, int], float]] = []
+    stayed: list[bool] = []
+    told: dict[str, Any] = {}
+
+    def connected(place: tuple[str, int], seconds: float) -> Any:
+        reached.append((place, seconds))
+        return SimpleNamespace(close=lambda: None)
+
+    monkeypatch.setattr(runtime.socket, "create_connection", connected)
+    monkeypatch.setattr(runtime, "stay_on_loopback", lambda: stayed.append(True))
+    monkeypatch.setattr(ray, "is_initialized", lambda: False)
+    monkeypatch.setattr(ray, "init", lambda **given: told.update(given))
+    monkeypatch.setattr(ray, "shutdown", lambda: None)
+    with runtime.joined(address) as ours:
+        assert not ours
+    assert reached == [(place, 5.0) for place in asked]
+    assert bool(stayed) is stays
+    assert told == {"address": address, "logging_level": "ERROR", "log_to_driver": True}
 
 
 @pytest.mark.parametrize("address", ["127.0.0.1:1", "127.0.0.1:99999999"])
@@ -49,6 +105,8 @@ def test_what_ray_says_of_a_cluster_that_is_not_there_is_one_sentence(
 ) -> None:
     ray = pytest.importorskip("ray")
 
+    monkeypatch.setattr(runtime, "stay_on_loopback", lambda: None)
+
     def init(**_: Any) -> None:
         raise ConnectionError("Could not find any running Ray instance.\nPlease specify one.")
 
@@ -59,6 +117,9 @@ def test_what_ray_says_of_a_cluster_that_is_not_there_is_one_sentence(
     assert caught.value.message == (
         "No Ray cluster can be reached at 'auto': Could not find any running Ray instance."
     )
+    with pytest.raises(BadInputError) as caught, runtime.joined(""):
+        pass
+    assert caught.value.message.startswith("Ray cannot be started on this machine: Could not find")
 
 
 def test_a_cluster_of_our_own_is_reached_by_this_machine_only_and_has_room(

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import gc
 import time
+from typing import Any
 
 import pytest
 
@@ -74,6 +76,53 @@ def test_a_generator_that_is_too_slow_is_late_and_knows_it() -> None:
     assert taken.held == 0
 
 
+def test_no_more_than_sixteen_go_before_answers_are_looked_for() -> None:
+    sender, bursts = Virtual(steady(5.0)), [0]
+    send, wait = sender.send, sender.wait
+
+    def sent(ticket: int) -> None:
+        bursts[-1] += 1
+        send(ticket)
+
+    def waited(seconds: float) -> Any:
+        bursts.append(0)
+        return wait(seconds)
+
+    sender.send, sender.wait = sent, waited  # type: ignore[method-assign]  # to count them
+    run(sender, OpenLoop([0.0] * 40))
+    assert [burst for burst in bursts if burst] == [16, 16, 8]
+
+
+def test_a_run_is_as_long_as_it_took_and_is_told_twenty_times_a_second() -> None:
+    sender, told = Virtual(steady(0.5)), list[float]()
+    plan = OpenLoop([at / 200 for at in range(200)])
+    taken = drive(
+        sender, plan, timeout=9.0, tell=lambda now, _: told.append(now), clock=sender.clock
+    )
+    assert taken.seconds == pytest.approx(0.995 + 0.5)
+    assert len(told) == pytest.approx(1.495 / 0.05, abs=2)
+    assert told == sorted(told)
+
+
+@pytest.mark.parametrize("collecting", [True, False])
+def test_nothing_is_collected_meanwhile_and_afterwards_as_before(collecting: bool) -> None:
+    sender, seen = Virtual(steady(0.1)), set[bool]()
+    assert gc.isenabled()
+    if not collecting:
+        gc.disable()
+    try:
+        drive(
+            sender,
+            OpenLoop([0.0, 0.2]),
+            timeout=1.0,
+            tell=lambda _now, _taken: seen.add(gc.isenabled()),
+            clock=sender.clock,
+        )
+        assert (seen, gc.isenabled()) == ({False}, collecting)
+    finally:
+        gc.enable()
+
+
 def test_its_own_processor_time_is_counted() -> None:
     """No more than has passed: what the process took before is none of this load's."""
     before = time.process_time()
@@ -100,6 +149,12 @@ def test_a_server_that_takes_no_connection_has_gone() -> None:
         assert taken.outcomes.count(ANSWERED) > 90
         if isinstance(plan, ClosedLoop):  # which waits a little after each refusal
             assert taken.outcomes.count(NO_CONNECTION) < 4 * 3 / 0.05
+
+
+def test_one_that_never_took_any_has_gone_as_soon() -> None:
+    taken = run(Virtual(lambda _ticket, now: (now, NO_CONNECTION)), ClosedLoop(1, seconds=60.0))
+    assert taken.gone
+    assert taken.stopped == pytest.approx(GONE_SECONDS, abs=0.1)
 
 
 def test_one_that_comes_back_in_time_has_not() -> None:

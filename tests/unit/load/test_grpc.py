@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from types import SimpleNamespace
 from typing import Any
 
 import grpc
@@ -109,6 +110,28 @@ def test_requests_share_four_connections(most: int, channels: int) -> None:
     one = sender(Calls(), most)
     assert (one.most, len(one._channels)) == (most, channels)
     one.close()
+
+
+@pytest.mark.parametrize("secure", [True, False])
+def test_connections_are_as_secure_as_the_address_says(
+    secure: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    made: list[tuple[object, ...]] = []
+    closed: list[bool] = []
+
+    def channel(*given: object) -> Any:
+        made.append(given)
+        return SimpleNamespace(unary_unary=lambda path: path, close=lambda: closed.append(True))
+
+    monkeypatch.setattr(grpc, "secure_channel", channel)
+    monkeypatch.setattr(grpc, "insecure_channel", channel)
+    address = Address("grpc", "127.0.0.1", 1, secure)
+    one = GrpcSender(address, Credentials(), [pb.ModelInferRequest()], 2, 1.0)
+    assert [len(given) for given in made] == [3 if secure else 2] * 2
+    assert {given[0] for given in made} == {"127.0.0.1:1"}
+    assert one._calls == ["/inference.GRPCInferenceService/ModelInfer"] * 2
+    one.close()
+    assert closed == [True, True]
 
 
 def test_a_request_is_as_large_as_they_are_on_average(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -11,12 +11,14 @@ import pytest
 from lrn_deploy.errors import BadInputError
 from lrn_deploy.load import load as module
 from lrn_deploy.load import workload
-from lrn_deploy.load.drive import ANSWERED, NO_CONNECTION, drive
+from lrn_deploy.load.drive import ANSWERED, NO_CONNECTION, Taken, drive
 from lrn_deploy.load.load import load
 from lrn_deploy.load.options import LoadOptions
-from lrn_deploy.load.schema import LoadReport
+from lrn_deploy.load.plans import poisson
+from lrn_deploy.load.schema import INTERRUPTED, LoadReport
+from lrn_deploy.progress import Progress, silent
 from tests.support.scripted import answer, scripted
-from tests.support.virtual_load import Serve, Virtual
+from tests.support.virtual_load import Serve, Virtual, steady
 
 SECONDS = 0.01
 """What each request takes of a server that does one at a time: 100 a second, at most."""
@@ -33,12 +35,125 @@ def one_at_a_time() -> Serve:
     return serve
 
 
-def run(monkeypatch: pytest.MonkeyPatch, serve: Serve, **options: Any) -> LoadReport:
-    sender = Virtual(serve)
+def run(
+    monkeypatch: pytest.MonkeyPatch, serve: Serve, progress: Progress = silent, **options: Any
+) -> LoadReport:
+    sender = Virtual(serve, cost=options.pop("cost", 0.0), most=options.get("connections", 512))
     told = workload.Workload("m", "s 1", "tensors", 100, lambda: sender)
     monkeypatch.setattr(module, "prepare", lambda _url, _options: told)
     monkeypatch.setattr(module, "drive", partial(drive, clock=sender.clock))
-    return load("http://host:1", LoadOptions(**options))
+    return load("http://host:1", LoadOptions(**options), progress)
+
+
+def test_a_closed_loop_is_reported_with_what_it_was_asked_for(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    asked = {"concurrency": 2, "duration": 2.0, "warmup": 0.5, "timeout": 9.0, "slo_ms": 30.0}
+    closed: list[Virtual] = []
+    monkeypatch.setattr(Virtual, "close", lambda sender: closed.append(sender))
+    report = run(monkeypatch, steady(0.1), **asked, seed=7)
+    assert (report.url, report.model, report.server) == ("http://host:1", "m", "s 1")
+    assert (report.mode, report.asked, report.request_bytes) == ("closed", "tensors", 100)
+    assert (report.seconds_each, report.warmup, report.timeout) == (2.0, 0.5, 9.0)
+    assert (report.slo, report.seed, report.knee, report.stopped) == (0.03, 7, None, "")
+    assert len(closed) == 1
+    (step,) = report.steps
+    assert (step.concurrency, step.rate, step.kept) == (2, None, None)
+    assert step.throughput == pytest.approx(20, abs=1)
+    assert step.seconds == pytest.approx(2.0)
+    assert report.complete
+    assert report.failed  # 100 ms each, and 30 at most
+    assert run(monkeypatch, steady(0.1), concurrency=1).slo is None
+
+
+def test_an_open_loop_offers_its_rate_and_each_step_of_a_ramp_other_arrivals(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    asked = {"duration": 0.6, "warmup": 0.2, "seed": 3}
+    (step,) = run(monkeypatch, steady(0.001), rate=100.0, **asked).steps
+    assert step.samples.due == pytest.approx(poisson(100.0, 0.8, 3), abs=1e-6)
+    ramp = run(monkeypatch, one_at_a_time(), ramp=True, slo_ms=11.0, **asked)
+    assert ramp.steps[0].seconds == pytest.approx(0.6)
+    rates = [one.rate for one in ramp.steps]
+    assert rates[:3] == pytest.approx([None, 50, 50])  # tried once more
+    for at in (1, 2):
+        due = poisson(50.0, 0.8, 3 + at)
+        assert ramp.steps[at].samples.due == pytest.approx(due, abs=1e-6)
+
+
+def test_a_lone_client_is_measured_for_two_seconds(monkeypatch: pytest.MonkeyPatch) -> None:
+    report = run(monkeypatch, steady(0.5), ramp=True, slo_ms=1.0, duration=9.0)
+    assert report.steps[0].seconds == pytest.approx(2.0)
+    assert report.seconds_each == 9.0
+
+
+def test_without_a_lone_clients_times_there_is_no_ramp(monkeypatch: pytest.MonkeyPatch) -> None:
+    report = run(monkeypatch, lambda _, now: (now + 0.1, "503"), ramp=True, duration=9.0)
+    assert (len(report.steps), report.knee, report.stopped) == (1, None, "")
+    assert report.failed
+
+
+def test_what_was_taken_until_ctrl_c_is_reported(monkeypatch: pytest.MonkeyPatch) -> None:
+    def progress(_what: str, done: int, _total: int) -> None:
+        if done >= 20:
+            raise KeyboardInterrupt
+
+    for asked in {"concurrency": 1}, {"ramp": True}:
+        report = run(monkeypatch, steady(0.1), progress, **asked)
+        assert (report.stopped, report.complete) == (INTERRUPTED, False)
+        assert (len(report.steps), report.knee) == (1, None)
+        assert report.steps[0].answered == pytest.approx(10, abs=1)  # in the second second
+
+
+def test_four_times_a_second_it_tells_the_last_seconds_rate_and_p99(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    def failing(ticket: int, now: float) -> tuple[float, str]:
+        return now + 0.1, "503" if now > 52.0 and ticket % 2 else ANSWERED
+
+    told: list[tuple[str, int, int]] = []
+    asked = {"concurrency": 1, "duration": 2.0, "warmup": 1.5}
+    run(monkeypatch, failing, lambda *step: told.append(step), **asked)
+    assert {total for _, _, total in told} == {35}  # tenths of a second
+    assert [done for _, done, _ in told] == sorted(done for _, done, _ in told)
+    assert len(told) == pytest.approx(3.5 * 4, abs=3)
+    assert max(done for _, done, _ in told) <= 35
+    assert told[0] == ("1 at a time: 0/s", 0, 35)
+    by_time = {done: what for what, done, _ in told}
+    before, after = (
+        [what for done, what in by_time.items() if first < done < last]
+        for first, last in ((12, 20), (31, 36))
+    )
+    assert before
+    assert after
+    assert {what.replace(" 11/s", " 10/s") for what in before} == {"1 at a time: 10/s, p99 100 ms"}
+    assert all(what.endswith(" failed") for what in after)
+
+
+def test_it_tells_of_the_second_before_and_of_no_other() -> None:
+    told: list[str] = []
+    live = module._Live(lambda what, _done, _total: told.append(what), "it", 60.0)
+    taken = Taken()
+    # Answered at 0.99, 1, 1.5 and 2 s; refused at 1.6 s; still under way; and one that has ended
+    # after the moment that is looked at.
+    for due, ended, outcome in (
+        (0.9, 0.99, ""),
+        (0.9, 1.0, ""),
+        (1.1, 1.5, ""),
+        (1.98, 2.0, ""),
+        (1.5, 1.6, "503"),
+        (1.9, float("nan"), "no answer"),
+        (1.9, 2.01, ""),
+    ):
+        taken.due.append(due)
+        taken.ended.append(ended)
+        taken.outcomes.append(outcome)
+    live(2.0, taken)
+    # p99 of 0.02, 0.1 and 0.4 s, by the line between the two last: 0.1 + 0.98 * 0.3
+    assert told == ["it: 3/s, p99 394 ms, 1 failed"]
+    live(2.2, taken)  # too soon
+    live(2.25, taken)
+    assert len(told) == 2
 
 
 def test_the_knee_is_at_four_fifths_of_what_the_server_can_do(
@@ -81,16 +196,34 @@ def test_a_server_that_dies_in_a_ramp_ends_it(monkeypatch: pytest.MonkeyPatch) -
 
 
 def test_warnings_say_which_loads_were_held(monkeypatch: pytest.MonkeyPatch) -> None:
-    sender_most = 3
-    monkeypatch.setattr(Virtual, "most", sender_most)
-    sender = Virtual(one_at_a_time(), most=sender_most)
-    told = workload.Workload("m", "s 1", "tensors", 100, lambda: sender)
-    monkeypatch.setattr(module, "prepare", lambda _url, _options: told)
-    monkeypatch.setattr(module, "drive", partial(drive, clock=sender.clock))
-    report = load("http://h:1", LoadOptions(rate=150.0, duration=5.0, connections=sender_most))
-    assert report.steps[0].generator.held > 200
-    assert "left late because 3 were under way" in report.warnings[0]
+    report = run(monkeypatch, one_at_a_time(), rate=150.0, duration=5.0, connections=3)
+    held = report.steps[0].generator.held
+    assert held > 200
+    assert report.warnings == (
+        f"At 150/s {held} requests left late because 3 were under way, which is the limit of "
+        "--connections; their latencies count from when they were due.",
+    )
     assert report.steps[0].throughput == pytest.approx(100, rel=0.02)
+
+
+def test_warnings_say_that_the_generator_was_too_slow(monkeypatch: pytest.MonkeyPatch) -> None:
+    report = run(monkeypatch, steady(0.001), rate=50.0, duration=1.0, cost=0.04)
+    (said,) = report.warnings
+    assert said.startswith("At 50/s the load generator itself was the bottleneck: a hundredth of")
+    assert report.steps[0].generator.reason in said
+
+
+def test_warnings_count_what_failed_but_not_in_a_ramp(monkeypatch: pytest.MonkeyPatch) -> None:
+    def failing(ticket: int, now: float) -> tuple[float, str]:
+        return now + 0.1, "503" if ticket % 4 == 0 else ANSWERED
+
+    report = run(monkeypatch, failing, concurrency=2, duration=1.0, warmup=0.0)
+    assert report.warnings == (
+        "At 2 at a time 5 of 20 requests failed; the latencies are those of the others.",
+    )
+    ramp = run(monkeypatch, failing, ramp=True, duration=0.5)
+    assert any(step.errors for step in ramp.steps)
+    assert ramp.warnings == ()
 
 
 METADATA = {

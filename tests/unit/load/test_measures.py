@@ -74,6 +74,14 @@ def test_errors_are_counted_by_kind_and_their_times_left_out() -> None:
     assert step.samples.outcome[-3:] == (1, 2, 1)
 
 
+def test_the_window_begins_with_the_warm_ups_end_and_ends_before_its_own() -> None:
+    made = taken([0.0, 0.5, 1.5, 2.0], [0.5] * 4)  # ended at 0.5, 1, 2 and 2.5 s
+    step = step_of(made, warmup=0.5, seconds=1.5, rate=1.0)
+    assert (step.sent, step.answered, step.backlog) == (2, 2, 1)
+    assert step.offered == step.throughput == pytest.approx(2 / 1.5)
+    assert step_of(made, warmup=0.5, seconds=1.5, concurrency=1).offered is None
+
+
 def test_what_never_ended_has_no_latency() -> None:
     made = taken([0.0, 0.1], [0.01, float("nan")], outcomes=[ANSWERED, "no answer in time"])
     made.stopped, made.gone = 0.2, True
@@ -87,8 +95,8 @@ def test_what_never_ended_has_no_latency() -> None:
 def test_nothing_measured_is_no_figure() -> None:
     step = step_of(taken([], [], stopped=0.5), warmup=1.0, seconds=2.0, rate=10.0)
     assert step.latency is None
-    assert step.throughput == 0
-    assert step.seconds == 0
+    assert (step.throughput, step.offered, step.seconds) == (0, None, 0)
+    assert step_of(taken([], [], seconds=0.0), warmup=1.0, seconds=2.0).generator.busy == 0
 
 
 @pytest.mark.parametrize(
@@ -123,6 +131,8 @@ def test_the_correction_is_hdr_histograms() -> None:
     np.testing.assert_allclose(np.sort(corrected(latencies, 1.7)), np.sort(wanted))
     exact = np.array([4.0])  # an interval that goes into it: 3, 2 and 1 are missing
     assert sorted(corrected(exact, 1.0)) == [1.0, 2.0, 3.0, 4.0]
+    assert sorted(corrected(np.array([2.0]), 1.0)) == [1.0, 2.0]
+    assert corrected(np.zeros(3), 0.0).tolist() == [0, 0, 0]  # by a clock of coarse steps
 
 
 def test_a_stall_that_a_closed_loop_hides_is_in_its_corrected_figures() -> None:
@@ -144,9 +154,11 @@ def test_a_stall_that_a_closed_loop_hides_is_in_its_corrected_figures() -> None:
     [
         (0.0005, {}, {"rate": 10.0}, ""),
         (0.005, {}, {"rate": 10.0}, "left 5.0 ms late"),
+        (0.0015, {}, {"rate": 10.0}, "left 1.5 ms late"),  # of 11.5 ms
         (0.005, {"held": 1}, {"rate": 10.0}, ""),  # the server's fault: too many under way
         (0.005, {}, {"concurrency": 1}, ""),
         (0.0, {"cpu_seconds": 9.5}, {"concurrency": 1}, "busy 95% of the time"),
+        (0.0, {"cpu_seconds": 9.0}, {"concurrency": 1}, ""),
         (0.0, {"cpu_seconds": 9.5}, {"rate": 10.0}, ""),  # it was in time all the same
     ],
 )
@@ -157,6 +169,24 @@ def test_the_generator_says_when_it_was_in_the_way(
     step = step_of(made, warmup=0.0, seconds=2.0, **kind)  # type: ignore[arg-type]  # fields by name
     assert said in step.generator.reason
     assert bool(step.generator.reason) == bool(said)
+
+
+def test_how_late_requests_left_is_told() -> None:
+    made = taken([0.1234567, 1.0, 2.0, 3.0], [0.0123456] * 4)
+    made.sent = array("d", [0.1234567, 1.001, 2.002, 3.1])
+    step = step_of(made, warmup=0.0, seconds=4.0, rate=1.0)
+    found = step.generator
+    assert (found.late_p50, found.late_max) == pytest.approx((0.0015, 0.1))
+    assert found.late_p99 == pytest.approx(0.002 + 0.97 * 0.098)  # on the line between the last two
+    assert step.samples.late == (0, 0.001, 0.002, 0.1)  # to a microsecond, as the next two
+    assert (step.samples.due[0], step.samples.latency[0]) == (0.123457, 0.012346)
+    none = step_of(taken([], []), warmup=0.0, seconds=4.0, rate=1.0).generator
+    assert (none.late_p50, none.late_p99, none.late_max) == (0, 0, 0)
+
+
+def test_late_is_in_the_way_where_nothing_was_answered() -> None:
+    made = taken([at / 10 for at in range(20)], [0.0] * 20, late=0.005, outcomes=[LOST] * 20)
+    assert step_of(made, warmup=0.0, seconds=2.0, rate=10.0).generator.reason
 
 
 def test_late_is_not_in_the_way_where_answers_take_much_longer() -> None:

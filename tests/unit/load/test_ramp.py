@@ -109,6 +109,8 @@ def test_a_server_that_is_slow_all_the_same_is_no_fault_of_the_generators() -> N
     found = judged(step(100.0, generator=own, latency=latency(1.0)), LIMIT)
     assert not found.of_generator
     assert "p99 was 1e+03 ms" in found.reason
+    just = own.model_copy(update={"late_p99": 0.1})
+    assert judged(step(100.0, generator=just, latency=latency(0.2)), LIMIT).of_generator
     refused = judged(step(100.0, generator=own, errors={"429": 500}), LIMIT)
     assert not refused.of_generator
     assert "429" in refused.reason
@@ -122,18 +124,42 @@ def test_a_run_that_was_stopped_ends_the_search() -> None:
     assert (knee.rate, knee.beyond) == (20.0, None)
 
 
+@pytest.mark.parametrize("of_generator", [True, False])
+def test_what_ends_the_search_does_so_between_its_ends_too(of_generator: bool) -> None:
+    """It keeps up with 40, and not with 80; between them the generator fails, or it is stopped."""
+    asked = []
+
+    def measure(rate: float) -> Step:
+        asked.append(rate)
+        ends = 40 < rate < 80
+        own = Generator(busy=1, late_p50=1, late_p99=5, late_max=5, held=0, reason="too slow")
+        late = {"generator": own} if ends and of_generator else {}
+        slow = latency(5.0 if rate > 40 else 0.01)
+        return judged(step(rate, latency=slow, complete=of_generator or not ends, **late), LIMIT)
+
+    knee = find_knee(measure, first=10.0, limit=LIMIT)
+    assert knee.rate == 40
+    assert knee.of_generator is of_generator
+    assert knee.beyond == (pytest.approx(40 * 2**0.5) if of_generator else None)
+    assert asked[:5] == [10, 20, 40, 80, 80]
+    assert asked[5:] == pytest.approx([40 * 2**0.5] * (2 if of_generator else 1))
+
+
 @pytest.mark.parametrize(
     ("further", "said"),
     [
         ({}, ""),
         ({"latency": latency(0.0999)}, ""),
+        ({"latency": latency(LIMIT)}, ""),
         ({"latency": latency(0.1001)}, "p99 was 100 ms, over 100 ms"),
         ({"latency": latency(None, longest=0.2)}, "p99 was 200 ms"),
         ({"errors": {"lost": 10}}, ""),  # of 1000
+        ({"errors": {"lost": 11}}, "11 of 1000 requests failed, most by: lost"),
         ({"errors": {"lost": 11, "503": 12}}, "23 of 1000 requests failed, most by: 503"),
         ({"backlog": 20}, ""),
         ({"backlog": 21}, "21 of 1000 requests had still to be answered"),
         ({"sent": 10, "backlog": 3}, ""),
+        ({"sent": 10, "backlog": 4}, "4 of 10 requests had still"),
         ({"latency": None}, "nothing was answered"),
         ({"complete": False}, "not measured to its end"),
     ],

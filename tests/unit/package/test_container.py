@@ -15,14 +15,16 @@ from typing import Any
 import pytest
 
 from benchmarks.peers.environments import FOLDER, is_made
+from lrn_deploy import __version__
 from lrn_deploy.bundle import Bundle
-from lrn_deploy.package.container import write
+from lrn_deploy.errors import BadInputError
+from lrn_deploy.package.container import _same_as, write
 from lrn_deploy.package.requirements import pinned
 from lrn_deploy.package.subject import Subject
 from lrn_deploy.placement import Placement
 from lrn_deploy.progress import silent
 from tests.support.engine_graphs import engine_record
-from tests.support.packages import colours, how_to_make, understood
+from tests.support.packages import colours, how_to_make, subject_of, understood
 from tests.support.servers import serving
 
 
@@ -33,6 +35,13 @@ def written(folder: Path, **chosen: Any) -> Path:
     return out
 
 
+@pytest.fixture
+def _without_sources(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The package's own modules are many, and left out where nobody looks at them."""
+    monkeypatch.setattr("lrn_deploy.package.container.shutil.copytree", lambda *_, **__: None)
+
+
+@pytest.mark.usefixtures("_without_sources")
 def test_it_is_told_what_is_copied(tmp_path: Path) -> None:
     told: list[tuple[str, int, int]] = []
     (tmp_path / "out").mkdir()
@@ -144,6 +153,7 @@ def test_each_requirement_is_pinned_to_what_is_installed(made: Path) -> None:
     assert all(metadata.version(name).partition("+")[0] == pins[name] for name in pins)
 
 
+@pytest.mark.usefixtures("_without_sources")
 def test_what_openvino_runs_brings_openvino(tmp_path: Path) -> None:
     found = Placement("model", "openvino", "cpu", 2)
     plain = colours(tmp_path / "colours", "container")
@@ -153,6 +163,7 @@ def test_what_openvino_runs_brings_openvino(tmp_path: Path) -> None:
     assert "openvino==" in (tmp_path / "out" / "requirements.txt").read_text()
 
 
+@pytest.mark.usefixtures("_without_sources")
 def test_an_engine_brings_its_runtime_to_an_image_with_a_gpu_only(tmp_path: Path) -> None:
     plain = colours(tmp_path / "colours", "container")
     model = plain.bundle.manifest.artifact("model")
@@ -161,8 +172,46 @@ def test_an_engine_brings_its_runtime_to_an_image_with_a_gpu_only(tmp_path: Path
     (tmp_path / "out").mkdir()
     write(Subject(bundle, plain.name, "model", plain.options), tmp_path / "out", silent)
     assert "rtx" not in (tmp_path / "out" / "requirements.txt").read_text()
+    chosen = subject_of(bundle, "container", device="cuda", artifact="engine")
+    (tmp_path / "gpu").mkdir()
+    notes = write(chosen, tmp_path / "gpu", silent).notes
+    # The version that it was built with: no other loads it.
+    pin = f"tensorrt-rtx=={engine.engine.version}"
+    assert pin in (tmp_path / "gpu" / "requirements.txt").read_text().splitlines()
+    assert "--device nvidia.com/gpu=all colours:" in notes[2]
+    with pytest.raises(BadInputError, match="'engine' is an engine for a GPU"):
+        write(subject_of(bundle, "container", artifact="engine"), tmp_path / "cpu", silent)
 
 
+@pytest.mark.usefixtures("_without_sources")
+def test_what_openvino_alone_takes_brings_openvino(tmp_path: Path) -> None:
+    plain = colours(tmp_path / "colours", "container")
+    model = plain.bundle.manifest.artifact("model")
+    other = model.model_copy(update={"format": "openvino"})
+    subject = subject_of(plain.bundle.add_artifact("ir", other), "container", artifact="ir")
+    (tmp_path / "out").mkdir()
+    write(subject, tmp_path / "out", silent)
+    assert "openvino==" in (tmp_path / "out" / "requirements.txt").read_text()
+
+
+def test_a_runtime_that_is_not_installed_here_is_of_the_release_of_another() -> None:
+    assert _same_as("no-such-package", "numpy") == f"=={metadata.version('numpy')}"
+    assert _same_as("no-such-package") == ">=1.21"  # which was the first with NVIDIA's libraries
+
+
+@pytest.mark.usefixtures("_without_sources")
+def test_how_it_is_built_and_run_is_told(tmp_path: Path) -> None:
+    (tmp_path / "out").mkdir()
+    subject = colours(tmp_path / "colours", "container", name="My.Net")
+    tag = f"my.net:{__version__}"
+    assert write(subject, tmp_path / "out", silent).notes == (
+        f"Build it with: podman build --format docker -t {tag} {{output}}",
+        f"or with: docker build -f {{output}}/Containerfile -t {tag} {{output}}",
+        f"Run it with: podman run --read-only --cap-drop all -p 8000:8000 {tag}",
+    )
+
+
+@pytest.mark.usefixtures("_without_sources")
 def test_a_gpu_brings_its_libraries_and_its_driver(tmp_path: Path) -> None:
     out = written(tmp_path, device="cuda")
     lines = (out / "requirements.txt").read_text().splitlines()

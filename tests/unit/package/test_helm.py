@@ -10,6 +10,7 @@ from typing import Any
 import jsonschema_rs
 import pytest
 
+from lrn_deploy import __version__
 from lrn_deploy.errors import BadInputError
 from lrn_deploy.package.helm import write
 from lrn_deploy.package.replica import DRAIN_SECONDS, PRE_DRAIN_SECONDS
@@ -236,6 +237,60 @@ def test_its_own_values_satisfy_the_schema(chart: Path) -> None:
     assert settings <= set(understood(["colours"]))
 
 
+@pytest.mark.parametrize(
+    ("place", "good", "bad"),
+    [
+        ("preDrainSeconds", 0, -1),
+        ("drainSeconds", 0, -1),
+        ("replica.cores", 1, 0),
+        ("replica.gpus", 0, -1),
+        ("autoscaling.minReplicas", 1, 0),
+        ("autoscaling.maxReplicas", 1, 0),
+        ("autoscaling.targetCPUUtilizationPercentage", 1, 0),
+        ("service.httpPort", 1, 0),
+        ("service.grpcPort", 65535, 65536),
+        ("image.name", "a", ""),
+        ("server.instances", 64, 65),
+        ("server.max_batch_size", 1, 0),
+        ("server.slo_ms", 0.5, "0.5"),
+        ("server.page", False, 0),
+        ("server.keys", None, "/keys.json"),  # the chart's own
+        ("global", {}, 1),
+    ],
+)
+def test_the_schema_knows_what_just_makes_sense(
+    chart: Path, place: str, good: Any, bad: Any
+) -> None:
+    (values,) = documents(chart / "values.yaml")
+    check = jsonschema_rs.validator_for(json.loads((chart / "values.schema.json").read_text()))
+    *above, name = place.split(".")
+    inner = values
+    for key in above:
+        inner = inner[key]
+    if good is not None:
+        assert check.is_valid(values | ({name: good} if not above else {}))
+        inner[name] = good
+        assert check.is_valid(values)
+    inner[name] = bad
+    assert not check.is_valid(values)
+    del inner[name]
+    assert check.is_valid(values) is (above == ["server"] or name == "global")
+
+
+def test_what_nobody_chose_has_its_default(chart: Path) -> None:
+    (values,) = documents(chart / "values.yaml")
+    assert (values["preDrainSeconds"], values["drainSeconds"]) == (10, 30)
+    assert values["replica"] == {"cores": 2, "memory": "640Mi", "gpus": 0}
+    assert values["autoscaling"] == {
+        "minReplicas": 1, "maxReplicas": 4, "targetCPUUtilizationPercentage": 80
+    }  # fmt: skip
+    assert (values["server"]["max_queue_bytes"], values["server"]["instances"]) == (2**28, 1)
+    assert "threads" not in values["server"]
+    assert values["podSecurityContext"]["runAsUser"] == 65532
+    (told,) = documents(chart / "Chart.yaml")
+    assert (told["name"], told["version"]) == ("lrn-server", __version__)
+
+
 def test_what_was_chosen_stands_in_the_values(tmp_path: Path) -> None:
     out = made(
         tmp_path,
@@ -246,9 +301,15 @@ def test_what_was_chosen_stands_in_the_values(tmp_path: Path) -> None:
         threads=3,
         scale_target=60,
         keys_secret="keys",
+        tls_secret="certificate",
+        instances=3,
+        max_batch_size=5,
         artifact="model",
     )
     (values,) = documents(out / "values.yaml")
+    assert values["image"]["name"] == IMAGE
+    assert values["tlsSecret"] == "certificate"
+    assert (values["server"]["instances"], values["server"]["max_batch_size"]) == (3, 5)
     assert values["model"] == {"name": "no", "path": "/bundle", "artifact": "model", "claim": ""}
     assert values["replica"] == {"cores": 4, "memory": "3Gi", "gpus": 1}
     assert values["server"]["threads"] == 3

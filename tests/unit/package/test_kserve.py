@@ -30,7 +30,7 @@ SHAPES: dict[str, dict[str, Any]] = {
 def written(folder: Path, **chosen: Any) -> dict[str, Any]:
     """The objects by their kind."""
     out = folder / "out"
-    out.mkdir()
+    out.mkdir(parents=True)
     write(colours(folder / "colours", "kserve", **chosen), out, silent)
     (kustomization,) = documents(out / "kustomization.yaml")
     found = [one for file in kustomization["resources"] for one in documents(out / file)]
@@ -94,6 +94,8 @@ def test_a_replica_has_time_to_end(tmp_path: Path) -> None:
     assert said["pre_drain_seconds"] == PRE_DRAIN_SECONDS
     assert said["drain_seconds"] == DRAIN_SECONDS
     assert predictor["terminationGracePeriodSeconds"] > PRE_DRAIN_SECONDS + DRAIN_SECONDS
+    assert (PRE_DRAIN_SECONDS, DRAIN_SECONDS) == (10, 30)
+    assert predictor["terminationGracePeriodSeconds"] == 50
     probe = container["readinessProbe"]
     assert 2 * probe["periodSeconds"] * probe["failureThreshold"] < PRE_DRAIN_SECONDS
 
@@ -111,9 +113,70 @@ def test_the_runtime_is_the_one_that_is_asked_for(tmp_path: Path) -> None:
 
 def test_probes_ask_what_the_server_answers(tmp_path: Path) -> None:
     container = container_of(written(tmp_path, **STORED))
-    assert container["livenessProbe"]["httpGet"] == {"path": "/v2/health/live", "port": 8080}
-    assert container["startupProbe"]["httpGet"] == {"path": "/v2/health/ready", "port": 8080}
-    assert container["readinessProbe"]["grpc"] == {"port": 9000, "service": "{{.Name}}"}
+    ready = {"httpGet": {"path": "/v2/health/ready", "port": 8080}}
+    live = {"httpGet": {"path": "/v2/health/live", "port": 8080}}
+    asked = {"grpc": {"port": 9000, "service": "{{.Name}}"}}
+
+    def every(period: int, timeout: int, failures: int) -> dict[str, int]:
+        return {
+            "periodSeconds": period, "timeoutSeconds": timeout, "failureThreshold": failures
+        }  # fmt: skip
+
+    assert container["startupProbe"] == ready | every(2, 2, 150)  # five minutes to load
+    assert container["livenessProbe"] == live | every(5, 5, 3)
+    assert container["readinessProbe"] == asked | every(2, 2, 1)
+
+
+def test_replicas_are_those_that_were_asked_for(tmp_path: Path) -> None:
+    objects = written(tmp_path, image=IMAGE, min_replicas=2, max_replicas=3)
+    service = objects["InferenceService"]
+    predictor = service["spec"]["predictor"]
+    assert (predictor["minReplicas"], predictor["maxReplicas"]) == (2, 3)
+    assert (predictor["scaleMetric"], predictor["scaleTarget"]) == ("cpu", 80)
+    assert predictor["automountServiceAccountToken"] is False
+    assert service["metadata"]["annotations"] == {
+        "serving.kserve.io/deploymentMode": "Standard",
+        "serving.kserve.io/autoscalerClass": "hpa",
+        "prometheus.kserve.io/port": "8080",
+        "prometheus.kserve.io/path": "/metrics",
+    }
+    assert "namespace" not in service["metadata"]
+    assert predictor["volumes"] == [{"name": "tmp", "emptyDir": {"sizeLimit": "1Gi"}}]
+    same = written(tmp_path / "same", image=IMAGE, min_replicas=3, max_replicas=3)
+    assert same["InferenceService"]["spec"]["predictor"]["minReplicas"] == 3
+
+
+@pytest.mark.parametrize(("metric", "target"), [("memory", 65), ("rps", 50), ("concurrency", 7)])
+def test_what_they_are_added_for_can_be_said(tmp_path: Path, metric: str, target: int) -> None:
+    objects = written(tmp_path, **STORED, scale_metric=metric, scale_target=target)
+    predictor = objects["InferenceService"]["spec"]["predictor"]
+    assert (predictor["scaleMetric"], predictor["scaleTarget"]) == (metric, target)
+    protocols = ["v2", "grpc-v2"] if metric == "memory" else ["v2"]
+    assert objects["ServingRuntime"]["spec"]["protocolVersions"] == protocols
+
+
+def test_keys_are_mounted_and_a_gpu_is_asked_for(tmp_path: Path) -> None:
+    objects = written(tmp_path, **SHAPES["with keys, on a GPU"])
+    container, runtime = container_of(objects), objects["ServingRuntime"]
+    said = understood([word.replace("{{.Name}}", "colours") for word in container["args"]])
+    assert (said["device"], said["keys"]) == ("cuda", "/etc/lrn-server/keys/keys.json")
+    assert container["volumeMounts"][1:] == [
+        {"name": "keys", "mountPath": "/etc/lrn-server/keys", "readOnly": True}
+    ]
+    assert runtime["spec"]["volumes"][1:] == [
+        {"name": "keys", "secret": {"secretName": "keys", "defaultMode": 0o444}}
+    ]
+    for amounts in container["resources"].values():
+        assert amounts["nvidia.com/gpu"] == "1"
+    assert {one["metadata"]["namespace"] for one in objects.values()} == {"nets"}
+
+
+def test_kserves_own_tritonserver_gets_models_and_probes(tmp_path: Path) -> None:
+    objects = written(tmp_path, **SHAPES["by KServe's tritonserver"])
+    model = objects["InferenceService"]["spec"]["predictor"]["model"]
+    assert (model["runtime"], model["modelFormat"]) == ("kserve-tritonserver", {"name": "triton"})
+    assert model["readinessProbe"]["httpGet"] == {"path": "/v2/health/ready", "port": 8080}
+    assert "ServingRuntime" not in objects
 
 
 def test_nothing_runs_as_root_or_writes_beside_tmp(tmp_path: Path) -> None:
@@ -177,11 +240,25 @@ def test_memory_holds_the_networks_and_what_waits(tmp_path: Path) -> None:
     memory = int(container["resources"]["limits"]["memory"].removesuffix("Mi"))
     # The server took 789 MiB at most with two instances of it and nothing that waited.
     assert 789 + waiting < memory < 2 * (789 + waiting)
+    # 256 MiB each for the program and what waits, each network twice while it is loaded, which
+    # makes 1464, in steps of 128.
+    assert (waiting, memory) == (256, 1536)
 
 
 def test_an_artifact_that_was_chosen_is_the_one_that_runs(tmp_path: Path) -> None:
     container = container_of(written(tmp_path, **STORED, artifact="model"))
     assert container["args"][0] == "{{.Name}}=/mnt/models:model"
+    named = container_of(written(tmp_path / "again", **STORED, name="mnt"))
+    assert named["args"][0] == "{{.Name}}=/mnt/models"
+
+
+def test_a_name_has_forty_letters_at_most(tmp_path: Path) -> None:
+    longest = "a" * 40
+    objects = written(tmp_path, image=IMAGE, name=longest)
+    assert objects["InferenceService"]["metadata"]["name"] == longest
+    with pytest.raises(BadInputError, match="called") as caught:
+        written(tmp_path / "longer", image=IMAGE, name=f"{'a' * 39}-b")
+    assert f"--name, {'a' * 39} for instance" in caught.value.hint
 
 
 def test_a_model_called_no_stays_so(tmp_path: Path) -> None:
@@ -203,6 +280,7 @@ def test_a_model_called_no_stays_so(tmp_path: Path) -> None:
         ({"image": IMAGE, "scale_metric": "rps"}, "cannot be guessed", "--scale-target"),
         ({"image": IMAGE, "memory": "lots"}, "no amount of memory", "2Gi"),
         ({"image": IMAGE, "keys_secret": "A b"}, "called 'A b'", "--keys-secret"),
+        ({"image": IMAGE, "namespace": "A b"}, "called 'A b'", "--namespace"),
         ({"runtime": "triton"}, "takes its models from a storage", "--storage-uri"),
     ],
 )

@@ -38,3 +38,10 @@ def test_where_the_network_is_to_come_from_is_told(
     subject = colours(tmp_path / "colours", "kserve", memory="2Gi", **chosen)
     (tmp_path / "out").mkdir()
     assert list(write(subject, tmp_path / "out", silent).notes) == notes
+
+
+def test_memory_that_was_worked_out_is_told(tmp_path: Path) -> None:
+    (tmp_path / "out").mkdir()
+    notes = write(colours(tmp_path / "colours", "kserve", **IMAGE), tmp_path / "out", silent).notes
+    # 256 MiB each for the program and what waits, and the small network twice: a step of 128 more.
+    assert notes[-1] == "Memory was worked out as 640Mi; --memory says otherwise."

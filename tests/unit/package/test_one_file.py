@@ -6,6 +6,7 @@ import json
 import shutil
 import subprocess
 import sys
+from contextlib import nullcontext
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
@@ -85,6 +86,32 @@ def test_what_places_of_32_bits_cannot_reach_is_refused(
     (tmp_path / "large").write_bytes(bytes(30_000))
     with pytest.raises(BadInputError, match="4 is the most"):
         add_files(made, [("large", tmp_path / "large")])
+
+
+@pytest.mark.parametrize("room", [0, -1])
+def test_the_largest_is_as_large_as_its_places_reach(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, room: int
+) -> None:
+    assert one_file._LARGEST == 2**32 - 1
+    added = [("inside", tmp_path / "inner")]
+    first = program(tmp_path)
+    add_files(first, added)
+    archive = first.stat().st_size - len(SAYS)  # which follows the script
+    monkeypatch.setattr(one_file, "_LARGEST", archive + room)
+    again = program(tmp_path)
+    with nullcontext() if room == 0 else pytest.raises(BadInputError, match="4 is the most"):
+        add_files(again, added)
+
+
+def test_entries_of_the_table_begin_at_multiples_of_sixteen(tmp_path: Path) -> None:
+    """As PyInstaller's own do, whose program reads them in place."""
+    made = program(tmp_path)
+    add_files(made, [("n" * length, tmp_path / "inner") for length in range(1, 18)])
+    table, at = one_file._archive(made).table, 0
+    while at < len(table):
+        assert at % 16 == 0
+        at += int.from_bytes(table[at : at + 4], "big")
+    assert at == len(table)
 
 
 @pytest.mark.parametrize("content", [b"", b"#!/bin/sh\n", MAGIC, MAGIC + b"\xff" * 80])

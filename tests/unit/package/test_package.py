@@ -95,6 +95,16 @@ def test_package_holds_what_the_target_wrote_and_what_it_was_made_of(
 
 
 @pytest.mark.usefixtures("target")
+def test_what_is_being_done_is_told(bundle: Bundle, tmp_path: Path) -> None:
+    told: list[tuple[str, int, int]] = []
+    for _ in range(2):  # the second time it is there already
+        options = PackageOptions("helm")
+        package(bundle, tmp_path / "out", options, lambda *step: told.append(step), force=False)
+    checked = [("checking", 0, 2), ("checking", 1, 2)]
+    assert told == [*checked, ("writing", 0, 1), *checked]
+
+
+@pytest.mark.usefixtures("target")
 def test_same_bundle_and_options_make_the_same_bytes(bundle: Bundle, tmp_path: Path) -> None:
     made(bundle, tmp_path / "a")
     made(bundle, tmp_path / "b")

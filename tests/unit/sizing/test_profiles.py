@@ -11,9 +11,9 @@ import pytest
 from benchmarks.harness import RESULTS
 from lrn_deploy.bundle import Bundle, Choice
 from lrn_deploy.errors import BadInputError, DamagedError
-from lrn_deploy.sizing.profiles import chosen, read, read_own
+from lrn_deploy.sizing.profiles import REPORT, chosen, read, read_own
 from tests.support.image_bundles import colour_bundle
-from tests.support.latency_reports import with_profile
+from tests.support.latency_reports import latency_report, with_profile
 
 RECORD = RESULTS / "gpu" / "h200-2" / "latency.json"
 ORT, FASTER = "model on onnxruntime:cpu", "model on openvino:cpu"
@@ -34,6 +34,38 @@ def test_a_report_gives_the_times_of_each_way_to_run(bundle: Bundle) -> None:
     assert (found.machine, found.cores, found.gpus) == ("A processor", 6, 0)
     assert found.prepare == pytest.approx(0.002)
     assert found.warnings == ()
+
+
+def test_what_was_timed_beside_it_does_not_count(bundle: Bundle) -> None:
+    report = latency_report(bundle, {ORT: {1: [0.01]}})
+    (row,) = report.rows
+    beside = (
+        row.model_copy(update={"bundle": "other", "batch": 2}),
+        row.model_copy(update={"batch": None}),
+        row.model_copy(update={"artifact": "gone", "samples": ()}),
+    )
+    more = report.model_copy(update={"rows": (row, *beside)})
+    bundle.add_file(REPORT, more.model_dump_json().encode())
+    found = read_own(bundle)
+    assert {name: sorted(curve.samples) for name, curve in found.curves.items()} == {ORT: [1]}
+    assert found.warnings == ()
+    assert (found.created, found.model) == ("2026-01-02T03:04:05+00:00", "colours")
+    assert found.image == "JPEG, 640 x 427 pixels"
+    bundle.add_file(
+        REPORT, report.model_copy(update={"preparation": None}).model_dump_json().encode()
+    )
+    found = read_own(bundle)
+    assert (found.prepare, found.image) == (None, "")
+
+
+def test_where_it_was_timed_on_a_gpu_the_graph_runs_there(bundle: Bundle) -> None:
+    on_gpu = "model on onnxruntime:cuda:0"
+    half = "half on onnxruntime:cuda:0"  # faster, and nobody asked for less precision
+    found = read_own(
+        with_profile(bundle, {half: {1: [0.001]}, ORT: {1: [0.01]}, on_gpu: {1: [0.002]}})
+    )
+    curve = chosen(found, bundle.manifest)
+    assert (curve.name, curve.device, found.gpus) == (on_gpu, "cuda", 1)
 
 
 def test_what_the_server_would_run_is_planned_with(bundle: Bundle) -> None:

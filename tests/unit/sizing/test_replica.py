@@ -28,6 +28,21 @@ def test_at_the_knee_the_objective_is_kept_and_beyond_it_is_not() -> None:
     assert not server.keeps(2 * capacity(TIMES), 1000.0, 99)  # what it cannot bear, it never keeps
 
 
+def test_a_lone_requests_quantile_is_among_its_times() -> None:
+    times = np.arange(200.0, 0.0, -1.0)[None]  # 1 to 200, of which 99 % are 198 at most
+    assert [Server(times, 1).least(percent) for percent in (50, 99, 99.5, 99.9)] == [
+        100, 198, 199, 200,
+    ]  # fmt: skip
+
+
+def test_the_knee_is_looked_for_between_a_thousandth_and_the_highest_rate() -> None:
+    """Eleven halvings, on a logarithmic scale, are 2048 places in a ratio of 1024."""
+    server = Server(TIMES, 8)
+    place = 2048 * (1 + log(server.knee(0.020, 99) / server.highest) / log(1024))
+    assert 0 < place < 2048
+    assert place == pytest.approx(round(place), abs=1e-6)
+
+
 def test_an_objective_that_asks_little_ends_at_the_highest_utilisation() -> None:
     server = Server(TIMES, 8)
     assert server.knee(10, 99) == server.highest == MOST_UTILISED * capacity(TIMES)
@@ -44,6 +59,8 @@ def test_a_thread_that_reads_beside_a_gpu_bounds_the_rate_and_adds_its_time() ->
     server = Server(TIMES, 8, beside=0.002, on_gpu=True)
     assert server.highest == MOST_READING / 0.002 == 400
     assert server.described(10, 99).bound == "reading requests"
+    assert server.described(0.012, 99).bound == "GPU"  # which keeps it from more before that
+    assert Server(TIMES, 8, beside=1e-6, on_gpu=True).described(10, 99).bound == "GPU"
     assert server.least(99) == pytest.approx(0.008)
     alone = Server(TIMES, 8).quantiles(250, [99])[1][0]
     assert server.quantiles(250, [99])[1][0] - alone == pytest.approx(0.003)  # M/D/1 at a half

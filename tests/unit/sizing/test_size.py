@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from math import ceil
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
@@ -14,14 +15,16 @@ from benchmarks.size_check.simulation import poisson, simulate
 from lrn_deploy.bundle import Bundle, TensorSpec
 from lrn_deploy.errors import BadInputError
 from lrn_deploy.sizing.options import SizeOptions
+from lrn_deploy.sizing.plan import _replicas
 from lrn_deploy.sizing.schema import SizeReport
-from lrn_deploy.sizing.service import MEASURED
-from lrn_deploy.sizing.size import size
+from lrn_deploy.sizing.service import MEASURED, Curve
+from lrn_deploy.sizing.size import _assumptions, size
 from tests.support.image_bundles import colour_bundle
 from tests.support.latency_reports import with_profile
 
 RECORD = RESULTS / "gpu" / "h200-2" / "latency.json"
 ORT = "model on onnxruntime:cpu"
+ON_GPU = "model on onnxruntime:cuda:0"
 REQUEST_BYTES = 500 + 4 * 3 * 8 * 8
 OWN = MEASURED.per_request + REQUEST_BYTES * MEASURED.per_byte
 
@@ -47,6 +50,9 @@ def test_the_plan_keeps_the_objective_in_a_simulation(bundle: Bundle) -> None:
     assert plan.machines == ceil(plan.replicas / 4)
     assert plan.replica_rate == pytest.approx(1000 / plan.replicas)
     assert plan.bound == "processor"
+    assert (plan.runs, plan.runs_timed, plan.device) == (ORT, 16, "cpu")
+    assert plan.measured == "2026-01-02T03:04:05+00:00"
+    assert plan.warnings == ()
     largest = plan.replica.max_batch_size
     own = np.array(
         [[0.006 + 0.004 * n + n * OWN + MEASURED.per_batch] for n in range(1, largest + 1)]
@@ -94,6 +100,7 @@ def test_a_slow_network_card_bounds_the_machine(bundle: Bundle) -> None:
     assert plan.bound == "network card"
     assert plan.machine_rate == pytest.approx(carried)
     assert plan.machines == ceil(1000 / carried)
+    assert plan.replicas == plan.machines * ceil(1000 / plan.machines / plan.replica.knee)
     assert plan.link_share["fp32"] == pytest.approx(1000 / plan.machines / carried)
     assert plan.machines_for_a_million == ceil(1e6 / carried)
     assert {wire.form for wire in report.wires} == {"fp32", "uint8", "jpeg"}
@@ -118,6 +125,80 @@ def test_requests_of_several_images_fill_batches_sooner(bundle: Bundle) -> None:
     batch = 0.006 + 0.004 * 8 + 2 * (MEASURED.of_request(500 + 4 * 768)) + MEASURED.per_batch
     assert plan.replica.capacity == pytest.approx(2 / batch)
     assert 4 <= plan.mean_batch <= 8
+
+
+def test_batches_hold_a_request_at_least(bundle: Bundle) -> None:
+    assert sized(bundle, images=8).plans[0].replica.max_batch_size == 8
+    given = sized(bundle, images=4, max_batch_size=2).plans[0]
+    assert given.replica.max_batch_size == 2  # a request with more runs all the same, alone
+    assert given.mean_batch == pytest.approx(4)
+
+
+@pytest.mark.parametrize(
+    ("device", "threads", "cores", "gpus", "replicas"),
+    [
+        ("cpu", 2, 6, 0, 3),
+        ("cpu", 4, 6, 0, 1),
+        ("cpu", 8, 4, 0, 1),
+        ("cpu", 0, 4, 0, 1),  # each run takes all of the machine
+        ("cuda", 0, 4, 2, 2),
+        ("cuda", 0, 4, 0, 1),
+    ],
+)
+def test_a_machine_has_a_replica_for_each_gpu_or_as_many_as_its_cores_have_threads_for(
+    device: str, threads: int, cores: int, gpus: int, replicas: int
+) -> None:
+    machine: Any = SimpleNamespace(cores=cores, gpus=gpus)
+    assert _replicas(machine, Curve("model", device, threads, {})) == replicas
+
+
+def test_beside_a_gpu_the_processor_decodes_and_bounds_the_machine(tmp_path: Path) -> None:
+    """Four cores, kept at 80 %, and 10 ms an image: 320 images a second."""
+    times = {ON_GPU: {1: [0.001], 8: [0.002]}}
+    made = with_profile(colour_bundle(tmp_path / "colours"), times, prepare=0.010)
+    for images in (1, 2):
+        (plan,) = sized(made, send="jpeg", images=images).plans
+        assert (plan.bound, plan.machine_rate) == ("decoding", pytest.approx(320 / images))
+        assert plan.replicas == plan.machines * ceil(100 / plan.machines / plan.replica.knee)
+    (plan,) = sized(made).plans
+    assert (plan.bound, plan.device, plan.replicas_per_machine) == ("reading requests", "cuda", 1)
+    assert plan.machine == "A processor"
+    assert plan.warnings == ()  # reading goes on beside the GPU
+    assert plan.replica.least == pytest.approx(0.001 + OWN + MEASURED.per_batch)
+
+
+def test_what_is_taken_for_granted_is_told() -> None:
+    options = SizeOptions(100.0, 60.0, link_gbps=2.5)
+    profiles: Any = [SimpleNamespace(image=image) for image in ("a photo", "", "a photo", "b")]
+
+    def told(send: str, *devices: str) -> str:
+        plans: Any = tuple(SimpleNamespace(device=device) for device in devices)
+        return " ".join(_assumptions(options, profiles, plans, send))
+
+    plain = told("fp32", "cpu")
+    assert (
+        "the server adds 320 us and 0.9 ns a byte for each request and 170 us for each batch"
+    ) in plain
+    assert "carries 2.5 Gbit/s each way" in plain
+    both = told("jpeg", "cuda", "cpu")
+    for sentence, devices in (("On a processor, ", ["cpu"]), ("On a GPU, ", ["cuda"])):
+        assert (sentence in plain) is (devices == ["cpu"])
+        assert sentence in both
+    assert "Decoding" not in plain
+    assert "Decoding an image takes as long as that of the profile (a photo, b)." in both
+
+
+def test_what_was_asked_for_stands_in_the_report(bundle: Bundle) -> None:
+    asked = {"rate": 10.0, "slo_ms": 70.0, "quantile": 95.0, "images": 2, "link_gbps": 5.0}
+    report = sized(bundle, **asked, max_batch_size=2, replicas=3)
+    assert (report.model, report.rate, report.images) == ("colours", 10, 2)
+    assert (report.slo, report.quantile, report.send, report.link_gbps) == (0.07, 95, "fp32", 5)
+    (plan,) = report.plans
+    assert (plan.replicas_per_machine, plan.machine) == (3, "A processor, 4 cores")
+    assert plan.machine_rate == pytest.approx(3 * plan.replica.knee)
+    wires = {wire.form: wire for wire in report.wires}
+    assert (wires["uint8"].request_bytes, wires["uint8"].answer_bytes) == (500 + 2 * 192, 524)
+    assert wires["uint8"].per_second == pytest.approx(5e9 / 8 * 1448 / 1538 / 884)
 
 
 def test_a_gpu_of_a_record_is_bounded_by_the_card_before_the_gpu(tmp_path: Path) -> None:

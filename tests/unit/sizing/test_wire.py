@@ -36,6 +36,11 @@ def test_forms_of_an_image_weigh_their_values(tmp_path: Path) -> None:
     assert found["fp32"].answer == HEAD_BYTES + 4 * 3  # three scores
     assert forms(manifest, images=5)["uint8"].request == HEAD_BYTES + 5 * 3 * 8 * 8
     assert sent(manifest) == "fp32"
+    # 500 bytes of head, and 620 and a third of a byte a pixel; 500 of labels.
+    assert (found["jpeg"].request, found["jpeg"].answer) == (500 + 620 + 21, 500 + 500)
+    several = forms(manifest, images=3)["jpeg"]
+    assert (several.request, several.answer) == (500 + 3 * 641, 500 + 3 * 500)
+    assert HEAD_BYTES == 500
 
 
 def test_a_network_that_takes_uint8_is_sent_it(tmp_path: Path) -> None:
@@ -51,6 +56,15 @@ def test_inputs_that_are_no_images_have_one_form(tmp_path: Path) -> None:
     (only,) = forms(manifest, 2).values()
     assert (only.name, only.request) == ("tensors", HEAD_BYTES + 2 * (4 * 3 * 8 * 8 + 8 * 20))
     assert sent(manifest) == "tensors"
+    words = TensorSpec(name="words", dtype="int64", shape=("batch", "length"))
+    flat = bundle.manifest.model_copy(
+        update={
+            "inputs": (words,),
+            "model": bundle.manifest.model.model_copy(update={"input_shape": (20,)}),
+        }
+    )
+    (only,) = forms(flat).values()  # an axis that is left open counts as one
+    assert (only.name, only.request, sent(flat)) == ("tensors", 500 + 8, "tensors")
 
 
 @pytest.mark.parametrize("side", [64, 227, 427])

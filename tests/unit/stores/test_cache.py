@@ -9,14 +9,17 @@ import os
 import shutil
 import threading
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from io import FileIO
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from lrn_deploy.bundle import FileRecord
 from lrn_deploy.errors import CannotWriteError, DamagedError, MissingError
 from lrn_deploy.stores import cache as module
+from lrn_deploy.stores import folders
 from lrn_deploy.stores.cache import Cache
 from lrn_deploy.stores.folders import compose, copied
 
@@ -82,21 +85,47 @@ def test_what_broke_off_goes_on_where_it_stopped(cache: Cache) -> None:
     assert cache.path(RECORD.sha256).read_bytes() == DATA
 
 
+def test_what_is_there_is_not_fetched_again(cache: Cache) -> None:
+    add(cache, Source())
+    again = Source()
+    assert add(cache, again) == []
+    assert again.asked == unfinished(cache) == []
+
+
+def test_more_than_there_can_be_is_no_beginning(cache: Cache) -> None:
+    (cache.root / "unfinished").mkdir(parents=True)
+    (cache.root / "unfinished" / RECORD.sha256).write_bytes(DATA + b"more")
+    again = Source()
+    assert add(cache, again)[0] == 0
+    assert again.asked == [0]
+    assert cache.holds(RECORD)
+
+
 def test_of_what_never_came_nothing_is_left(cache: Cache) -> None:
     with pytest.raises(MissingError):
         add(cache, Source(fail_at=0))
     assert unfinished(cache) == []
 
 
-def test_a_torn_rest_is_fetched_anew(cache: Cache) -> None:
+@pytest.mark.parametrize("size", [1, 4000])
+def test_a_torn_rest_is_fetched_anew(cache: Cache, size: int) -> None:
     with pytest.raises(MissingError):
         add(cache, Source(fail_at=4000))
     partial = cache.root / "unfinished" / RECORD.sha256
-    partial.write_bytes(b"\0" * 4000)  # as a power cut leaves it
+    partial.write_bytes(b"x" * size)  # as a power cut leaves it
     again = Source()
     add(cache, again)
-    assert again.asked == [4000, 0]
+    assert again.asked == [size, 0]
     assert cache.path(RECORD.sha256).read_bytes() == DATA
+
+
+def test_what_had_come_to_its_end_is_only_looked_at(cache: Cache) -> None:
+    (cache.root / "unfinished").mkdir(parents=True)
+    (cache.root / "unfinished" / RECORD.sha256).write_bytes(DATA)
+    again = Source()
+    assert add(cache, again) == [len(DATA)]
+    assert again.asked == []
+    assert cache.holds(RECORD)
 
 
 @pytest.mark.parametrize(
@@ -110,8 +139,10 @@ def test_a_torn_rest_is_fetched_anew(cache: Cache) -> None:
 def test_wrong_bytes_are_refused_and_nothing_of_them_is_kept(
     cache: Cache, other: bytes, said: str
 ) -> None:
+    source = Source(other)
     with pytest.raises(DamagedError, match=said) as caught:
-        add(cache, Source(other))
+        add(cache, source)
+    assert source.asked == [0]
     assert "model.onnx" in str(caught.value)
     assert not cache.holds(RECORD)
     assert unfinished(cache) == []
@@ -129,8 +160,12 @@ def test_a_kept_file_that_rotted_is_dropped(cache: Cache) -> None:
     assert not path.exists()
 
 
-def test_another_process_is_waited_for_and_its_file_taken(cache: Cache) -> None:
+def test_another_process_is_waited_for_and_its_file_taken(
+    cache: Cache, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """The lock is held here; when it is let go, the file is there."""
+    slept: list[float] = []
+    monkeypatch.setattr(module.time, "sleep", slept.append)
     with pytest.raises(MissingError):
         add(cache, Source(fail_at=1000))
     partial = cache.root / "unfinished" / RECORD.sha256
@@ -142,13 +177,14 @@ def test_another_process_is_waited_for_and_its_file_taken(cache: Cache) -> None:
         told.append(count)
         waiting.set()
 
-    thread = threading.Thread(target=lambda: cache.add(RECORD, source, tell, "x"))
-    thread.start()
-    assert waiting.wait(10)
-    other.write(DATA[1000:])
-    partial.replace(cache.path(RECORD.sha256))
-    other.close()
-    thread.join(10)
+    with ThreadPoolExecutor(1) as pool:
+        added = pool.submit(cache.add, RECORD, source, tell, "x")
+        assert waiting.wait(10)
+        other.write(DATA[1000:])
+        partial.replace(cache.path(RECORD.sha256))
+        other.close()
+        assert added.result(10) is None
+    assert set(slept) == {0.05}
     assert source.asked == []
     assert told[0] == 1000
     assert cache.holds(RECORD)
@@ -162,22 +198,28 @@ def test_a_process_that_gave_up_leaves_the_rest_to_the_next(cache: Cache) -> Non
     other = FileIO(partial, "a+")
     fcntl.flock(other, fcntl.LOCK_EX)
     source, waiting = Source(), threading.Event()
-    thread = threading.Thread(
-        target=lambda: cache.add(RECORD, source, lambda _: waiting.set(), "x")
-    )
-    thread.start()
-    assert waiting.wait(10)
-    partial.unlink()  # as a full disk has it do
-    other.close()
-    thread.join(10)
+    with ThreadPoolExecutor(1) as pool:
+        added = pool.submit(cache.add, RECORD, source, lambda _: waiting.set(), "x")
+        assert waiting.wait(10)
+        partial.unlink()  # as a full disk has it do
+        other.close()
+        assert added.result(10) is None
     assert source.asked == [0]
     assert cache.holds(RECORD)
 
 
-def test_a_full_disk_leaves_nothing(cache: Cache, monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.parametrize("room", [0, 1])
+def test_a_full_disk_leaves_nothing(
+    cache: Cache, monkeypatch: pytest.MonkeyPatch, room: int
+) -> None:
+    written: list[int] = []
+
     class Full(FileIO):
-        def write(self, _data: object) -> int:
-            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+        def write(self, data: Any) -> int:
+            if len(written) >= room:
+                raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+            written.append(super().write(data))
+            return written[-1]
 
     monkeypatch.setattr(module, "FileIO", Full)
     with pytest.raises(CannotWriteError, match="No space left on device") as caught:
@@ -212,6 +254,30 @@ def test_the_environment_says_where_it_is(
     assert Cache.default().root == Path(root)
 
 
+def test_a_user_without_a_home_is_told_what_to_name(monkeypatch: pytest.MonkeyPatch) -> None:
+    def homeless() -> Path:
+        raise RuntimeError("Could not determine home directory.")
+
+    for name in ("LRN_DEPLOY_CACHE", "XDG_CACHE_HOME"):
+        monkeypatch.delenv(name, raising=False)
+    monkeypatch.setattr(Path, "home", homeless)
+    with pytest.raises(CannotWriteError, match="no folder for what is fetched") as caught:
+        Cache.default()
+    assert "LRN_DEPLOY_CACHE" in caught.value.hint
+
+
+def test_room_is_that_of_the_disk_which_the_folder_is_to_be_on(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    usage = {tmp_path: 12, tmp_path / "there": 34}
+    monkeypatch.setattr(
+        shutil, "disk_usage", lambda folder: shutil._ntuple_diskusage(100, 50, usage[folder])
+    )
+    (tmp_path / "there").mkdir()
+    assert Cache(tmp_path / "there").free() == 34
+    assert Cache(tmp_path / "new" / "cache").free() == 12
+
+
 MANIFEST = record_of(b"{}", "manifest.json")
 
 
@@ -232,6 +298,42 @@ def test_a_bundle_is_a_folder_of_links(filled: Cache) -> None:
     before = folder.stat().st_ino
     assert compose(filled, MANIFEST, [RECORD, other]) == folder
     assert folder.stat().st_ino == before  # not made again
+
+
+def test_one_that_is_whole_is_neither_read_nor_made_again(
+    filled: Cache, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    folder = compose(filled, MANIFEST, [RECORD])
+    monkeypatch.setattr(folders, "digest_of", lambda _: pytest.fail("it was read"))
+    monkeypatch.setattr(folders.tempfile, "mkdtemp", lambda **_: pytest.fail("it was made"))
+    assert compose(filled, MANIFEST, [RECORD]) == folder
+
+
+def test_one_that_another_process_has_made_meanwhile_stays(
+    filled: Cache, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    folder = compose(filled, MANIFEST, [RECORD])
+    before = folder.stat().st_ino
+    whole, looked = folders._is_made_of, list[bool]()
+
+    def at_first_not(*given: Any) -> bool:
+        looked.append(whole(*given))
+        return looked[-1] and len(looked) > 1
+
+    monkeypatch.setattr(folders, "_is_made_of", at_first_not)
+    assert compose(filled, MANIFEST, [RECORD]).stat().st_ino == before
+    assert looked == [True, True]
+    assert [path.name for path in folder.parent.iterdir()] == [folder.name]
+
+
+def test_nobody_else_looks_into_the_cache(filled: Cache) -> None:
+    """Who serves a bundle may be another user: its folder can be read by whoever is let in."""
+    folder = compose(filled, MANIFEST, [RECORD])
+    with copied(filled, folder):
+        places = ("unfinished", "bundles", "work", f"sha256/{RECORD.sha256[:2]}")
+        modes = [(filled.root / place).stat().st_mode & 0o777 for place in places]
+    assert modes == [0o700] * 4
+    assert folder.stat().st_mode & 0o777 == 0o755
 
 
 def test_a_changed_folder_is_made_again_and_its_reader_goes_on(filled: Cache) -> None:

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Iterator
+from concurrent.futures import Future
 from contextlib import contextmanager
 from functools import partial
 from http.server import BaseHTTPRequestHandler, SimpleHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -89,10 +91,138 @@ def test_a_server_without_ranges_sends_the_file_once(folder: Path) -> None:
     assert kind.asked == ["/x/model.onnx"]
 
 
+def test_the_first_piece_comes_alone_and_then_four_are_on_their_way(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    kib = 1024
+    asked: list[tuple[int, int]] = []
+
+    def ask(_self: Remote, _path: str, start: int, end: int) -> Future[tuple[bytes, float]]:
+        asked.append((start // kib, end // kib))
+        answer: Future[tuple[bytes, float]] = Future()
+        answer.set_result((bytes(end - start), 0.1))
+        return answer
+
+    monkeypatch.setattr(Remote, "_ask", ask)
+    seen = []
+    for piece in Remote(Place.read("memory://x")).pieces("f", 0, 5000 * kib):
+        seen.append((len(piece) // kib, len(asked)))
+    # Each came quickly, so those that are asked for then are twice as large: 256 KiB, four of 512,
+    # one of 1024, and what is left.
+    assert asked == [
+        (0, 256), (256, 768), (768, 1280), (1280, 1792), (1792, 2304), (2304, 3328), (3328, 5000),
+    ]  # fmt: skip
+    assert seen == [(256, 1), (512, 5), (512, 6), (512, 7), (512, 7), (1024, 7), (1672, 7)]
+
+
+def test_pieces_that_nobody_waits_for_any_more_are_given_up(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    answers: list[Future[tuple[bytes, float]]] = []
+
+    def ask(_self: Remote, _path: str, start: int, end: int) -> Future[tuple[bytes, float]]:
+        answers.append(Future())
+        if len(answers) < 3:
+            answers[-1].set_result((bytes(end - start), 1.0))
+        return answers[-1]
+
+    monkeypatch.setattr(Remote, "_ask", ask)
+    pieces = Remote(Place.read("memory://x")).pieces("f", 0, 2**24)
+    assert len(next(pieces)) == len(next(pieces)) == 2**18
+    pieces.close()  # type: ignore[attr-defined]  # it is a generator
+    assert [answer.cancelled() for answer in answers] == [False] * 2 + [True] * 3
+
+
+@pytest.mark.parametrize(
+    ("url", "retries", "hint"),
+    [("s3://b/x", 1, "[stores]"), ("https://h/x", 5, "[stores]"), ("file:///x", 5, "environment")],
+)
+def test_a_file_system_is_asked_for_once_and_tries_once(
+    url: str, retries: int, hint: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Trying again is done here, where broken and silent are two things."""
+    asked: list[tuple[str, dict[str, Any]]] = []
+    system = SimpleNamespace(retries=5)
+
+    def opened(given: str, **told: Any) -> tuple[Any, str]:
+        asked.append((given, told))
+        return system, "base"
+
+    monkeypatch.setattr("fsspec.core.url_to_fs", opened)
+    remote = Remote(Place.read(url))
+    assert (remote._system, remote._base, system.retries) == (system, "base", retries)
+    ((given, told),) = asked
+    assert given == url
+    assert told.pop("skip_instance_cache") is True
+    assert told == {} if url.startswith("file") else len(told) == 1
+
+    def lacking(*_: Any, **__: Any) -> Any:
+        raise ImportError("no s3fs")
+
+    monkeypatch.setattr("fsspec.core.url_to_fs", lacking)
+    with pytest.raises(MissingError, match="needs a package that is not installed: no s3fs") as why:
+        Remote(Place.read(url))
+    assert hint in why.value.hint
+
+
+@pytest.mark.parametrize(("upload", "silence"), [(False, 30.0), (True, 300.0)])
+def test_how_long_a_store_may_be_silent(
+    upload: bool, silence: float, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    asked: list[float] = []
+    monkeypatch.setattr(module, "_open", lambda _place, seconds: (asked.append(seconds), ""))
+    Remote(Place.read("s3://b/x"), upload=upload)
+    assert asked == [silence]
+
+
+def test_what_limits_waiting_can_be_configured_for_s3(monkeypatch: pytest.MonkeyPatch) -> None:
+    from fsspec.config import conf
+
+    ours = {"connect_timeout": 10, "read_timeout": 7, "retries": {"total_max_attempts": 1}}
+    for scheme in ("s3", "s3a"):
+        assert module._settings(scheme, 7.0) == {"config_kwargs": ours}
+    monkeypatch.setitem(conf, "s3", {"config_kwargs": {"read_timeout": 99, "max_pool": 3}})
+    assert module._settings("s3", 7.0) == {
+        "config_kwargs": ours | {"read_timeout": 99, "max_pool": 3}
+    }
+    for scheme in ("http", "https"):
+        told = module._settings(scheme, 7.0)["client_kwargs"]
+        limit = told["timeout"]
+        assert (limit.total, limit.sock_connect, limit.sock_read) == (None, 10, 7)
+        assert told["headers"] == {"Accept-Encoding": "identity"}
+    assert module._settings("file", 7.0) == {}
+
+
+@pytest.mark.parametrize(
+    ("url", "done"),
+    [
+        ("s3://b/x", [("put", "b/x/v/a", {"chunksize": 2**23})]),
+        ("gs://b/x", [("put", "b/x/v/a", {})]),
+        ("sftp://h/x", [("makedirs", "b/x/v", {"exist_ok": True}), ("put", "b/x/v/a", {})]),
+    ],
+)
+def test_a_bucket_has_no_folders_to_be_made(
+    url: str, done: list[tuple[str, str, object]], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    did: list[tuple[str, str, object]] = []
+
+    class System:
+        def makedirs(self, path: str, **options: object) -> None:
+            did.append(("makedirs", path, options))
+
+        def put_file(self, _file: str, path: str, **options: object) -> None:
+            did.append(("put", path, options))
+
+    monkeypatch.setattr(module, "_open", lambda *_: (System(), "b/x"))
+    Remote(Place.read(url)).put(Path("a"), "v/a")
+    assert did == done
+
+
 def test_pieces_grow_while_they_come_quickly_and_shrink_when_slow() -> None:
     assert module._next_size(2**18, 0.1) == 2**19
     assert module._next_size(2**24, 0.1) == 2**24
     assert module._next_size(2**20, 1.0) == 2**20
+    assert module._next_size(2**20, 0.5) == module._next_size(2**20, 2.0) == 2**20
     assert module._next_size(2**20, 3.0) == 2**19
     assert module._next_size(2**18, 3.0) == 2**18
 
@@ -139,6 +269,9 @@ def scripted(*steps: Any) -> Any:
     return http(type("Scripted", (Answers,), {"script": list(steps)}))
 
 
+FIRST_PAUSE = module._FIRST_PAUSE
+
+
 @pytest.fixture(autouse=True)
 def _no_pauses(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(module, "_FIRST_PAUSE", 0.001)
@@ -147,6 +280,17 @@ def _no_pauses(monkeypatch: pytest.MonkeyPatch) -> None:
 def test_a_broken_connection_is_tried_again() -> None:
     with scripted(broken, status(503), ok) as address:
         assert read(f"{address}/x", end=5) == b"whole"
+
+
+def test_it_is_tried_three_times_after_longer_and_longer_pauses(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    pauses: list[float] = []
+    monkeypatch.setattr(module, "_FIRST_PAUSE", FIRST_PAUSE)
+    monkeypatch.setattr(module.time, "sleep", pauses.append)
+    with scripted(status(503)) as address, pytest.raises(LostError):
+        read(f"{address}/x", end=5)
+    assert pauses == pytest.approx([0.2, 0.8])
 
 
 @pytest.mark.parametrize(

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import weakref
 from pathlib import Path
 from typing import Any
 
 import pytest
 
+from lrn_deploy.cluster.classify import sources
 from lrn_deploy.cluster.classify.sources import Place, find, opened, read_back, written
 from lrn_deploy.errors import BadInputError
 from lrn_deploy.images.decode import DEFAULT_LIMITS
@@ -41,6 +43,12 @@ def test_files_folders_and_globs_name_each_image_once_by_its_path(tmp_path: Path
     assert [place.name for place in places] == [str(tmp_path / "a.png"), str(tmp_path / "b.png")]
 
 
+def test_a_file_here_is_read_by_who_decodes_it(tmp_path: Path) -> None:
+    (tmp_path / "a.png").touch()
+    (only,) = opened([Place(str(tmp_path / "a.png"))], "image", DEFAULT_LIMITS)
+    assert (only.name, only.content) == (str(tmp_path / "a.png"), tmp_path / "a.png")
+
+
 def test_a_path_means_the_same_from_every_folder(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -55,6 +63,39 @@ def test_rows_of_parquet_are_named_by_file_and_row_over_all_groups(tmp_path: Pat
     assert contents([str(file)]) == wanted
     assert contents([str(tmp_path)]) == wanted  # the Parquet files of a folder
     assert contents([str(tmp_path / "*.parquet")]) == wanted
+
+
+def test_each_row_group_is_read_once_and_one_is_in_memory(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    read: list[tuple[int, int]] = []
+    before: list[Any] = [lambda: None]
+    group = sources._group
+
+    def seen(place: Place, column: str) -> Any:
+        assert before[-1]() is None
+        read.append((place.group, place.first))
+        found = group(place, column)
+        before.append(weakref.ref(found))
+        return found
+
+    monkeypatch.setattr(sources, "_group", seen)
+    assert len(contents([str(table(tmp_path / "t.parquet", [b"x"] * 5))])) == 5
+    assert read == [(0, 0), (1, 2), (2, 4)]
+
+
+def test_a_table_is_called_the_same_whatever_it_was_found_by(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "real").mkdir()
+    table(tmp_path / "real/t.parquet", [b"0", b"1"])
+    (tmp_path / "link").symlink_to("real")
+    monkeypatch.chdir(tmp_path)
+    words = ["link", "link/*.parquet", "link/t.parquet"]
+    for found in (*([word] for word in words), words):
+        assert [place.name for place in find(found, "image")] == [
+            f"{tmp_path}/link/t.parquet#{row}" for row in range(2)
+        ]
 
 
 def test_a_row_may_have_bytes_a_path_or_both(tmp_path: Path) -> None:
@@ -72,6 +113,10 @@ def test_a_store_is_listed_and_read(tmp_path: Path) -> None:
     assert list(contents(["memory://shop"]).values()) == [picture("red")]
     assert list(contents(["memory://shop/*.png"]))[-1].endswith("/shop/a.png")
     assert list(contents(["memory://rows"]).values()) == [b"0"]
+    assert list(contents(["memory://shop/notes.txt"]).values()) == [b""]  # one that is named itself
+    memory.pipe_file("/words/notes.txt", b"")
+    with pytest.raises(BadInputError, match="'memory://words' has no images"):
+        find(["memory://words"], "image")
     gone = Place("memory://shop/gone.png")
     assert [one.content for one in opened([gone], "image", DEFAULT_LIMITS)] == [b""]
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import json
 from collections.abc import Coroutine
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -14,6 +15,7 @@ pytest.importorskip("ray")
 from ray.exceptions import ActorDiedError, ActorUnavailableError, RayTaskError
 from ray.serve.exceptions import BackPressureError
 
+from lrn_deploy.cluster.serve import front as module
 from lrn_deploy.cluster.serve.front import Front, FrontService
 from lrn_deploy.cluster.serve.replica import Asked
 from lrn_deploy.serving.errors import TooManyError
@@ -82,6 +84,9 @@ def error(response: Response) -> str:
     return str(json.loads(response.body)["error"])
 
 
+AGAIN_SECONDS = module._AGAIN_SECONDS
+
+
 @pytest.fixture(autouse=True)
 def _at_once(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("lrn_deploy.cluster.serve.front._AGAIN_SECONDS", 0)
@@ -100,10 +105,36 @@ def test_what_a_replica_took_along_is_sent_to_another(lost: Exception) -> None:
     assert replicas.asked[0].body == b"body"
 
 
+def test_what_a_replica_answers_is_what_is_logged(monkeypatch: pytest.MonkeyPatch) -> None:
+    server = front(_Replicas(Response(404)))
+    logged: list[int] = []
+    monkeypatch.setattr(
+        server.service, "log", SimpleNamespace(done=lambda _, status, __: logged.append(status))
+    )
+    assert ask(server).status == 404
+    assert logged == [404]
+
+
+def test_another_replica_is_asked_a_moment_later(monkeypatch: pytest.MonkeyPatch) -> None:
+    assert AGAIN_SECONDS == 0.05
+    pauses: list[float] = []
+
+    async def sleep(seconds: float) -> None:
+        pauses.append(seconds)
+
+    monkeypatch.setattr(module, "_AGAIN_SECONDS", AGAIN_SECONDS)
+    monkeypatch.setattr(asyncio, "sleep", sleep)
+    assert ask(front(_Replicas(ActorDiedError(), ActorDiedError(), _FINE))) == _FINE
+    failing = front(_Counting(ActorDiedError()))
+    assert ask(failing, "GET", "/metrics").status == 200
+    assert pauses == [0.05] * 3
+
+
 def test_a_request_that_ends_every_replica_is_given_up() -> None:
     replicas = _Replicas(ActorDiedError())
     response = ask(front(replicas))
     assert response.status == 500
+    assert error(response) == "20 replicas have ended while they answered this request."
     assert len(replicas.asked) == 20
 
 
@@ -133,6 +164,19 @@ def test_no_replica_in_time_is_not_ready() -> None:
         assert ask(server, "GET", "/v2/health/live").status == 200
 
 
+def test_whether_it_is_ready_is_known_within_two_seconds(monkeypatch: pytest.MonkeyPatch) -> None:
+    limits: list[float | None] = []
+    timeout = asyncio.timeout
+    monkeypatch.setattr(
+        asyncio, "timeout", lambda seconds: (limits.append(seconds), timeout(seconds))[1]
+    )
+    server = front(_Replicas(_FINE), seconds=7.5)
+    ask(server, "GET", "/v2/health/ready")
+    ask(server)
+    ask(front(_Replicas(_FINE)))
+    assert limits == [2.0, 7.5, None]
+
+
 class _Counting:
     """A handle whose replicas tell their counters, after so many failures."""
 
@@ -144,7 +188,7 @@ class _Counting:
         return self
 
     async def results_async(self, timeout_s: float) -> list[tuple[str, str]]:
-        assert timeout_s > 0
+        assert 0 < timeout_s <= 5
         if self.failures:
             raise self.failures.pop(0)
         return [("a", "seen 1\n"), ("b", "seen 2\n")]
@@ -158,8 +202,21 @@ def test_metrics_are_those_of_all_replicas_once_a_dead_one_is_known() -> None:
     assert lines[-1] == "lrn_replicas_lost 0"
 
 
-def test_metrics_that_do_not_come_are_503() -> None:
+def test_metrics_that_do_not_come_are_503(monkeypatch: pytest.MonkeyPatch) -> None:
     assert ask(front(_Counting(TimeoutError())), "GET", "/metrics").status == 503
+    monkeypatch.setattr(module, "time", SimpleNamespace(monotonic=lambda: 7.0))
+    for seconds, status in (0.0, 503), (0.5, 200):
+        monkeypatch.setattr(module, "_METRICS_SECONDS", seconds)
+        assert ask(front(_Counting()), "GET", "/metrics").status == status
+
+
+def test_metrics_tell_how_often_a_request_was_sent_again() -> None:
+    counting = _Counting()
+    server = front(counting)
+    server.lost = 3
+    *_, told, kind, value = ask(server, "GET", "/metrics").body.decode().splitlines()
+    assert told.startswith("# HELP lrn_replicas_lost ")
+    assert (kind, value) == ("# TYPE lrn_replicas_lost counter", "lrn_replicas_lost 3")
 
 
 def test_a_server_that_stops_is_not_ready_whatever_its_replicas_say() -> None:

@@ -46,7 +46,13 @@ def bundle(tmp_path_factory: pytest.TempPathFactory) -> Bundle:
             "engine-of-4": engine(batch=(4, 4, 4)),
             "engine-from-2": engine(batch=(2, 4, 8)),
             "rtx": engine(flavor="rtx"),
-            "openvino-bf16": model.model_copy(update={"target": "openvino", "precision": "bf16"}),
+            "openvino-bf16": model.model_copy(
+                update={
+                    "target": "openvino",
+                    "precision": "bf16",
+                    "built_by": {"openvino": "2026.1"},
+                }
+            ),
             "trt-bf16": model.model_copy(update={"target": "tensorrt", "precision": "bf16"}),
         }
     )
@@ -79,6 +85,32 @@ def test_format_decides_and_what_was_taken_is_told(
     assert (found.backend, found.runtime, found.file) == (backend, runtime, file)
     assert found.notes[0].startswith(f"'{artifact}' runs in Triton's backend '{backend}'")
     assert found.precision == ("bf16" if artifact == "openvino-bf16" else "f32")
+
+
+@pytest.mark.parametrize(
+    ("artifact", "options", "needs"),
+    [
+        ("model", {}, "'onnxruntime', which NVIDIA's images of it have."),
+        ("model", {"triton_backend": "python"}, "'python', which needs numpy and onnxruntime."),
+        (
+            "model",
+            {"triton_backend": "python", "device": "cuda"},
+            "'python', which needs numpy and onnxruntime-gpu.",
+        ),
+        (
+            "openvino-bf16",
+            {},
+            "'python', which needs numpy and openvino (it was made with 2026.1).",
+        ),
+        ("engine", {"device": "cuda"}, "'tensorrt', of version 10.9.0 as it was built for."),
+    ],
+)
+def test_what_the_backend_needs_is_told(
+    bundle: Bundle, artifact: str, options: dict[str, Any], needs: str
+) -> None:
+    found = form(bundle, artifact, **options)
+    assert found.notes[0] == f"'{artifact}' runs in Triton's backend {needs}"
+    assert found.threads == 0
 
 
 def test_tuned_runtime_and_threads_are_kept(bundle: Bundle) -> None:
@@ -121,6 +153,7 @@ def test_what_triton_cannot_take_is_refused(
     [
         ("model", 64, 64, ""),
         ("engine", 16, 16, ""),
+        ("engine", 32, 32, ""),
         ("engine", 64, 32, "32 rows at most"),
         ("engine-of-4", 16, 0, "exactly 4 rows"),
         ("engine-from-2", 16, 8, "2 rows at least"),

@@ -56,6 +56,19 @@ def test_what_is_old_enough_keeps_its_bytes(opset: int, ir_version: int) -> None
     assert readable(data).notes == ()
 
 
+def test_the_newest_that_is_read_is_what_triton_25_03_reads() -> None:
+    done = readable(model("Exp", opset=22, ir_version=11))
+    assert numbers(done.data) == (21, 10)
+    assert [note.partition(",")[0] for note in done.notes] == [
+        "Opset 22 is written as 21",
+        "IR version 11 is written as 10",
+    ]
+    only_own = model("Gelu", opset=22, domain="com.microsoft", ir_version=11)
+    loaded = onnx.load_model_from_string(only_own)
+    del loaded.opset_import[0]
+    assert onnx.load_model_from_string(readable(loaded.SerializeToString()).data).ir_version == 10
+
+
 @pytest.mark.parametrize("inside", [False, True])
 def test_operators_that_did_not_change_are_the_same_under_an_older_number(inside: bool) -> None:
     data = model("Exp", "Softplus", opset=20, ir_version=11, inside=inside)

@@ -87,7 +87,7 @@ def packaged(bundle: Bundle, output: Path, **options: Any) -> Path:
     return package(bundle, output, told, silent, force=False).path
 
 
-def loaded(folder: Path) -> Any:
+def loaded(folder: Path, **told_too: str) -> Any:
     """A model of a repository, initialized as the backend does it."""
     source = "images" if folder.name.endswith("_preprocess") else "network"
     module = importlib.import_module(f"{MODELS}.{source}")
@@ -103,6 +103,7 @@ def loaded(folder: Path) -> Any:
             "model_repository": str(folder),
             "model_version": "1",
             "model_instance_kind": "CPU",
+            **told_too,
         }
     )
     return model
@@ -183,6 +184,108 @@ def test_network_of_a_fixed_batch_runs_each_request_alone(tmp_path: Path) -> Non
     answers = network.execute([Request({"image": rows(red, 1)}, ["scores"]) for red in (0.5, 0.25)])
     for answer, red in zip(answers, (0.5, 0.25), strict=True):
         assert np.allclose(answer.values["scores"], scores(red, 1))
+
+
+class Runtime:
+    """ONNX Runtime as far as it is asked, which has these providers or fails at first."""
+
+    def __init__(self, provider: str, fails: str = "") -> None:
+        self.provider = provider
+        self.fails = fails
+        self.asked: list[tuple[Any, int]] = []
+        self.entries: dict[str, str] = {}
+        self.threads = -1
+
+    def SessionOptions(self) -> Any:  # noqa: N802 - as ONNX Runtime has it
+        return types.SimpleNamespace(add_session_config_entry=self.entries.__setitem__)
+
+    def InferenceSession(  # noqa: N802 - likewise
+        self, _data: bytes, options: Any, *, providers: Any, enable_fallback: int
+    ) -> Any:
+        self.asked.append((providers, enable_fallback))
+        self.threads = options.intra_op_num_threads
+        if self.fails and len(self.asked) == 1:
+            raise RuntimeError(self.fails)
+        return types.SimpleNamespace(get_providers=lambda: [self.provider], run=len)
+
+
+def network_on(runtime: Any, name: str, patch: pytest.MonkeyPatch) -> Any:
+    patch.setitem(sys.modules, name, runtime)
+    return importlib.import_module(f"{MODELS}.network")
+
+
+def test_on_a_gpu_onnx_runtime_computes_in_full_precision_there_and_nowhere_else(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    runtime = Runtime("CUDAExecutionProvider")
+    module = network_on(runtime, "onnxruntime", monkeypatch)
+    assert module._onnxruntime(b"", 3, 2) is len
+    told = {"device_id": 2, "use_tf32": 0, "cudnn_conv_algo_search": "HEURISTIC"}
+    assert runtime.asked == [([("CUDAExecutionProvider", told)], 0)]
+    assert runtime.entries == {"session.disable_cpu_ep_fallback": "1"}
+    assert runtime.threads == 3
+    elsewhere = Runtime("CPUExecutionProvider")
+    monkeypatch.setitem(sys.modules, "onnxruntime", elsewhere)
+    with pytest.raises(Refused, match="on CPUExecutionProvider, not on CUDAExecutionProvider"):
+        module._onnxruntime(b"", 0, 0)
+
+
+@pytest.mark.parametrize(
+    ("fails", "gpu", "sessions"),
+    [
+        ("", None, 1),
+        ("no AddInitializedOrtValue", None, 2),
+        ("no AddInitializedOrtValue", 0, 0),
+        ("no memory", None, 0),
+    ],
+)
+def test_weights_that_two_layers_share_are_not_turned_on_the_processor(
+    fails: str, gpu: int | None, sessions: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    runtime = Runtime("CPUExecutionProvider", fails)
+    module = network_on(runtime, "onnxruntime", monkeypatch)
+    if not sessions:
+        with pytest.raises(RuntimeError, match=fails):
+            module._onnxruntime(b"", 0, gpu)
+        return
+    module._onnxruntime(b"", 0, gpu)
+    assert runtime.asked == [(["CPUExecutionProvider"], 0)] * sessions
+    turned = {"session.disable_quant_qdq": "1"} if sessions == 2 else {}
+    assert runtime.entries == {"session.x64quantprecision": "1"} | turned
+
+
+@pytest.mark.parametrize(("threads", "said"), [(0, {}), (3, {"INFERENCE_NUM_THREADS": 3})])
+def test_openvino_is_told_threads_only_if_there_are_any(
+    threads: int, said: dict[str, int], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    asked: list[Any] = []
+
+    class Core:
+        def read_model(self, data: bytes) -> bytes:
+            return data
+
+        def compile_model(self, *given: Any) -> Any:
+            asked.append(given)
+            request = types.SimpleNamespace(infer=lambda feeds: feeds)
+            return types.SimpleNamespace(create_infer_request=lambda: request)
+
+    module = network_on(types.SimpleNamespace(Core=Core), "openvino", monkeypatch)
+    run = module._openvino(b"net", threads, "bf16")
+    hints = {"PERFORMANCE_HINT": "LATENCY", "INFERENCE_PRECISION_HINT": "bf16"}
+    assert asked == [(b"net", "CPU", hints | said)]
+    assert run(["b", "a"], {"a": 1, "b": 2}) == [2, 1]
+
+
+def test_an_instance_on_a_gpu_runs_on_its_own(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    home = packaged(colour_bundle(tmp_path / "c"), tmp_path / "out", threads=5) / "colours"
+    module = importlib.import_module(f"{MODELS}.network")
+    asked: list[Any] = []
+    monkeypatch.setattr(module, "_onnxruntime", lambda _data, *given: asked.append(given))
+    for kind, device in (("GPU", "3"), ("CPU", "0")):
+        loaded(home, model_instance_kind=kind, model_instance_device_id=device)
+    assert asked == [(5, 3), (5, None)]
 
 
 @pytest.mark.parametrize("model", ["colours", "colours_preprocess"])

@@ -109,6 +109,20 @@ def test_engine_is_a_plan_on_a_gpu(
     assert images.instance_group[0].kind == pb.ModelInstanceGroup.KIND_CPU
 
 
+def test_what_is_being_written_is_told_and_threads_only_if_they_were(tmp_path: Path) -> None:
+    told_: list[tuple[str, int, int]] = []
+    options = PackageOptions("triton", name="net")
+    package(
+        colour_bundle(tmp_path / "b"),
+        tmp_path / "out",
+        options,
+        lambda *step: told_.append(step),
+        force=False,
+    )
+    assert told_[-2:] == [("writing the network", 0, 2), ("writing the ensemble", 1, 2)]
+    assert not told(tmp_path / "out", "net").parameters
+
+
 def test_network_that_takes_no_images_has_no_ensemble(tmp_path: Path) -> None:
     bundle = colour_bundle(tmp_path / "b", preprocessing=None, labels=None)
     made = packaged(bundle, tmp_path / "out")
