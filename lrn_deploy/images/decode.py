@@ -178,7 +178,6 @@ def _open(content: bytes, name: str, limits: ImageLimits) -> Image.Image:
         ) from error
     pixels = file.width * file.height
     if pixels > limits.max_pixels:
-        file.close()
         raise _too_large(pixels, name, limits)
     return file
 

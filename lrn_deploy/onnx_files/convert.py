@@ -22,20 +22,20 @@ _CHANGED = frozenset({"DFT", "GroupNormalization"})
 """Operators that have the same signature in opset 20 and mean something else later."""
 
 
-def convert(model: onnx.ModelProto, weights: Weights, opset: int) -> onnx.ModelProto:
+def convert(model: onnx.ModelProto, weights: Weights) -> onnx.ModelProto:
     """The model in opset 18, or in its own one of those that need no conversion.
 
     Its large weights stand as inputs.
 
     Args:
-        model: In ``opset``, its nodes in order.
+        model: Of an opset from 7 on, its nodes in order.
         weights: The initialisers that were taken out of it.
-        opset: The opset that it is written in.
 
     Raises:
         BadInputError: If it cannot be converted.
     """
     whole = with_weights_as_inputs(model, weights)
+    opset = whole.opset_import[0].version
     if opset > NEWEST:
         _lower(whole)
     if opset >= OLDEST:

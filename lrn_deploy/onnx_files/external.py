@@ -118,7 +118,7 @@ class ExternalFiles:
             raise self._wrong(tensor, f"lies in {location!r}, outside the model's folder")
         folder = -1
         try:
-            folder = os.open(self.folder, os.O_RDONLY | os.O_DIRECTORY)
+            folder = os.open(self.folder, os.O_RDONLY)
             for part in parts[:-1]:
                 inner = os.open(part, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW, dir_fd=folder)
                 os.close(folder)

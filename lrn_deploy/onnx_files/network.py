@@ -71,8 +71,8 @@ def read(path: Path, shape: tuple[int, ...] | None = None) -> OnnxNetwork:
     dropped, weights = drop_unused_weights(model.graph, file.weights)
     if dropped:
         told = (*told, _without_use(dropped))
-    written = rewrite_old_operators(model, weights, opset)
-    graph = _as_ir(convert(model, weights, written), weights)
+    rewrite_old_operators(model, weights, opset)
+    graph = _as_ir(convert(model, weights), weights)
     fixed = free_batch(graph)
     ir_passes.RemoveUnusedNodesPass()(graph)
     return OnnxNetwork(file, graph, opset, fixed, (*told, *remarks(model.producer_name)))

@@ -37,16 +37,13 @@ _ARITHMETIC = frozenset({"Add", "And", "Div", "Mul", "Or", "Pow", "Sub", "Xor"})
 _COMPARING = frozenset({"Equal", "Greater", "Less"})
 
 
-def rewrite_old_operators(model: onnx.ModelProto, weights: Weights, opset: int) -> int:
+def rewrite_old_operators(model: onnx.ModelProto, weights: Weights, opset: int) -> None:
     """Rewrite the old operators of a graph in place; see the module's docstring.
 
     Args:
         model: Its nodes are in order and fit ``opset``.
         weights: The initialisers that were taken out of it.
         opset: What it is written in.
-
-    Returns:
-        The opset that it is written in now.
 
     Raises:
         BadInputError: If a node cannot be brought over.
@@ -58,7 +55,7 @@ def rewrite_old_operators(model: onnx.ModelProto, weights: Weights, opset: int) 
     if any(node.op_type == "ImageScaler" for node in graph.node):
         rewriting.replace(_scaled_image)
     if opset >= FIRST:
-        return opset
+        return
     for node in graph.node:
         _as_in_7(rewriting, node)
     if any(_broadcasts(node) for node in graph.node):
@@ -72,7 +69,6 @@ def rewrite_old_operators(model: onnx.ModelProto, weights: Weights, opset: int) 
                 "Export the network again in a newer opset.",
             )
     set_opset(model, FIRST)
-    return FIRST
 
 
 class _Rewriting:

@@ -31,6 +31,17 @@ _RANDOM = frozenset(
         "RandomUniformLike",
     }
 )
+_QUANTIZED = frozenset(
+    {
+        "ConvInteger",
+        "DequantizeLinear",
+        "DynamicQuantizeLinear",
+        "MatMulInteger",
+        "QLinearConv",
+        "QLinearMatMul",
+        "QuantizeLinear",
+    }
+)
 _REWRITTEN = frozenset({"ImageScaler"})
 """Operators that no schema knows and :mod:`.old_operators` rewrites."""
 _TESTED = frozenset({"BatchNormalization", "Dropout"})
@@ -78,7 +89,7 @@ def check_operators(model: onnx.ModelProto) -> None:
                 f"{described(node)} is random, so no two runs could be compared.",
                 "Export the network for inference.",
             )
-        if "QuantizeLinear" in kind or kind in ("ConvInteger", "MatMulInteger"):
+        if kind in _QUANTIZED:
             raise BadInputError(
                 f"{described(node)} is of a network that was quantized.",
                 "Import the one in float32; 'lrn-deploy optimize --precision int8' quantizes it.",

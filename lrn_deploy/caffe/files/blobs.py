@@ -44,7 +44,7 @@ class Blob:
         """Whether Caffe takes it for weights of ``shape``: an old shape may have leading ones."""
         if not self.legacy:
             return self.shape == shape
-        return len(shape) <= 4 and self.shape == (1,) * (4 - len(shape)) + shape
+        return self.shape == (1,) * (4 - len(shape)) + shape
 
 
 def map_file(path: Path) -> Wire:

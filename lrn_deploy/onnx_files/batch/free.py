@@ -87,7 +87,7 @@ def _proven(graph: ir.Graph, batch: int) -> tuple[set[ir.Value], dict[ir.Node, t
         try:
             rule(node, rows)
             made = [value for value in node.outputs if value.name]
-            if any(not dims(value) or dims(value)[0] != batch for value in made):
+            if any(dims(value)[:1] != (batch,) for value in made):
                 raise MixesRowsError("its result has no row for each of its input")
         except MixesRowsError as error:
             raise MixesRowsError(f"{what}: {error}") from error

@@ -10,11 +10,12 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Collection
 from dataclasses import dataclass
+from typing import Any
 
 import onnx_ir as ir
+from numpy.typing import NDArray
 
 from lrn_deploy.errors import BadInputError
-from lrn_deploy.passes.lrn.shape_values import constant
 
 
 class MixesRowsError(Exception):
@@ -62,10 +63,18 @@ def numbers(value: ir.Value | None) -> list[int]:
     Raises:
         MixesRowsError: If they are not constant.
     """
-    array = constant(value)
+    array = _constant(value)
     if array is None:
         raise MixesRowsError("it depends on what is computed")
     return [int(number) for number in array.reshape(-1)]
+
+
+def _constant(value: ir.Value | None) -> NDArray[Any] | None:
+    """The array that an initialiser or a Constant is, or None."""
+    if value is None or value.is_graph_input():
+        return None
+    tensor = ir.convenience.get_const_tensor(value)
+    return None if tensor is None else tensor.numpy()
 
 
 def _pointwise(node: ir.Node, rows: Rows) -> None:
@@ -132,14 +141,11 @@ def _transpose(node: ir.Node, _rows: Rows) -> None:
 
 
 def _axes_of(node: ir.Node, at: int) -> list[int] | None:
-    """The axes that a node names, by its attribute or as an input; None if it names none."""
-    if "axes" in node.attributes:
-        return list(node.attributes["axes"].as_ints())
+    """The axes that a node names by an input, as it does from opset 18 on; None: it names none."""
     return numbers(node.inputs[at]) if len(node.inputs) > at and node.inputs[at] else None
 
 
-def _reduce(node: ir.Node, rows: Rows) -> None:
-    _of_first(node, rows)
+def _reduce(node: ir.Node, _rows: Rows) -> None:
     axes = _axes_of(node, 1)
     if not axes:
         if axes is not None and node.attributes.get_int("noop_with_empty_axes", 0) != 0:
@@ -150,11 +156,8 @@ def _reduce(node: ir.Node, rows: Rows) -> None:
 
 
 def _squeeze(node: ir.Node, _rows: Rows) -> None:
-    axes = _axes_of(node, 1)
-    if axes is None:
-        if 1 in dims(node.inputs[0])[:1]:
-            raise MixesRowsError("it takes the batch's axis away")
-    elif any(axis % len(dims(node.inputs[0])) == 0 for axis in axes):
+    axes = _axes_of(node, 1)  # without any, it takes a batch of one away
+    if axes is None or any(axis % len(dims(node.inputs[0])) == 0 for axis in axes):
         raise MixesRowsError("it takes the batch's axis away")
 
 
@@ -165,8 +168,7 @@ def _unsqueeze(node: ir.Node, _rows: Rows) -> None:
         raise MixesRowsError("it puts an axis before the batch")
 
 
-def _slice(node: ir.Node, rows: Rows) -> None:
-    _of_first(node, rows)
+def _slice(node: ir.Node, _rows: Rows) -> None:
     axes = _axes_of(node, 3)
     if axes is None or any(axis % len(dims(node.inputs[0])) == 0 for axis in axes):
         raise MixesRowsError("it cuts the batch")
@@ -212,19 +214,17 @@ def _matmul(node: ir.Node, rows: Rows) -> None:
         raise MixesRowsError("its operands have batches on different axes")
 
 
-def _resize(node: ir.Node, rows: Rows) -> None:
-    _of_first(node, rows)
+def _resize(node: ir.Node, _rows: Rows) -> None:
     if "axes" in node.attributes:
         if any(a % len(dims(node.inputs[0])) == 0 for a in node.attributes["axes"].as_ints()):
             raise MixesRowsError("it resizes the batch")
         return
-    scales = constant(node.inputs[2]) if len(node.inputs) > 2 else None
+    scales = _constant(node.inputs[2]) if len(node.inputs) > 2 else None
     if scales is None or not scales.size or scales.reshape(-1)[0] != 1:
         raise MixesRowsError("its sizes are written for one batch")
 
 
 def _reshape(node: ir.Node, rows: Rows) -> None:
-    _of_first(node, rows)
     before, after = dims(node.inputs[0]), dims(node.outputs[0])
     numbers(node.inputs[1])  # a target that is computed may follow the batch or not
     if math.prod(before) != math.prod(after):

@@ -188,6 +188,10 @@ def test_preprocessing_in_words() -> None:
     }  # fmt: skip
     assert Preprocessing(resize=None).words["resize"] == "stretched straight to the crop"
     assert Preprocessing().words["scale"] == "1/255"
+    assert Preprocessing().described == (
+        "RGB; resize shorter side to 256, bilinear; crop the centre 227 x 227; "
+        "(pixel x 1/255 - [0.485, 0.456, 0.406]) / [0.229, 0.224, 0.225]"
+    )
     assert set(told) == set(NAMES)
 
 

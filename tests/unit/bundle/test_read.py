@@ -17,10 +17,12 @@ from lrn_deploy.bundle import (
     Bundle,
     FileRecord,
     Manifest,
+    SampleSet,
     TensorSpec,
     sha256,
     write_atomic,
 )
+from lrn_deploy.bundle.contents import named_files
 from lrn_deploy.errors import BadInputError, DamagedError, LrnDeployError
 from lrn_deploy.lrn import LrnSpec
 
@@ -108,6 +110,20 @@ def test_a_file_that_is_replaced_while_it_is_read_is_refused(
 def test_labels_are_lines(bundle: Bundle) -> None:
     assert bundle.labels() == ("cat", "dog")
     assert bundle.update(labels=None).labels() is None
+
+
+def test_every_file_that_a_manifest_names(manifest: Manifest) -> None:
+    weights = FileRecord(file="weights.bin", sha256="w", size=1)
+    model = manifest.artifact("model").model_copy(update={"companions": (weights,)})
+    sample = SampleSet(file="samples/s", sha256="s", size=1, reference="PyTorch")
+    whole = manifest.model_copy(
+        update={"artifacts": {"model": model}, "samples": {"random": sample}}
+    )
+    names = ["model.onnx", "weights.bin", "labels.txt", "samples/s"]
+    assert [record.file for record in named_files(whole)] == names
+    names.remove("labels.txt")
+    without = whole.model_copy(update={"labels": None})
+    assert [record.file for record in named_files(without)] == names
 
 
 def test_unknown_artifact_is_refused_with_those_there_are(bundle: Bundle) -> None:
@@ -211,7 +227,7 @@ def test_manifest_that_is_no_manifest_is_damage(bundle: Bundle, text: str) -> No
         (("model", "weights", "kind"), "stolen", "model.weights.kind"),
         (("unknown",), 1, "unknown"),
         (("artifacts", "model", "size"), "big", "artifacts.model.size"),
-        (("lrn_layers", 0, "spec", "size"), 0, "lrn_layers.0.spec"),
+        (("lrn_layers", 0, "spec", "size"), 0, "lrn_layers.0.spec': .* at least 1, got 0"),
         (("lrn_layers", 0, "spec", "alpha"), "small", "lrn_layers.0.spec"),
         (("lrn_layers", 0, "spec", "alpha"), 10**400, "lrn_layers.0.spec"),
         (("lrn_layers", 0, "spec", "gamma"), 1.0, "lrn_layers.0.spec"),

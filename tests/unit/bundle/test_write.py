@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import errno
+import json
 import os
 from collections.abc import Callable
 from pathlib import Path
@@ -49,7 +50,7 @@ def test_full_disk_leaves_the_old_file_and_nothing_else(
     file = tmp_path / "file"
     write_atomic(file, b"old")
     monkeypatch.setattr(Path, "replace", full_disk)
-    with pytest.raises(CannotWriteError, match="No space left on device") as caught:
+    with pytest.raises(CannotWriteError, match=r"file': No space left on device\.") as caught:
         write_atomic(file, b"new")
     assert caught.value.exit_code == 5
     assert file.read_bytes() == b"old"
@@ -197,3 +198,19 @@ def test_bundle_behind_a_link_is_replaced_and_the_link_stays(
     assert link.is_symlink()
     assert not (bundle.path / "labels.txt").exists()
     assert {item.name for item in bundle.path.parent.iterdir()} == {"current", "tiny"}
+
+
+def test_what_replaces_a_bundle_behind_a_link_is_made_on_its_own_disk(
+    bundle: Bundle, manifest: Manifest, tmp_path: Path
+) -> None:
+    (tmp_path / "elsewhere").mkdir()
+    link = tmp_path / "elsewhere" / "current"
+    link.symlink_to(bundle.path)
+    with new_bundle(link, force=True) as folder:
+        assert folder.parent == bundle.path.parent
+        fill(folder, manifest)
+
+
+def test_a_manifest_is_indented_by_two_spaces_and_ends_with_a_line(manifest: Manifest) -> None:
+    written = dump(manifest).decode()
+    assert written == json.dumps(json.loads(written), indent=2) + "\n"

@@ -105,6 +105,39 @@ def test_one_binary_may_hold_layers_of_two_generations(tmp_path: Path) -> None:
     np.testing.assert_allclose(run(network, {"data": X})["s"], expected(), rtol=1e-10)
 
 
+def test_the_first_generation_pads_poolings_too_and_by_nothing_if_nothing_is_said(
+    tmp_path: Path,
+) -> None:
+    pool = V0.replace('type: "padding" pad: 1', 'type: "padding"').replace(
+        'layers { layer { name: "p"',
+        'layers { layer { name: "q" type: "padding" pad: 1 } bottom: "n" top: "q" }\n'
+        'layers { layer { name: "p"',
+    )
+    pool = pool.replace('bottom: "n" top: "p"', 'bottom: "q" top: "p"')
+    blobs = {**BLOBS, "f": [np.ones((5, 36), np.float32), np.zeros(5, np.float32)]}
+    network = read(*write(tmp_path, pool, blobs))
+    found = {layer.name: layer.parameters for layer in network.layers}
+    assert (found["c"].pad, found["p"].pad) == ((0,), (1, 1))  # type: ignore[union-attr]
+    # (5 - 3) / 2 + 1 = 2 pixels, and with the pooling's padding (2 + 2 - 2) / 1 + 1 = 3
+    assert [layer.output_shapes[0] for layer in network.layers if layer.name in "cp"] == [
+        (4, 2, 2), (4, 3, 3),
+    ]  # fmt: skip
+
+
+def test_the_first_generations_data_layers_tell_their_transform(tmp_path: Path) -> None:
+    data = (
+        'layers { layer { name: "data" type: "images" source: "/data" scale: 0.5 cropsize: 5 '
+        'meanfile: "/x/mean" new_height: 6 new_width: 7 batchsize: 9 mirror: true } '
+        'top: "data" top: "label" }'
+    )
+    text = data + V0.partition("input_dim: 5 input_dim: 5\n")[2]
+    network = read(*write(tmp_path, text, BLOBS))
+    assert network.inputs[0].shape == (3, 5, 5)
+    assert network.transform is not None
+    assert network.transform.scale == 0.5
+    assert network.transform.origins["mean"].startswith("it was in '/x/mean', says deploy.prototxt")
+
+
 @pytest.mark.parametrize(
     ("text", "said"),
     [

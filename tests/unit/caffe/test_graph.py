@@ -56,6 +56,12 @@ def test_layers_of_one_name_and_of_none_and_blobs_called_like_values(tmp_path: P
     assert [node.name for node in nameless.node] == ["layer"]
 
 
+def test_one_blob_may_be_joined_alone(tmp_path: Path) -> None:
+    made = network(tmp_path, layer("Concat"))
+    assert [node.op_type for node in to_onnx(made).graph.node] == ["Concat"]
+    assert made.outputs == {"y": (3, 4, 5)}
+
+
 def test_every_value_has_a_shape_of_any_batch(tmp_path: Path) -> None:
     conv = layer("Convolution", "convolution_param { num_output: 2 kernel_size: 1 bias_term: 0 }",
                  name="c", top="c")  # fmt: skip

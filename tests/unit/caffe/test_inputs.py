@@ -16,7 +16,7 @@ from lrn_deploy.caffe.files.upgrade import upgrade
 from lrn_deploy.caffe.inputs import Input, find_inputs
 from lrn_deploy.caffe.weights import Weights, read_weights
 from lrn_deploy.errors import BadInputError
-from tests.support.caffe_files import caffemodel, layer, message, number
+from tests.support.caffe_files import caffemodel, dims, layer, message, number
 
 BLOBS = {"conv": [np.ones((2, 3, 5, 4), np.float32), np.zeros(2, np.float32)]}
 CONV = "layer { type: 'Convolution' name: 'conv' bottom: 'x' top: 'y' "
@@ -60,6 +60,21 @@ def fed(kind: str, parameters: str = "", layers: str = CONV) -> str:
             [Input("x", (3,), 1), Input("z", (5,), 4)],
         ),
         (fed("Data", "transform_param { crop_size: 8 }"), [Input("x", (6, 8, 8), 1)]),
+        (
+            fed(
+                "Data",
+                "transform_param { crop_size: 8 }",
+                "layer { type: 'ReLU' bottom: 'x' }" + CONV,
+            ),
+            [Input("x", (6, 8, 8), 1)],
+        ),
+        (
+            fed(
+                "MemoryData",
+                "memory_data_param { channels: 3 height: 4 } transform_param { crop_size: 8 }",
+            ),
+            [Input("x", (6, 8, 8), 1)],
+        ),
         (
             fed("MemoryData", "memory_data_param { channels: 3 height: 8 width: 9 batch_size: 4 }"),
             [Input("x", (3, 8, 9), 1)],
@@ -129,6 +144,14 @@ def test_weights_are_taken_in_the_shapes_that_are_asked_for(weights: Weights) ->
     assert (weight.shape, bias.shape, weight.dtype) == ((2, 3, 5, 4), (2,), np.float32)
     assert weights.shape_of("conv") == (2, 3, 5, 4)
     assert weights.shape_of("none") == ()
+
+
+def test_weights_of_double_precision_are_taken_in_fp32(tmp_path: Path) -> None:
+    doubles = message(7, dims((2,))) + message(8, np.array([0.5, 0.1], "<f8").tobytes())
+    path = tmp_path / "d.caffemodel"
+    path.write_bytes(message(100, message(1, "conv") + message(7, doubles)))
+    (taken,) = read_weights(path).take("conv", [(2,)], record())
+    assert (taken.dtype, taken.tolist()) == (np.float32, [0.5, float(np.float32(0.1))])
 
 
 @pytest.mark.parametrize(

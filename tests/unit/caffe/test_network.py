@@ -12,6 +12,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from lrn_deploy.caffe import network as network_module
 from lrn_deploy.caffe import read, run, to_ir, to_onnx
 from lrn_deploy.errors import BadInputError
 from tests.support.caffe_files import caffemodel, compare, deploy, sparse, write
@@ -36,6 +37,15 @@ def test_a_blob_written_in_place_is_another_value_afterwards(tmp_path: Path) -> 
     )
     wide = X.astype(np.float64)
     compare(tmp_path, text, BLOBS, {"data": X}, np.maximum(wide, 0) - wide)
+
+
+def test_what_layers_of_one_name_write_in_place_is_numbered(tmp_path: Path) -> None:
+    text = deploy((3, 5, 5), RELU.replace("conv", "data") * 3)
+    network = read(*write(tmp_path, text, BLOBS))
+    assert [layer.outputs for layer in network.layers] == [
+        ("data_relu",), ("data_relu_2",), ("data_relu_3",),
+    ]  # fmt: skip
+    assert network.outputs == {"data_relu_3": (3, 5, 5)}
 
 
 def test_an_output_that_was_written_in_place_has_the_blob_s_name(tmp_path: Path) -> None:
@@ -157,6 +167,18 @@ def test_the_second_layer_of_a_name_gets_no_weights_as_in_caffe(tmp_path: Path) 
     with pytest.raises(BadInputError, match="has no weights") as caught:
         read(*write(tmp_path, HEAD + LAYER + second, BLOBS))
     assert "second layer of this name" in caught.value.hint
+
+
+@pytest.mark.parametrize(
+    ("count", "said"), [(10_000, "no layers to import"), (10_001, "has 10,001 layers, more than")]
+)
+def test_ten_thousand_layers_are_read_and_no_more(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, count: int, said: str
+) -> None:
+    monkeypatch.setattr(network_module, "in_use", lambda layers, *_: layers * count)
+    monkeypatch.setattr(network_module._Build, "add", lambda *_: None)  # which would take long
+    with pytest.raises(BadInputError, match=said):
+        read(*write(tmp_path, HEAD + RELU, BLOBS))
 
 
 @given(data=st.data())

@@ -49,6 +49,50 @@ def test_a_mean_image_gives_its_average_and_its_size(tmp_path: Path, kind: str) 
     assert made.said["std"] == (1.0, 1.0, 1.0)
 
 
+@pytest.mark.parametrize("shape", [(3, 4, 4), (1, 3, 4, 4)])
+def test_a_mean_image_may_be_as_large_as_the_input_and_a_batch_of_one(
+    tmp_path: Path, shape: tuple[int, ...]
+) -> None:
+    path = means(tmp_path, np.ones(shape, np.uint8), "npy").rename(tmp_path / "MEAN.NPY")
+    made = network(tmp_path, path)
+    assert made.transform is not None
+    assert (made.transform.mean, made.transform.resize) == ((1.0, 1.0, 1.0), (4, 4))
+    assert made.transform.origins == {
+        "colors": "Caffe's convention",
+        "scale": "Caffe's default",
+        "mean": str(path),
+        "resize": f"the size of the mean image in {path}",
+    }
+    assert any("is taken by its average in each channel" in line for line in made.told)
+
+
+@pytest.mark.parametrize(
+    ("transform", "said"),
+    [
+        (real(5, 1) + real(5, 2), "2 mean values are given for 3 channels"),
+        (real(1, 0), "a scale of 0 leaves nothing"),
+    ],
+)
+def test_a_transform_that_cannot_be_is_refused(tmp_path: Path, transform: bytes, said: str) -> None:
+    with pytest.raises(BadInputError, match=said):
+        network(tmp_path, None, data_layer(transform))
+
+
+def test_of_a_mean_file_that_is_not_given_the_end_of_its_name_is_told(tmp_path: Path) -> None:
+    made = network(tmp_path, None, data_layer(message(4, "/x" * 50 + "/mean")))
+    assert made.transform is not None
+    end = ("/x" * 50 + "/mean")[-80:]
+    assert made.transform.origins["mean"] == f"it was in '{end}', says net.caffemodel"
+    assert made.transform.origins["scale"] == "Caffe's default"
+    grey = network(tmp_path, None, data_layer(real(1, 0.5)), channels=1).transform
+    assert grey is not None
+    assert grey.origins == {
+        "colors": "one channel",
+        "scale": "net.caffemodel",
+        "mean": "none was subtracted, says net.caffemodel",
+    }
+
+
 def test_a_mean_of_three_numbers(tmp_path: Path) -> None:
     made = network(tmp_path, means(tmp_path, np.array([104.0, 117, 123]), "npy")).transform
     assert made is not None
@@ -88,6 +132,28 @@ def test_what_the_caffemodel_tells(
     assert ("scale" in made.transform.said) == (mean is not None)
 
 
+FED = 'layer {{ name: "d" type: "Data" top: "data" {} transform_param {{ scale: {} }} }}'
+HEAD = deploy((3, 4, 4), "")
+
+
+@pytest.mark.parametrize(
+    ("layers", "scale"),
+    [
+        (FED.format("include { phase: TRAIN }", 0.5) + FED.format("", 0.75), 0.75),
+        (HEAD + FED.format("include { phase: TRAIN }", 0.5), 0.5),
+        (HEAD, 0.25),
+    ],
+)
+def test_the_best_witness_of_a_transform_is_believed(
+    tmp_path: Path, layers: str, scale: float
+) -> None:
+    """The network's own data layer, then one of another phase, then the caffemodel's."""
+    files = write(tmp_path, layers + RELU, data_layer(real(1, 0.25)) + caffemodel(BLOBS))
+    made = read(*files, input_shape=(3, 4, 4)).transform
+    assert made is not None
+    assert made.scale == scale
+
+
 def test_grey_images_have_no_order_of_colors(tmp_path: Path) -> None:
     made = network(tmp_path, None, data_layer(real(1, 0.5)), channels=1).transform
     assert made is not None
@@ -105,7 +171,12 @@ def test_what_is_no_image_has_no_preprocessing(tmp_path: Path) -> None:
     [
         (np.zeros((1, 6, 6)), "1 channels and the network takes 3"),
         (np.zeros((3, 3, 6)), "smaller than the input of 4 x 4"),
+        (np.zeros((3, 6, 3)), "smaller than the input of 4 x 4"),
         (np.zeros((2, 3, 6, 6)), "no mean of images"),
+        (np.zeros((3, 6)), "of shape 3 x 6 and type float64 is no mean of images"),
+        (np.zeros((3, 0, 6)), "no mean of images"),
+        (np.zeros(3, bool), "no mean of images"),
+        (np.zeros(3, complex), "no mean of images"),
         (np.full(3, np.nan), "not finite"),
         (np.array([None, 1]), "cannot be read as an array"),
     ],

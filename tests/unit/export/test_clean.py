@@ -44,7 +44,9 @@ def graph(*inputs: ir.Value, outputs: int = 1, scopes: tuple[str, ...] = ()) -> 
         opset_imports={"": 18, "pkg.unused": 1}, name="main_graph",
     )  # fmt: skip
     made.metadata_props["path"] = "/home/someone"
-    return ir.Model(made, ir_version=10)
+    whole = ir.Model(made, ir_version=10)
+    whole.metadata_props["path"] = "/home/someone"
+    return whole
 
 
 def value(name: str, *shape: int | str) -> ir.Value:
@@ -62,8 +64,9 @@ def test_metadata_and_names_are_ours() -> None:
     assert set(model.graph.opset_imports) == {""}
     assert [str(axis) for axis in model.graph.inputs[0].shape or ()] == ["batch", "3", "s12"]
     assert [item.name for item in model.graph.outputs] == ["output"]
-    nameless = graph(value("x", "n", 3))
+    nameless = graph(value("x", "n", 3), outputs=0)  # without a node
     capture.clean(nameless, {})
+    assert not nameless.graph.metadata_props
     assert (nameless.graph.name, nameless.producer_version) == ("network", "")
 
 
@@ -96,7 +99,11 @@ def test_a_modules_output_is_the_last_value_of_its_run() -> None:
     assert [(path, item.name) for path, item in found] == [("0", "v1"), ("1.0", "v2")]
     twice = graph(value("x", "n", 3), scopes=("0", "1.0", "0"))
     assert [path for path, _ in capture.layer_values(twice, module)] == ["1.0"]
-    assert capture.module_path(next(iter(graph(value("x", "n", 3)).graph))) == ""
+    node = next(iter(graph(value("x", "n", 3)).graph))
+    assert capture.module_path(node) == ""
+    for scopes, path in (([], ""), (["relu"], ""), (["1", "relu"], "1"), (["", "1", "relu"], "1")):
+        node.metadata_props["pkg.torch.onnx.name_scopes"] = repr(scopes)
+        assert capture.module_path(node) == path
 
 
 def test_an_input_that_changes_nothing_is_refused() -> None:

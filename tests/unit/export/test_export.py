@@ -12,11 +12,13 @@ import torch
 from torch import nn
 
 from lrn_deploy.backends.onnxruntime import OnnxRuntimeBackend
-from lrn_deploy.bundle import ArtifactData, Bundle, ModelSource, Preprocessing, Weights
+from lrn_deploy.bundle import ArtifactData, Bundle, ModelSource, Preprocessing, Said, Weights
 from lrn_deploy.errors import BadInputError
 from lrn_deploy.export import ExportOptions, OnnxExport, current_bundle, export_bundle, to_onnx
+from lrn_deploy.export import bundle as bundle_module
 from lrn_deploy.export.bundle import key_of
 from lrn_deploy.lrn import LrnSpec, reference
+from lrn_deploy.models import ZOO
 from lrn_deploy.network import Network
 from lrn_deploy.network.inputs import one_input
 from lrn_deploy.network.weights import initialize_he
@@ -192,6 +194,15 @@ def test_same_request_for_a_zoo_network_is_up_to_date(tmp_path: Path) -> None:
     again = current_bundle(request, tmp_path / "b")
     assert again is not None
     assert again.manifest == bundle.manifest
+    assert bundle.manifest.preprocessing == ZOO["digits"].preprocessing
+    assert bundle.labels() == tuple("0123456789")
+    artifact = bundle.manifest.artifact("model")
+    assert (artifact.key, artifact.options) == (key_of(request), {"opset": 18})
+    assert artifact.built_by["command"] == "export"
+    assert artifact.size == len((bundle.path / "model.onnx").read_bytes())
+    labels = bundle.manifest.labels
+    assert labels is not None
+    assert (labels.file, labels.size) == ("labels.txt", 20)
     assert current_bundle(ExportOptions("digits", opset=19), tmp_path / "b") is None
     assert current_bundle(ExportOptions("digits", uint8_input=True), tmp_path / "b") is None
     data = bytearray((bundle.path / "model.onnx").read_bytes())
@@ -207,9 +218,21 @@ def test_users_factory_is_never_assumed_unchanged(tmp_path: Path) -> None:
     assert current_bundle(request, tmp_path / "b") is None
 
 
-def test_opset_out_of_range(tmp_path: Path) -> None:
-    with pytest.raises(BadInputError, match="Opset 17"):
-        export_bundle(ExportOptions("alexnet", opset=17), tmp_path / "b")
+@pytest.mark.parametrize(
+    ("opset", "said"),
+    [(17, "Opset 17"), (18, "labels file"), (20, "labels file"), (21, "Opset 21")],
+)
+def test_opset_out_of_range(tmp_path: Path, opset: int, said: str) -> None:
+    """Of one in range the next thing that is wrong is told."""
+    request = ExportOptions("alexnet", opset=opset, labels=tmp_path / "gone.txt")
+    with pytest.raises(BadInputError, match=said):
+        export_bundle(request, tmp_path / "b")
+
+
+def test_what_is_in_the_way_is_told_before_the_network_is_loaded(tmp_path: Path) -> None:
+    (tmp_path / "b").write_text("the only copy")
+    with pytest.raises(BadInputError, match="is not a bundle"):
+        export_bundle(ExportOptions("no such network"), tmp_path / "b")
 
 
 @pytest.mark.usefixtures("one_graph_each")
@@ -256,3 +279,23 @@ def test_the_key_of_an_artifact_holds_what_its_files_hold(tmp_path: Path) -> Non
     assert key(b"first") == key(b"first")
     keys = {key(None), key(b"first"), key(b"second"), key(b"first", "a"), key(b"first", "b")}
     assert len(keys) == 5
+
+
+def test_the_key_of_an_artifact_holds_what_it_was_asked_for(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    requests = [
+        ExportOptions("digits"),
+        ExportOptions("digits", seed=1),
+        ExportOptions("digits", opset=19),
+        ExportOptions("digits", uint8_input=True),
+        ExportOptions("digits", name="mine"),
+        ExportOptions("digits", preprocessing=Said(interpolation="box")),
+        ExportOptions("alexnet"),
+    ]
+    keys = [key_of(request) for request in requests]
+    assert len(set(keys)) == len(requests)
+    assert key_of(ExportOptions("digits", seed=0, opset=18, uint8_input=False)) == keys[0]
+    assert key_of(ExportOptions(nn.ReLU())) == ""
+    monkeypatch.setattr(bundle_module, "version", lambda _name: "another")
+    assert key_of(requests[0]) != keys[0]

@@ -90,8 +90,10 @@ def test_what_holds_no_names_is_refused(data: bytes, sentence: str) -> None:
 
 
 def test_a_file_that_is_not_there_is_refused(tmp_path: Path) -> None:
-    with pytest.raises(BadInputError, match="No such file"):
-        read_labels_file(tmp_path / "gone.txt")
+    for name, reason in (("gone.txt", "No such file or directory"), ("a\0b", "embedded null byte")):
+        with pytest.raises(BadInputError, match=f"': {reason}\\.") as caught:
+            read_labels_file(tmp_path / name)
+        assert caught.value.hint == "Check --labels."
 
 
 @given(st.lists(st.text(st.characters(exclude_categories=["Cs"]), min_size=1), min_size=1))
@@ -127,6 +129,10 @@ def test_one_name_too_many_hints_at_a_background() -> None:
     with pytest.raises(BadInputError, match="3 class names for an output of 2 classes") as caught:
         check_count(["background", "a", "b"], output)
     assert "background" in caught.value.hint
+    for names in (["a"], ["a", "b", "c", "d"]):
+        with pytest.raises(BadInputError) as caught:
+            check_count(names, output)
+        assert caught.value.hint == "Give one name for each class, in the order of the output."
 
 
 @pytest.mark.parametrize("encoding", ["utf-16-le", "utf-16-be"])
@@ -137,3 +143,16 @@ def test_utf16_in_either_order_of_bytes(encoding: str) -> None:
 
 def test_a_first_class_without_a_name_does_not_move_the_others() -> None:
     assert parse_labels(b"\ncat\n\ndog\n\n", "names.txt") == ("", "cat", "", "dog")
+
+
+def test_a_printed_dictionary_is_read_up_to_a_mebibyte() -> None:
+    printed = "{0: 'cat', 1: 'dog'}"
+    assert parse_labels(printed.ljust(2**20).encode(), "names") == ("cat", "dog")
+    assert parse_labels(printed.ljust(2**20 + 1).encode(), "names") == (printed,)
+
+
+def test_a_synset_that_is_all_there_is_of_a_name_is_the_name() -> None:
+    assert parse_labels(b'[["n01440764"], ["n01443537", "goldfish"]]', "names") == (
+        "n01440764",
+        "goldfish",
+    )

@@ -12,7 +12,7 @@ import pytest
 
 from lrn_deploy.errors import BadInputError, MissingError
 from lrn_deploy.extras import install
-from lrn_deploy.images.collect import ImageSource, collect
+from lrn_deploy.images.collect import ImageSource, collect, evenly
 from lrn_deploy.images.decode import ImageLimits
 from lrn_deploy.images.examples import digits, photographs
 from lrn_deploy.models.digits_data import digit_images
@@ -86,6 +86,14 @@ def test_what_names_no_image_is_refused(arguments: list[str], message: str, hint
     with pytest.raises(BadInputError, match=message.replace("*", r"\*")) as caught:
         collect(arguments)
     assert hint in caught.value.hint
+
+
+@pytest.mark.parametrize(
+    ("most", "taken"), [(1, "a"), (4, "acfh"), (5, "acegi"), (9, "abcdefghi"), (11, "abcdefghij")]
+)
+def test_of_many_images_some_are_taken_evenly(most: int, taken: str) -> None:
+    sources = [ImageSource(letter, b"") for letter in "abcdefghij"]
+    assert "".join(source.name for source in evenly(sources, most)) == taken
 
 
 def test_a_broken_link_is_called_one(tree: Path) -> None:

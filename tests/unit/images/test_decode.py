@@ -229,6 +229,26 @@ def test_a_truncated_file_is_refused_at_every_cut_or_lacks_nothing(kind: str) ->
     assert not ImageFile.LOAD_TRUNCATED_IMAGES
 
 
+@pytest.mark.parametrize(
+    ("error", "said"),
+    [
+        (ValueError("broken stream.\nSee the manual"), "cut short: broken stream."),
+        (EOFError(), "cut short: EOFError."),
+    ],
+)
+def test_why_a_file_is_damaged_is_said_in_one_line(
+    error: Exception, said: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def fail(_: Image.Image) -> None:
+        raise error
+
+    monkeypatch.setattr(ImageFile.ImageFile, "load", fail)
+    with pytest.raises(BadInputError) as caught:
+        decode(FILES["PNG"])
+    assert caught.value.message == f"'image' is damaged or {said}"
+    assert caught.value.hint.startswith("Copy or download the file again")
+
+
 @settings(max_examples=120, deadline=None)
 @given(st.binary(max_size=200), st.sampled_from(sorted(FILES)), st.integers(0, 64))
 @pytest.mark.filterwarnings("ignore:::PIL")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from contextlib import nullcontext
 
 import numpy as np
 import pytest
@@ -157,6 +158,23 @@ def test_preprocessing_that_contradicts_itself_is_refused(
 def test_an_image_too_thin_to_resize_is_refused() -> None:
     with pytest.raises(BadInputError, match=r"1 x 1,000,000 pixels is too thin"):
         preprocess(Image.new("L", (1, 1_000_000)), Preprocessing())
+
+
+@pytest.mark.parametrize(("side", "fits"), [(8000, True), (8001, False)])
+def test_an_image_is_resized_to_64_megapixels_at_most(
+    side: int, fits: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    sizes = []
+
+    def resize(image: Image.Image, size: tuple[int, int], _filter: object) -> Image.Image:
+        sizes.append(size)
+        return image
+
+    monkeypatch.setattr(Image.Image, "resize", resize)
+    preprocessing = Preprocessing(mode="L", resize=side, crop=(1, 1), mean=(0,), std=(1,))
+    with nullcontext() if fits else pytest.raises(BadInputError, match="would be 8,001"):
+        fit(Image.new("L", (1, 1)), preprocessing)
+    assert sizes == [(8000, 8000)] * fits
 
 
 def test_an_odd_rest_is_cropped_at_its_rounded_half_as_torchvision_does() -> None:

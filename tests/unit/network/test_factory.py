@@ -81,6 +81,15 @@ def test_factory_file_runs_as_python_would_run_it(tmp_path: Path) -> None:
     assert loaded.module.out_channels == 4
 
 
+def test_what_lies_beside_a_factory_is_found_first_and_its_folder_listed_once(
+    tmp_path: Path, factory: str
+) -> None:
+    for _ in range(2):
+        load_network(factory)
+    assert sys.path[0] == str(tmp_path)
+    assert sys.path.count(str(tmp_path)) == 1
+
+
 def test_factory_of_a_module_here_is_found(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, factory: str
 ) -> None:

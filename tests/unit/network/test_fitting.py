@@ -52,9 +52,17 @@ def test_of_a_list_the_first_sixty_four_are_looked_at() -> None:
         taken([0] * 64 + [weights])
 
 
+@pytest.mark.filterwarnings("ignore::UserWarning")  # of formats that are new or old
 def test_only_plain_tensors_under_printable_names_are_weights() -> None:
     weight = torch.ones(2)
-    for other in (weight.to_sparse(), torch.empty(2, device="meta"), [1.0, 1.0]):
+    others = (
+        weight.to_sparse(),
+        torch.empty(2, device="meta"),
+        torch.quantize_per_tensor(weight, 0.1, 0, torch.qint8),
+        torch.nested.nested_tensor([weight]),
+        [1.0, 1.0],
+    )
+    for other in others:
         with pytest.raises(BadInputError):
             taken({"conv.weight": other})
     with pytest.raises(BadInputError):
@@ -74,6 +82,9 @@ def test_a_mapping_is_chosen_by_its_name_or_by_the_first_word_of_its_keys() -> N
     with pytest.raises(BadInputError, match="no mapping of tensors named 'c'") as c:
         taken(both, "c")
     assert c.value.hint == "It holds: a, b."
+    with pytest.raises(BadInputError, match="network: its outermost keys, 'a'") as c:
+        taken({"conv.weight": weight, "a": {"conv.weight": weight.clone()}})
+    assert c.value.hint == "Choose one: --weights 'w.pt#a'."
     parts = {"net": {"model.conv.weight": weight, "criterion.weight": torch.ones(1)}}
     assert taken(parts, "net/model") == "net/model"
     with pytest.raises(BadInputError, match="another network") as c:
@@ -82,6 +93,8 @@ def test_a_mapping_is_chosen_by_its_name_or_by_the_first_word_of_its_keys() -> N
     with pytest.raises(BadInputError, match="no mapping of tensors named 'x'") as c:
         taken({"conv.weight": weight}, "x")
     assert c.value.hint == "Leave out '#x'."
+    with pytest.raises(BadInputError, match="holds no state dict"):
+        taken({"epoch": 3}, "x")
 
 
 def test_counters_may_be_missing_and_nothing_else() -> None:
@@ -135,6 +148,9 @@ def test_the_nearest_mapping_is_the_one_whose_faults_are_told() -> None:
         "'w.pt' holds the weights of another network under 'nearest'; missing: a.bias; "
         "unexpected: b."
     )
+    unlike = {"one": {"x": torch.ones(1)}, "two": {"x": torch.ones(1), "y": torch.ones(1)}}
+    with pytest.raises(BadInputError, match="under 'two'"):
+        find_weights(unlike, own, "w.pt", "")
     with pytest.raises(BadInputError, match=r"a\.weight is \(3,\), should be \(2,\)"):
         find_weights(content, own, "w.pt", "near")
     with pytest.raises(BadInputError) as caught:

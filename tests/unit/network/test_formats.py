@@ -7,6 +7,7 @@ import json
 import os
 import pickle
 import warnings
+import zipfile
 from contextlib import suppress
 from pathlib import Path
 from typing import Any
@@ -267,3 +268,33 @@ def test_nothing_that_torch_says_of_a_pickle_reaches_the_terminal() -> None:
     with warnings.catch_warnings():
         warnings.simplefilter("error")
         assert torch.equal(parse(data, "w.pt")["w"], torch.ones(2))
+
+
+def test_safetensors_are_known_by_their_first_bytes_whatever_the_file_is_called() -> None:
+    found = parse(save(STATE), "weights")
+    assert {key: value.tolist() for key, value in found.items()} == {
+        key: value.tolist() for key, value in STATE.items()
+    }
+    header_alone = save({}, metadata={"format": "pt"})  # as long as its first eight bytes say
+    assert parse(header_alone, "weights") == {}
+    with pytest.raises(BadInputError, match="'weights' is no checkpoint"):
+        parse(header_alone[:-1], "weights")
+    with pytest.raises(BadInputError, match=r"'w\.safetensors' is no safetensors file"):
+        parse(header_alone[:-1], "w.safetensors")
+
+
+def test_of_a_pickle_that_unpacks_to_any_size_64_mebibytes_are_looked_at(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    asked = []
+    read = zipfile.ZipExtFile.read
+
+    def noting(entry: zipfile.ZipExtFile, count: int | None = -1) -> bytes:
+        asked.append(count)
+        return read(entry, count)
+
+    monkeypatch.setattr(zipfile.ZipExtFile, "read", noting)
+    data = _as_bytes(lambda stream: torch.save({"net": torch.nn.ReLU()}, stream))
+    with pytest.raises(BadInputError, match="is a whole network that was pickled"):
+        parse(data, "w.pt")
+    assert asked == [64 * 2**20]

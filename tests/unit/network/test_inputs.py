@@ -49,6 +49,36 @@ def test_examples_tell_shapes_types_and_the_range_of_integers() -> None:
     assert (tokens.values.low, tokens.values.high, tokens.values.source) == (1, 6, "example")
 
 
+@pytest.mark.parametrize(
+    ("example", "told"),
+    [
+        (torch.tensor([[7, 2], [3, 5]], dtype=torch.int32), (2, 7)),
+        (torch.tensor([[7, 2], [3, 5]], dtype=torch.uint8), (2, 7)),
+        (torch.tensor([[True], [False]]), None),
+        (torch.zeros(2, 0, dtype=torch.int64), None),
+        (torch.tensor([[0.5]]), None),
+    ],
+)
+def test_the_range_of_integers_is_known_where_there_are_any(
+    example: Tensor, told: tuple[int, int] | None
+) -> None:
+    module = One()
+    module.example_inputs = [example]  # type: ignore[assignment]
+    (spec,) = describe_inputs(module, "f")
+    values = spec.values and (spec.values.low, spec.values.high)
+    assert (values, spec.shape) == (told, ("batch", *example.shape[1:]))
+
+
+def test_inputs_that_forward_has_no_name_for_are_numbered() -> None:
+    spec = nameless(one_input((3, 4, 4)))
+    assert [one.name for one in describe_inputs(Many(), "f", (spec,) * 3)] == [
+        "input_0", "input_1", "input_2",
+    ]  # fmt: skip
+    assert [one.name for one in describe_inputs(Many(), "f", (spec,))] == ["input"]
+    named = (one_input((3,), name="b"), one_input((3,), name="a"))
+    assert describe_inputs(Many(), "f", named) == named
+
+
 @pytest.mark.parametrize("dtype", [torch.float16, torch.float64, torch.bfloat16])
 def test_examples_of_other_floats_are_float32_as_the_network_will_be(dtype: torch.dtype) -> None:
     module = One()

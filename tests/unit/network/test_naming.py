@@ -318,5 +318,6 @@ class TestPickledDictionary:
 def test_a_plain_or_damaged_npy_is_no_dictionary(tmp_path: Path, keep: int | None) -> None:
     np.save(tmp_path / "w.npy", np.ones((3, 4)))
     data = (tmp_path / "w.npy").read_bytes()[:keep]
-    with pytest.raises(BadInputError, match=r"'w\.npy' is no dictionary of weights"):
+    with pytest.raises(BadInputError, match=r"^'w\.npy' is no dictionary of weights") as caught:
         parse(data, "w.npy")
+    assert caught.value.hint.startswith("Save them by name: numpy.savez(")

@@ -100,6 +100,7 @@ def test_pixels_that_are_made_float_unscaled_have_a_scale_of_1() -> None:
 def test_grayscale_is_gray() -> None:
     steps = compose(step("Grayscale", num_output_channels=1), TO_TENSOR)
     assert stated(carrying(transforms=steps), (1, 64, 64)).colors == "gray"
+    assert read(step("RGB"), TO_TENSOR, shape=(1, 64, 64)).colors == "rgb"
 
 
 def test_our_own_attribute_is_read_as_a_dict_and_as_an_object() -> None:
@@ -330,3 +331,17 @@ def test_looking_at_a_network_leaves_its_mode_alone() -> None:
         stated(module, SHAPE)
         assert module.training is training
         assert not any(one._forward_pre_hooks for one in module.modules())
+
+
+class Failing(Holding):
+    def forward(self, x: Tensor) -> Tensor:
+        super().forward(x)
+        raise ValueError("too small")
+
+
+@pytest.mark.parametrize("runs", [True, False])
+def test_a_network_that_fails_has_run_its_transforms_or_not(runs: bool) -> None:
+    module = Failing(runs=runs).train()
+    assert (stated(module, SHAPE) == Said()) is runs
+    assert module.training
+    assert not any(one._forward_pre_hooks for one in module.modules())

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import hashlib
+import os
 from collections.abc import Callable
 from itertools import pairwise
 from pathlib import Path
@@ -12,8 +14,9 @@ import pytest
 from onnx import TensorProto, helper
 
 from lrn_deploy.errors import BadInputError
-from lrn_deploy.onnx_files import read
+from lrn_deploy.onnx_files import read, reading
 from lrn_deploy.onnx_files.inputs import drop_unused_weights
+from lrn_deploy.onnx_files.reading import read_file
 from tests.support.onnx_graphs import model, node, save, zoo
 
 Model = onnx.ModelProto
@@ -62,15 +65,29 @@ def test_a_remark_that_is_no_text_is_told(tmp_path: Path) -> None:
     assert "a name in it is no text" in refused(tmp_path, data)
 
 
-def test_a_file_that_cannot_be_there_is_told(tmp_path: Path) -> None:
-    for path in (tmp_path / "none.onnx", tmp_path, tmp_path / "a\0b"):
-        with pytest.raises(BadInputError, match=r"cannot be read|is no file"):
+def test_a_file_that_cannot_be_there_is_told(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    os.mkfifo(tmp_path / "pipe")
+    for path, said in (
+        (tmp_path / "none.onnx", "cannot be read: No such file or directory"),
+        (tmp_path, "cannot be read: Is a directory"),
+        (tmp_path / "pipe", "is no file"),
+        (tmp_path / "a\0b", "cannot be read: embedded null byte"),
+    ):
+        with pytest.raises(BadInputError, match=said):
             read(path)
     big = tmp_path / "big.onnx"
     with big.open("wb") as file:
-        file.truncate(2**31 + 1)
+        file.truncate(2**31)
     with pytest.raises(BadInputError, match="larger than 2 GiB"):
         read(big)
+    path = save(tmp_path, relu())
+    monkeypatch.setattr(reading, "LIMIT", path.stat().st_size)
+    assert read_file(path).sha256 == hashlib.sha256(path.read_bytes()).hexdigest()
+    monkeypatch.setattr(reading, "LIMIT", path.stat().st_size - 1)
+    with pytest.raises(BadInputError, match="larger than 2 GiB"):
+        read_file(path)
 
 
 def change(made: Model, edit: Callable[[Model], object]) -> Model:
@@ -99,23 +116,6 @@ def sequence(made: Model) -> None:
 
 def custom(made: Model) -> None:
     made.graph.node[0].domain = "com.acme"
-
-
-def choice(made: Model) -> None:
-    then = helper.make_graph(
-        [node("Identity", "x", "a")],
-        "then",
-        [],
-        [helper.make_tensor_value_info("a", TensorProto.FLOAT, [1, 3, 4, 4])],
-    )
-    other = helper.make_graph(
-        [node("Neg", "x", "b")],
-        "else",
-        [],
-        [helper.make_tensor_value_info("b", TensorProto.FLOAT, [1, 3, 4, 4])],
-    )
-    made.graph.input.append(helper.make_tensor_value_info("c", TensorProto.BOOL, [1]))
-    made.graph.node[0].CopyFrom(node("If", "c", "y", then_branch=then, else_branch=other))
 
 
 def recursive(made: Model) -> None:
@@ -189,6 +189,17 @@ def test_weights_that_do_not_hold_what_they_say_are_told(tmp_path: Path) -> None
         else:
             tensor.raw_data = value
         assert "weight 'w1' does not hold" in refused(tmp_path, made)
+
+
+def test_the_numbers_of_small_and_large_weights_are_counted(tmp_path: Path) -> None:
+    made = model([node("Relu", "x", "y")], {"x": [1, 3]}, {"y": [1, 3]})
+    for name, shape in (("small", (32, 32)), ("large", (1025, 1)), ("one", ())):
+        made.graph.initializer.append(
+            onnx.numpy_helper.from_array(np.zeros(shape, np.float32), name)
+        )
+    file = read_file(save(tmp_path, made))
+    assert list(file.weights) == ["large"]  # 4096 bytes are still small
+    assert file.parameters == 1024 + 1025 + 1
 
 
 def test_a_part_of_a_weight_is_none(tmp_path: Path) -> None:

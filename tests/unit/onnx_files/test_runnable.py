@@ -9,7 +9,7 @@ import pytest
 
 from lrn_deploy.onnx_files import read_judged
 from lrn_deploy.onnx_files.runnable import runnable
-from tests.support.onnx_graphs import by_onnxruntime, model, node, save
+from tests.support.onnx_graphs import by_onnxruntime, model, node, save, zoo
 
 X = np.random.default_rng(1).normal(0, 2, (2, 6, 3, 3)).astype(np.float32)
 
@@ -35,6 +35,36 @@ def test_an_even_window_is_written_out_and_computes_what_onnx_says(
     assert ("LRN" in {one.op_type for one in made.graph.node}) is kept
     (got,) = by_onnxruntime(made.SerializeToString(), {"x": X})
     np.testing.assert_allclose(got, expected(size), rtol=1e-5)
+
+
+@pytest.mark.parametrize("axes", [[2, 6, 3], [2, 6, 3, 3, 1]])
+def test_a_window_over_another_rank_is_written_out_too(axes: list[int], tmp_path: Path) -> None:
+    lrn = node("LRN", "x", "y", size=3, alpha=0.5, bias=1.0)
+    made = runnable(read_judged(save(tmp_path, model([lrn], {"x": axes}, {"y": None})))[0])
+    assert "LRN" not in {one.op_type for one in made.graph.node}
+    x = X[..., 0] if len(axes) == 3 else X[..., None]
+    (got,) = by_onnxruntime(made.SerializeToString(), {"x": x})
+    whole = expected(3)
+    np.testing.assert_allclose(
+        got, whole[..., 0] if len(axes) == 3 else whole[..., None], rtol=1e-5
+    )
+
+
+@pytest.mark.parametrize("opset", [6, 9])
+def test_a_file_with_nothing_of_that_is_itself(opset: int, tmp_path: Path) -> None:
+    """Before opset 7 not all shapes can be told."""
+    file = read_judged(save(tmp_path, zoo(opset)))[0]
+    assert runnable(file) == file.whole()
+
+
+def test_large_weights_may_stand_as_inputs(tmp_path: Path) -> None:
+    weights = {"w": np.ones((1, 1025), np.float32), "s": np.ones((1, 1025), np.float32)[:, :1]}
+    add = model([node("Sum", "x w s", "y")], {"x": [1, 1025]}, {"y": None}, weights)
+    file = read_judged(save(tmp_path, add))[0]
+    for whole, inputs in ((True, ["x"]), (False, ["x", "w"])):
+        graph = runnable(file, weights=whole).graph
+        assert [one.name for one in graph.input] == inputs
+        assert [one.name for one in graph.initializer] == ["s", "w"][: 1 + whole]
 
 
 def test_other_nodes_are_not_asked_for_a_window(tmp_path: Path) -> None:

@@ -46,11 +46,20 @@ def read(data: bytes) -> Blob:
         + message(5, VALUES.tobytes()[:8])
         + message(5, VALUES.tobytes()[8:]),
         message(7, dims((2, 3))) + message(8, VALUES.astype("<f8").tobytes()),
+        message(7, dims((2, 3)))
+        + b"".join(varint(8 << 3 | 1) + value.astype("<f8").tobytes() for value in VALUES.flat),
+        message(7, dims((2, 3))) + message(11, VALUES.tobytes()),
+        message(7, dims((2, 3))) + number(10, 0) + message(11, VALUES.astype("<f8").tobytes()),
         message(7, dims((2, 3))) + number(10, 2) + message(11, VALUES.astype("<f2").tobytes()),
         blob(VALUES) + message(6, b"\0" * 24) + message(99, b"a field of a fork"),
+        blob(VALUES) + message(1, "x") + number(7, 5) + number(5, 9) + number(8, 9)
+        + message(10, "x") + number(11, 5),
+        message(7, number(2, 9) + message(3, b"\1") + message(1, varint(2)) + number(1, 3))
+        + message(5, VALUES.tobytes()),
     ],
-    ids=["packed", "unpacked dims", "unpacked", "in two parts", "double", "half", "with diff"],
-)
+    ids=["packed", "unpacked dims", "unpacked", "in two parts", "double", "unpacked double", "raw",
+         "raw double", "half", "with diff", "other wire types", "other fields of a shape"],
+)  # fmt: skip
 def test_a_blob_is_read_however_it_is_written(data: bytes) -> None:
     found = read(data)
     assert found.shape == (2, 3)
@@ -63,6 +72,8 @@ def test_old_dims_win_over_a_shape_and_take_leading_ones() -> None:
     assert found.shape == (1, 1, 2, 3)
     assert found.fits((2, 3))
     assert found.fits((1, 2, 3))
+    assert found.fits((1, 1, 2, 3))
+    assert not found.fits((1, 1, 1, 2, 3))
     assert not found.fits((3, 2))
     assert not read(blob(VALUES)).fits((1, 1, 2, 3))  # a new shape is taken as it is
 
@@ -91,6 +102,12 @@ def test_values_that_do_not_fit_their_shape_are_refused(data: bytes, said: str) 
         (b"version https://git-lfs.github.com/spec/v1", "git lfs pull"),
         (b"<!DOCTYPE html>", "a page of the web"),
         (b'name: "AlexNet"\n', "Give the prototxt first"),
+        (b"layer {", "Give the prototxt first"),
+        (b"input: ", "Give the prototxt first"),
+        (b"# AlexNet", "this is a text"),
+        (b"PK\x03\x04", "a zip archive"),
+        (b"\x1f\x8b", "a gzip file"),
+        (b"\x93NUMPY", "with --mean-file"),
         (b"", "the file is empty"),
     ],
 )
@@ -104,9 +121,20 @@ def test_what_is_plainly_something_else_is_called_so(
     assert said in str(caught.value)
 
 
+def test_a_file_is_as_long_as_a_message_can_be(tmp_path: Path) -> None:
+    path = tmp_path / "sparse.caffemodel"
+    path.touch()
+    os.truncate(path, 2**31 - 1)
+    assert len(map_file(path).data) == 2**31 - 1
+    os.truncate(path, 2**31)
+    with pytest.raises(BadInputError, match="2,147,483,648 bytes, and Caffe's format ends"):
+        map_file(path)
+
+
 def test_a_missing_file_and_a_folder_are_refused(tmp_path: Path) -> None:
-    for path in (tmp_path / "none", tmp_path):
-        with pytest.raises(BadInputError, match="Cannot read"):
+    for path, reason in ((tmp_path / "none", "No such file"), (tmp_path, "Is a directory"),
+                         (tmp_path / "a\0b", "embedded null byte")):  # fmt: skip
+        with pytest.raises(BadInputError, match=f"': {reason}"):
             map_file(path)
 
 
@@ -211,6 +239,14 @@ def test_of_two_layers_with_one_name_the_last_counts(tmp_path: Path) -> None:
     path = tmp_path / "twice.caffemodel"
     path.write_bytes(layer("a", [VALUES]) + layer("a", [VALUES[0]]))
     assert read_weights(path).shape_of("a") == (3,)
+
+
+def test_of_an_old_layer_that_nobody_knows_the_weights_are_read(tmp_path: Path) -> None:
+    unknown = message(1, "a") + message(2, "of a fork") + message(50, blob(VALUES, legacy=True))
+    path = tmp_path / "old.caffemodel"
+    path.write_bytes(message(2, message(1, unknown)) + layer("b", [VALUES], 0))
+    weights = read_weights(path)
+    assert (weights.shape_of("a"), weights.shape_of("b")) == ((1, 1, 2, 3), (1, 1, 2, 3))
 
 
 def _read_and_held() -> tuple[int, int]:

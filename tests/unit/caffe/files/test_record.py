@@ -139,6 +139,35 @@ def test_names_of_enums() -> None:
             enum_name("Phase", value)
 
 
+IN_ORDER = {
+    "Phase": "TRAIN TEST",
+    "NormRegion": "ACROSS_CHANNELS WITHIN_CHANNEL",
+    "PoolMethod": "MAX AVE STOCHASTIC",
+    "RoundMode": "CEIL FLOOR",
+    "EltwiseOp": "PROD SUM MAX",
+    "ReductionOp": "- SUM ASUM SUMSQ MEAN",
+    "V1LayerType": "NONE ACCURACY BNLL CONCAT CONVOLUTION DATA DROPOUT EUCLIDEAN_LOSS FLATTEN "
+    "HDF5_DATA HDF5_OUTPUT IM2COL IMAGE_DATA INFOGAIN_LOSS INNER_PRODUCT LRN "
+    "MULTINOMIAL_LOGISTIC_LOSS POOLING RELU SIGMOID SOFTMAX SOFTMAX_LOSS SPLIT TANH WINDOW_DATA "
+    "ELTWISE POWER SIGMOID_CROSS_ENTROPY_LOSS HINGE_LOSS MEMORY_DATA ARGMAX THRESHOLD DUMMY_DATA "
+    "SLICE MVN ABSVAL SILENCE CONTRASTIVE_LOSS EXP DECONVOLUTION",
+}
+"""The names of caffe.proto's enums, in the order of their numbers."""
+
+
+@pytest.mark.parametrize("kind", IN_ORDER)
+def test_enums_have_the_numbers_of_caffe_proto(kind: str) -> None:
+    names = IN_ORDER[kind].split()
+    for number, name in enumerate(names):
+        if name == "-":
+            with pytest.raises(ValueError, match=str(number)):
+                enum_name(kind, number)
+        else:
+            assert enum_name(kind, number) == name
+    with pytest.raises(ValueError, match=str(len(names))):
+        enum_name(kind, len(names))
+
+
 def test_a_hint_is_given_only_where_a_name_is_close() -> None:
     with pytest.raises(BadInputError) as caught:
         record("zzz: 1")

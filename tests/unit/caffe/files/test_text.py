@@ -48,6 +48,7 @@ def test_every_form_of_a_field_is_read() -> None:
         ("name: $", "1:7", "'$' cannot stand here"),
         ("layer [", "1:7", "is expected after 'layer'"),
         ("input_dim: [1 2]", "1:15", "',' or ']' is expected"),
+        ("input_dim: [1 } 2]", "1:15", "',' or ']' is expected"),
         ("layer {" * 40, "1:", "nested more than 32 deep"),
         ("name:", "1:6", "a value is expected, not 'the end'"),
     ],
