@@ -94,10 +94,9 @@ class OpenVinoSession(SessionBase):
         options: dict[str, Any] = {
             "PERFORMANCE_HINT": "LATENCY",
             "INFERENCE_PRECISION_HINT": hint,
+            "INFERENCE_NUM_THREADS": threads,  # its own word for its own choice is 0, too
             **more,
         }
-        if threads:
-            options["INFERENCE_NUM_THREADS"] = threads
         core = _core()
         try:
             compiled = core.compile_model(core.read_model(artifact.data), _DEVICE, options)

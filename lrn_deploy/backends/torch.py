@@ -209,10 +209,9 @@ def _watching_lrn(seen: list[Array]) -> Any:
             args: tuple[Any, ...] = (),
             kwargs: dict[str, Any] | None = None,
         ) -> Any:
-            named = kwargs or {}
             if func is local_response_norm:
-                seen.append(_array(args[0] if args else named["input"]))
-            return func(*args, **named)
+                seen.append(_array(args[0]))  # where it is handed over, its input comes first
+            return func(*args, **(kwargs or {}))
 
     return Watch()
 

@@ -143,5 +143,6 @@ def _shapes(model: onnx.ModelProto) -> dict[str, tuple[int, ...]]:
     return {
         value.name: tuple(axis.dim_value for axis in value.type.tensor_type.shape.dim)
         for value in (*inferred.input, *inferred.value_info, *inferred.output)
-        if all(axis.HasField("dim_value") for axis in value.type.tensor_type.shape.dim)
+        if value.type.tensor_type.HasField("shape")
+        and all(axis.HasField("dim_value") for axis in value.type.tensor_type.shape.dim)
     }

@@ -67,11 +67,7 @@ def element_type(model: onnx.ModelProto, name: str) -> int:
 
 
 def between(
-    model: onnx.ModelProto,
-    start: str,
-    end: str,
-    shape: Sequence[int | str],
-    default_type: int = onnx.TensorProto.FLOAT,
+    model: onnx.ModelProto, start: str, end: str, shape: Sequence[int | str]
 ) -> onnx.ModelProto:
     """The piece of the graph that makes ``end`` out of ``start``, as a model of its own.
 
@@ -79,8 +75,8 @@ def between(
         model: The whole graph.
         start: The value that becomes the piece's input.
         end: The value that becomes its output.
-        shape: Shape of ``start``, with strings for dynamic axes.
-        default_type: Element type of ``start`` if the graph does not say.
+        shape: Shape of ``start``, with strings for dynamic axes. Its type is fp32 where the graph
+            does not say.
 
     Raises:
         CannotCutError: If one of the names is gone, or ``end`` does not follow from ``start``
@@ -115,7 +111,7 @@ def between(
         "piece",
         [
             helper.make_tensor_value_info(
-                start, element_type(model, start) or default_type, list(shape)
+                start, element_type(model, start) or onnx.TensorProto.FLOAT, list(shape)
             )
         ],
         [onnx.ValueInfoProto(name=end)],

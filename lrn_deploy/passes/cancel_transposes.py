@@ -18,6 +18,7 @@ order now, get other names.
 
 from __future__ import annotations
 
+import numpy as np
 import onnx_ir as ir
 
 _OPERATORS = (
@@ -57,9 +58,7 @@ def _cancel(graph: ir.Graph, second: ir.Node) -> bool:
         between.append(first)
         first = _producer(first)
     before = None if first is None else _order(first)
-    if first is None or before is None or len(before) != len(order):
-        return False
-    if [before[axis] for axis in order] != list(range(len(order))):
+    if first is None or before is None or order != np.argsort(before).tolist():
         return False
     x, y = first.inputs[0], second.outputs[0]
     assert x is not None

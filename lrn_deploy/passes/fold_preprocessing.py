@@ -98,7 +98,9 @@ class _Affine:
 def _takers(value: ir.Value, *, scaled: bool) -> Iterator[tuple[ir.Node, bool]]:
     """The nodes that take an image, moved and perhaps scaled, and whether it is scaled there."""
     for node in value.consumers():
-        if node.op_type in _MOVING | {"Cast"} and node.inputs[0] is value:
+        if node.domain:
+            yield node, scaled
+        elif node.op_type in _MOVING | {"Cast"} and node.inputs[0] is value:
             yield from _takers(node.outputs[0], scaled=scaled)
         elif node.op_type in _SCALING and _constant_of(node) is not None:
             yield from _takers(node.outputs[0], scaled=True)
@@ -200,9 +202,10 @@ def _behind(x: ir.Value, *, keep_order: bool) -> _Affine:
 def _step(node: ir.Node, channels: int) -> tuple[ir.Value, Numbers, Numbers] | None:
     """Operand, factor and term of a scaling by constants of one number for each channel."""
     found = _constant_of(node)
-    if found is None or not _is_fixed(found[0]) or found[0].dtype != ir.DataType.FLOAT:
-        return None
+    assert found is not None, "a scaling without a constant ends the way that leads here"
     value, constant = found
+    if not _is_fixed(value) or _shape(value) != _shape(node.outputs[0]):  # it is repeated
+        return None
     try:
         numbers = np.broadcast_to(array_of(constant), (1, channels, 1, 1)).astype(np.float64)
     except ValueError:  # it differs from pixel to pixel

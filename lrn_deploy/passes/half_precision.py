@@ -245,7 +245,7 @@ def _insert_after(graph: ir.Graph, producer: ir.Node | None, node: ir.Node) -> N
     """Insert after the producer, or at the start for what a graph input feeds."""
     if producer is not None:
         graph.insert_after(producer, node)
-    elif len(graph):
+    else:
         graph.insert_before(graph[0], node)
 
 

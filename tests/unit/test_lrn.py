@@ -132,6 +132,11 @@ def test_documented_shapes_equal_torch(shape: tuple[int, ...], spec: LrnSpec) ->
     np.testing.assert_allclose(reference(x.numpy(), spec), layer(x).numpy(), rtol=2e-6, atol=1e-7)
 
 
+def test_defaults_are_torchs_own() -> None:
+    layer = torch.nn.LocalResponseNorm(3)
+    assert LrnSpec(3) == LrnSpec(layer.size, layer.alpha, layer.beta, layer.k)
+
+
 def test_window_sides_are_those_of_torch_where_they_matter() -> None:
     """One loud channel: the channels that it quiets show the window of every size."""
     for size in range(1, 8):
@@ -265,3 +270,61 @@ def test_onnx_own_node_cases(case: str, monkeypatch: pytest.MonkeyPatch) -> None
 def test_activity_tells_how_far_the_denominator_moves_whatever_the_sign_of_k() -> None:
     # alpha / 1 * 3**2 = 18; the denominator moves from -2 by 18, nine times its size.
     assert activity([[[3.0]]], LrnSpec(1, alpha=2.0, k=-2.0))[0, 0, 0] == 9.0
+
+
+@pytest.mark.parametrize("size", [1, 2, 3, 4, 5, 8, 9])
+@pytest.mark.parametrize("channels", [1, 2, 3, 4, 8, 16])
+def test_cross_map_is_what_torchs_older_layer_computes(size: int, channels: int) -> None:
+    spec = LrnSpec(size, 1e-2, 0.75, 2.0)
+    x = 100 * np.random.default_rng(0).standard_normal((2, channels, 3, 2))
+    torchs = torch.nn.CrossMapLRN2d(size, 1e-2, 0.75, 2.0)(torch.from_numpy(x)).numpy()
+    np.testing.assert_allclose(reference(x, spec, "cross-map"), torchs, rtol=1e-12)
+    differs = spec.first_difference(channels, "cross-map", "torch")
+    plain = reference(x, spec)
+    if differs is None:
+        np.testing.assert_allclose(plain, torchs, rtol=1e-12)
+    else:
+        np.testing.assert_allclose(plain[:, :differs], torchs[:, :differs], rtol=1e-12)
+        assert (abs(plain[:, differs] / torchs[:, differs] - 1) > 1e-4).any()
+
+
+@pytest.mark.parametrize(
+    ("size", "channels", "one", "first"),
+    [
+        (5, 3, "cross-map", None),
+        (5, 4, "cross-map", 3),  # whose window begins at channel 1
+        (5, 96, "cross-map", 3),
+        (1, 1, "cross-map", None),
+        (1, 2, "cross-map", 1),
+        (4, 3, "cross-map", None),
+        (4, 4, "cross-map", 3),
+        (5, 96, "onnx", None),
+        (4, 96, "onnx", 0),
+        (4, 1, "onnx", None),
+    ],
+)
+def test_the_first_channel_whose_window_is_not_torchs(
+    size: int, channels: int, one: Any, first: int | None
+) -> None:
+    assert LrnSpec(size).first_difference(channels, one, "torch") == first
+
+
+def test_windows_of_cross_map_by_hand() -> None:
+    spec = LrnSpec(5)
+    assert [list(spec.window(at, 7, "cross-map")) for at in range(7)] == [
+        [0, 1, 2],
+        [0, 1, 2, 3],
+        [0, 1, 2, 3, 4],
+        [0, 1, 2, 3, 4, 5],
+        [0, 2, 3, 4, 5, 6],
+        [0, 3, 4, 5, 6],
+        [0, 4, 5, 6],
+    ]
+
+
+def test_the_activity_of_cross_map_counts_channel_0() -> None:
+    x = np.zeros((1, 8, 1, 1))
+    x[0, 0] = 10.0
+    spec = LrnSpec(5, 1e-2, 0.75, 2.0)
+    assert activity(x, spec, "cross-map")[0, :, 0, 0] == pytest.approx([0.1] * 8)
+    assert activity(x, spec)[0, :, 0, 0] == pytest.approx([0.1] * 3 + [0.0] * 5)

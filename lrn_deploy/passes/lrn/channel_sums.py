@@ -150,7 +150,7 @@ class _Evaluation:
             and ("pads" not in attributes or not any(attributes["pads"].as_ints()))
             and attributes.get_string("auto_pad", "NOTSET") in ("NOTSET", "VALID")
         )
-        if not plain or attributes.get_int("group", 1) != 1:
+        if not plain:
             raise _NotLinearError
         weight = _decimals(kernel[:, :, 0, 0])
         added = (

@@ -95,7 +95,7 @@ def _fuse(model: ir.Model, norm: ir.Node, pools: dict[str, Pool]) -> Fused:
     reason = _reason_to_leave(norm, opset)
     if reason:
         return Fused(None, (), reason, str(_x(norm).name), str(norm.outputs[0].name))
-    row, stages = _with_casts(norm), ["lrn"]
+    row = _with_casts(norm)
     attributes: dict[str, Any] = {
         "size": norm.attributes["size"].as_int(),
         "alpha": norm.attributes.get_float("alpha", 1e-4),
@@ -231,8 +231,7 @@ def _is_pool(node: ir.Node) -> bool:
     pads = given["pads"].as_ints() if "pads" in given else [0, 0, 0, 0]
     dilations = given["dilations"].as_ints() if "dilations" in given else [1, 1]
     return (
-        len(kernel) == 2
-        and max(kernel) <= MAX_POOL
+        max(kernel) <= MAX_POOL
         and set(dilations) == {1}
         and list(pads[:2]) == list(pads[2:])
         and all(2 * pad <= size for pad, size in zip(pads, kernel, strict=False))

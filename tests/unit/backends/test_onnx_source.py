@@ -6,13 +6,14 @@ from pathlib import Path
 
 import numpy as np
 import onnx
+import onnxruntime
 import pytest
 
 from lrn_deploy.backends import onnx_source
-from lrn_deploy.backends.onnx_source import OnnxSourceSession, runtime_of
+from lrn_deploy.backends.onnx_source import OnnxSourceSession, reopen, runtime_of
 from lrn_deploy.backends.protocol import Probe
 from lrn_deploy.bundle import Manifest
-from lrn_deploy.errors import BadInputError, MissingError
+from lrn_deploy.errors import BadInputError, DamagedError, MissingError
 from lrn_deploy.lrn import LrnSpec, reference
 from lrn_deploy.onnx_files import read_judged
 from lrn_deploy.workflows.import_network.import_network import import_network
@@ -115,3 +116,86 @@ def test_values_on_the_way_are_shown_by_their_layers_names(tmp_path: Path) -> No
     assert relu.min() == 0
     expected = reference(relu, LrnSpec(5, 0.3, 0.75, 2.0))
     np.testing.assert_allclose(norm, expected, rtol=1e-5, atol=1e-6)
+
+
+def test_only_the_very_same_file_is_the_reference(tmp_path: Path) -> None:
+    path = save(tmp_path, rows("n"))
+    manifest = manifest_of(path)
+    options = onnx_source._onnxruntime(path.read_bytes()).get_session_options()
+    as_written = onnxruntime.GraphOptimizationLevel.ORT_DISABLE_ALL
+    assert (options.graph_optimization_level, options.log_severity_level) == (as_written, 4)
+    with reopen(manifest) as session:
+        assert (session.device, session.label) == ("cpu", "onnxruntime:cpu")
+        assert session.described.startswith("net.onnx in ONNX Runtime ")
+        assert session.described.endswith(" on the CPU, as it is")
+    for other in (rows(1).SerializeToString(), b"no graph"):
+        path.write_bytes(other)
+        with pytest.raises(BadInputError, match=r"net\.onnx' is no longer what"):
+            reopen(manifest)
+    path.unlink()
+    with pytest.raises(BadInputError, match="cannot be read: No such file"):
+        reopen(manifest)
+
+
+def test_weights_beside_the_file_must_be_the_same_too(tmp_path: Path) -> None:
+    weight = {"w": RNG.normal(0, 1, (3, 2)).astype(np.float32)}
+    made = model([node("MatMul", "x w", "y")], {"x": [1, 3]}, {"y": [1, 2]}, weight)
+    path = tmp_path / "net.onnx"
+    onnx.save(made, path, save_as_external_data=True, location="net.bin", size_threshold=0)
+    manifest = manifest_of(path)
+    x = RNG.normal(0, 1, (4, 3)).astype(np.float32)
+    with reopen(manifest) as session:
+        np.testing.assert_allclose(session.run({"x": x})["y"], x @ weight["w"], rtol=1e-5)
+    written = path.read_bytes()
+    other = onnx.load(path, load_external_data=False)
+    other.producer_name = "another"
+    path.write_bytes(other.SerializeToString())
+    with pytest.raises(BadInputError, match="is no longer what"):
+        reopen(manifest)
+    path.write_bytes(written)
+    beside = tmp_path / "net.bin"
+    beside.write_bytes(beside.read_bytes()[::-1])
+    with pytest.raises(BadInputError, match="is no longer what"):
+        reopen(manifest)
+
+
+def test_a_file_that_only_openvino_takes_is_run_by_it(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = save(tmp_path, rows("n"))
+    file, opset, _ = read_judged(path)
+    monkeypatch.setattr(onnx_source, "_refuses_onnxruntime", lambda _: "No kernel.")
+    assert runtime_of(file, opset) == ("openvino", "")
+    monkeypatch.setattr(onnx_source.OpenVinoBackend, "probe", lambda _: ABSENT)
+    assert runtime_of(file, opset) == (
+        "onnxruntime", "The file cannot be run as it is: No kernel.",
+    )  # fmt: skip
+
+
+def test_where_onnx_runtime_is_not_there_it_is_not_asked(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = save(tmp_path, rows("n"))
+    manifest = manifest_of(path)
+    file, opset, _ = read_judged(path)
+    monkeypatch.setattr(onnx_source.OnnxRuntimeBackend, "probe", lambda _: ABSENT)
+    monkeypatch.setattr(onnx_source, "_onnxruntime", lambda _: pytest.fail("it was asked"))
+    assert runtime_of(file, opset) == ("onnxruntime", "")
+    with pytest.raises(MissingError, match="is run as it is by ONNX Runtime: It is not installed"):
+        OnnxSourceSession(file, "onnxruntime", manifest)
+
+
+def test_a_value_that_the_file_has_not_is_damage(tmp_path: Path) -> None:
+    path = save(tmp_path, rows("n"))
+    session = OnnxSourceSession(read_judged(path)[0], "onnxruntime", manifest_of(path))
+    session._tensors["y_node"] = "no such value"
+    with pytest.raises(DamagedError, match=r"ONNX Runtime refuses 'net\.onnx'"):
+        session.trace({"x": np.ones((1, 3, 2, 2), np.float32)}, modules=("y_node",))
+
+
+def test_the_runtime_is_the_one_that_the_manifest_says(tmp_path: Path) -> None:
+    old = reopen(manifest_of(save(tmp_path, zoo(3))))
+    assert old.label == "openvino:cpu"
+    manifest = manifest_of(save(tmp_path, rows("n")))
+    unsaid = manifest.model.model_copy(update={"runtime": None})
+    assert reopen(manifest.model_copy(update={"model": unsaid})).label == "onnxruntime:cpu"

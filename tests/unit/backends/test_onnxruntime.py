@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 import sys
 import tempfile
+import weakref
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -53,6 +54,7 @@ class Provider:
         self, data: bytes, options: Any, providers: list[Any], enable_fallback: int
     ) -> Any:
         assert enable_fallback == 0
+        assert options.log_severity_level == 4, "its errors are raised, and told once"
         self.asked.append(providers)
         try:
             entry = options.get_session_config_entry("session.disable_cpu_ep_fallback")
@@ -164,6 +166,16 @@ def test_gpu_is_asked_for_by_its_index_and_without_tf32(monkeypatch: pytest.Monk
     wanted = {"device_id": 1, "use_tf32": 0, "cudnn_conv_algo_search": "HEURISTIC"}
     assert provider.asked == [[("CUDAExecutionProvider", wanted)]] * 2  # the probe's and this
     assert provider.without_cpu == [True, True]
+
+
+@pytest.mark.usefixtures("cuda_listed")
+def test_the_limit_of_a_gpus_memory_is_that_of_the_session(monkeypatch: pytest.MonkeyPatch) -> None:
+    provider = Provider("CUDAExecutionProvider")
+    monkeypatch.setattr(onnxruntime, "InferenceSession", provider)
+    OnnxRuntimeBackend("cuda", gpu_memory=2**30).load(artifact(NEGATION, [1])).close()
+    (((_, probing),), ((_, options),)) = provider.asked
+    assert (options["device_id"], options["gpu_mem_limit"]) == (0, 2**30)
+    assert "gpu_mem_limit" not in probing
 
 
 @pytest.mark.usefixtures("cuda_listed")
@@ -306,6 +318,7 @@ def test_where_the_time_goes(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) ->
     model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 18)], ir_version=10)
     data = ArtifactData("model", "onnx", model.SerializeToString())
     monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
+    monkeypatch.chdir(tmp_path)  # where a trace goes that no place is said for
     feeds = {"x": np.ones((1, side), np.float32)}
     trace = OnnxRuntimeBackend("cpu", threads=1).layer_times(data, feeds, 7)
     assert trace is not None
@@ -350,5 +363,37 @@ def test_a_session_does_not_keep_the_graphs_bytes() -> None:
 @pytest.mark.parametrize("threads", [1, 2])
 def test_a_run_takes_the_threads_that_it_is_given(threads: int) -> None:
     session = OnnxRuntimeBackend("cpu", threads=threads).load(artifact(NEGATION, [1]))
-    with session:
-        assert session._session.get_session_options().intra_op_num_threads == threads
+    options = session._session.get_session_options()
+    assert (options.intra_op_num_threads, options.log_severity_level) == (threads, 4)
+    held = weakref.ref(session._session)
+    session.close()
+    assert held() is None, "its memory is not free"
+
+
+def test_int8_products_are_summed_without_saturating() -> None:
+    """On processors without VNNI they would be held in 16 bits."""
+    with OnnxRuntimeBackend("cpu").load(artifact(NEGATION, [1])) as session:
+        options = session._session.get_session_options()
+        assert options.get_session_config_entry("session.x64quantprecision") == "1"
+        with pytest.raises(RuntimeError):  # it is not set
+            options.get_session_config_entry("session.disable_quant_qdq")
+
+
+@pytest.mark.parametrize(
+    ("message", "tries"), [("AddInitializedOrtValue: it is there.", 2), ("No memory.", 1)]
+)
+def test_a_weight_that_two_layers_share_stays_in_fp32(
+    monkeypatch: pytest.MonkeyPatch, message: str, tries: int
+) -> None:
+    tried: list[Any] = []
+
+    def refusing(_data: bytes, options: Any, **_: Any) -> None:
+        tried.append(options)
+        raise RuntimeError(message)
+
+    monkeypatch.setattr(onnxruntime, "InferenceSession", refusing)
+    with pytest.raises(DamagedError, match=message):
+        OnnxRuntimeBackend("cpu").load(artifact(NEGATION, [1]))
+    assert len(tried) == tries
+    if tries == 2:
+        assert tried[1].get_session_config_entry("session.disable_quant_qdq") == "1"

@@ -4,6 +4,7 @@ import importlib.metadata
 import importlib.util
 import subprocess
 import sys
+import weakref
 
 import numpy as np
 import onnx
@@ -12,6 +13,7 @@ from onnx import TensorProto, helper, numpy_helper
 
 from lrn_deploy.backends import openvino, openvino_layers
 from lrn_deploy.backends.openvino import OpenVinoBackend
+from lrn_deploy.backends.protocol import Probe
 from lrn_deploy.bundle import ArtifactData
 from lrn_deploy.errors import BadInputError, DamagedError, MissingError
 from lrn_deploy.extras import install
@@ -123,16 +125,28 @@ def test_one_whose_libraries_do_not_load_says_why(monkeypatch: pytest.MonkeyPatc
         raise OSError("libtbb.so.12: cannot open shared object file")
 
     monkeypatch.setattr(openvino, "_capabilities", capabilities)
-    probe = OpenVinoBackend().probe()
-    assert (probe.available, probe.version) == (False, importlib.metadata.version("openvino"))
-    assert probe.detail.startswith("OpenVINO does not start: libtbb.so.12: cannot open")
+    assert OpenVinoBackend().probe() == Probe(
+        False,
+        importlib.metadata.version("openvino"),
+        "OpenVINO does not start: libtbb.so.12: cannot open shared object file.",
+        f"Install it with: {install('openvino')}",
+    )
+
+
+@installed
+@pytest.mark.parametrize(("able", "units"), [(["FP32"], "without"), (["FP32", "BF16"], "with")])
+def test_what_the_processor_has_units_for_is_told(
+    monkeypatch: pytest.MonkeyPatch, able: list[str], units: str
+) -> None:
+    monkeypatch.setattr(openvino, "_capabilities", lambda: able)
+    version = importlib.metadata.version("openvino")
+    assert OpenVinoBackend().probe() == Probe(True, version, f"CPU, {units} bf16 units")
 
 
 def test_absent_it_says_which_extra_to_install(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(importlib.util, "find_spec", lambda _name: None)
-    probe = OpenVinoBackend().probe()
-    assert not probe.available
-    assert install("openvino") in probe.hint
+    hint = f"Install it with: {install('openvino')}"
+    assert OpenVinoBackend().probe() == Probe(False, None, "OpenVINO is not installed.", hint)
     with pytest.raises(MissingError, match="not installed"):
         OpenVinoBackend().load(model(LRN))
 
@@ -203,9 +217,12 @@ def test_a_signal_is_survived_after_a_session_was_closed_in_another_thread() -> 
 @installed
 @pytest.mark.parametrize("threads", [1, 2])
 def test_a_run_takes_the_threads_that_it_is_given(threads: int) -> None:
-    with OpenVinoBackend(threads=threads).load(model(CONV)) as session:
-        compiled = session._request.get_compiled_model()
-        assert compiled.get_property("INFERENCE_NUM_THREADS") == threads
+    session = OpenVinoBackend(threads=threads).load(model(CONV))
+    compiled = session._request.get_compiled_model()
+    assert compiled.get_property("INFERENCE_NUM_THREADS") == threads
+    held = weakref.ref(session._request)
+    session.close()
+    assert held() is None, "its memory is not free"
 
 
 class Elsewhere:
@@ -284,3 +301,41 @@ def test_dynamic_axes_that_may_differ_have_names_that_differ() -> None:
     with OpenVinoBackend().load(artifact) as session:
         assert session.inputs[0].shape == ("batch", 4, "dynamic_2", "dynamic_3")
         assert session.run({"x": np.zeros((2, 4, 3, 6), np.float32)})["y"].shape == (2, 4, 3, 6)
+
+
+@pytest.mark.parametrize(
+    ("told", "sentence"),
+    [
+        ("", "no reason."),
+        ("\n", "no reason."),
+        ("Exception from src/core/a.cpp:1:\nCheck 'x > 0' failed at b.cpp:2:\nNo such axis:\nmore",
+         "No such axis."),
+        ("FrontEnd API failed with OpConversionFailure:\nSummary:\n-- No conversion rule for: A\n",
+         "No conversion rule for: A."),
+        ("Check 'all' failed at a.cpp:3.", "Check 'all' failed at a.cpp:3."),
+    ],
+)  # fmt: skip
+def test_the_sentence_in_openvinos_lines(told: str, sentence: str) -> None:
+    assert openvino._reason(RuntimeError(told)) == sentence
+
+
+@installed
+@pytest.mark.parametrize(
+    ("precision", "target", "hint"),
+    [
+        ("bf16", "openvino", "bf16"),
+        ("int8-bf16", "openvino", "bf16"),
+        ("bf16", "tensorrt", "f32"),
+        ("fp32", "openvino", "f32"),
+        ("int8", "openvino", "f32"),
+    ],
+)
+def test_a_processor_with_bf16_units_is_told_what_the_artifact_says(
+    monkeypatch: pytest.MonkeyPatch, precision: str, target: str, hint: str
+) -> None:
+    asked: list[object] = []
+    monkeypatch.setattr(openvino, "_capabilities", lambda: ["FP32", "BF16"])
+    monkeypatch.setattr(openvino, "OpenVinoSession", lambda *given: asked.extend(given))
+    artifact = model(CONV, precision=precision, target=target)
+    OpenVinoBackend(threads=3).load(artifact)
+    assert asked == [artifact, 3, hint, {}]

@@ -9,6 +9,7 @@ from lrn_deploy.backends.registry import (
     is_emulated,
     is_home,
     is_worth_trying,
+    place,
     runs,
     runtimes,
     torch_backends,
@@ -28,6 +29,18 @@ def test_every_backend_on_every_device() -> None:
         ("torch", "cpu"),
         ("torch", "cuda"),
     }
+
+
+def test_runtimes_choose_their_threads_and_take_all_memory_if_nobody_says() -> None:
+    for backend in (*artifact_backends(["cpu"]), OnnxRuntimeBackend(), OpenVinoBackend()):
+        assert isinstance(backend, OnnxRuntimeBackend | OpenVinoBackend)
+        assert (backend.device, backend.threads) == ("cpu", 0)
+    ort, engines = artifact_backends(["cuda"])
+    assert isinstance(ort, OnnxRuntimeBackend)
+    assert isinstance(engines, TensorRtBackend)
+    assert (ort.gpu_memory, engines.memory_limit) == (None, None)
+    assert place("model", ort) == Placement("model", "onnxruntime", "cuda", 0)
+    assert place("model", ort, 3).threads == 3
 
 
 @pytest.mark.parametrize("device", ["gpu", "cuda:", "cuda:x", "cpu:0", ""])

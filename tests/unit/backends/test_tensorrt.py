@@ -4,13 +4,14 @@ from __future__ import annotations
 
 from dataclasses import replace
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
 import pytest
 
 from lrn_deploy.backends import tensorrt as module
-from lrn_deploy.backends.tensorrt import TensorRtBackend
+from lrn_deploy.backends.tensorrt import TensorRtBackend, TensorRtSession
 from lrn_deploy.bundle import Bundle
 from lrn_deploy.errors import BadInputError, DamagedError, MissingError
 from lrn_deploy.extras import install
@@ -150,6 +151,50 @@ def test_an_engine_without_a_record() -> None:
 def test_the_memory_limit_of_a_bundle() -> None:
     with pytest.raises(DamagedError, match="allowed for this bundle"):
         TensorRtBackend(memory_limit=10).load(engine_artifact())
+
+
+@pytest.mark.usefixtures("gpu")
+@pytest.mark.parametrize(("device", "index"), [("cuda", 0), ("cuda:1", 1)])
+def test_the_gpu_is_the_one_that_was_asked_for(
+    monkeypatch: pytest.MonkeyPatch, device: str, index: int
+) -> None:
+    asked: list[int] = []
+    monkeypatch.setattr(module, "find_device", lambda at: (asked.append(at), DEVICE)[1])
+    TensorRtBackend(device).probe()
+    TensorRtBackend(device).load(engine_artifact()).close()
+    assert asked == [index, index]
+
+
+def test_only_what_is_installed_is_told(monkeypatch: pytest.MonkeyPatch) -> None:
+    def find_flavor(name: str) -> Any:
+        if name == "tensorrt":
+            raise MissingError("It is not installed.")
+        return SimpleNamespace(version="1.7.1")
+
+    monkeypatch.setattr(module, "find_flavor", find_flavor)
+    assert module._installed_versions() == {"rtx": "1.7.1"}
+
+
+def test_a_session_asks_its_engine_and_lets_it_go() -> None:
+    class Runner:
+        inputs = outputs = ()
+        closed = 0
+
+        def profile_layers(self, batch: int) -> dict[str, float]:
+            return {"layer": float(batch)}
+
+        def time_on_device(self, batch: int, runs: int, *, graphs: bool) -> float:
+            return 100 * batch + runs + (0.5 if graphs else 0)
+
+        def close(self) -> None:
+            self.closed += 1
+
+    runner: Any = Runner()
+    with TensorRtSession(runner) as session:
+        assert (session.profile_layers(), session.profile_layers(3)) == ({"layer": 1}, {"layer": 3})
+        assert session.time_on_device(2, 7) == 207.5
+        assert session.time_on_device(2, 7, graphs=False) == 207
+    assert runner.closed == 1
 
 
 # On a GPU: the real thing, on a graph small enough to compute by hand elsewhere.

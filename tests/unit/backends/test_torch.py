@@ -1,6 +1,9 @@
 from __future__ import annotations
 
+import gc
+import importlib.metadata
 import sys
+import weakref
 
 import numpy as np
 import pytest
@@ -8,6 +11,8 @@ import torch
 import torch.nn.functional as F  # noqa: N812 - PyTorch's own spelling
 from torch import Tensor, nn
 
+from lrn_deploy.backends import torch as backend
+from lrn_deploy.backends.protocol import Probe
 from lrn_deploy.backends.torch import TorchBackend, TorchSession
 from lrn_deploy.bundle import ArtifactData, TensorSpec
 from lrn_deploy.errors import BadInputError, MissingError
@@ -108,26 +113,52 @@ def test_probe_tells_the_version() -> None:
 
 def test_without_torch(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(sys.modules, "torch", None)
-    probe = TorchBackend().probe()
-    assert not probe.available
-    assert install("export") in probe.hint
+    hint = f"Install it with: {install('export')}"
+    assert TorchBackend().probe() == Probe(False, None, "PyTorch is not installed.", hint)
     with pytest.raises(MissingError, match="not installed"):
         TorchBackend().open(nn.Identity(), [INPUT], [OUTPUT])
+
+
+def test_a_torch_whose_libraries_do_not_load_says_why(monkeypatch: pytest.MonkeyPatch) -> None:
+    def broken() -> None:
+        raise OSError("libcudart.so: cannot open")
+
+    monkeypatch.setattr(backend, "require_torch", broken)
+    assert TorchBackend().probe() == Probe(
+        False,
+        importlib.metadata.version("torch"),
+        "PyTorch does not import: libcudart.so: cannot open.",
+        f"Install it with: {install('export')}",
+    )
+
+
+def test_a_session_says_what_computes() -> None:
+    with session(nn.Identity()) as opened:
+        assert (opened.device, opened.label) == ("cpu", "torch:cpu")
+        version = importlib.metadata.version("torch")
+        assert opened.described == f"PyTorch {version}, float32 on cpu"
 
 
 def test_a_gpu_that_is_not_there(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
     probe = TorchBackend("cuda").probe()
-    assert not probe.available
-    assert "no CUDA device" in probe.detail
+    assert (probe.available, probe.version) == (False, torch.__version__)
+    assert probe.detail == f"PyTorch {torch.__version__} sees no CUDA device."
+    assert "nvidia-smi" in probe.hint
+    with pytest.raises(MissingError, match=r"cannot run on cuda: PyTorch .* sees no CUDA"):
+        TorchBackend("cuda").open(nn.Identity(), [INPUT], [OUTPUT])
 
 
 def test_a_gpu_number_that_is_not_there(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
     monkeypatch.setattr(torch.cuda, "device_count", lambda: 2)
     monkeypatch.setattr(torch.cuda, "get_device_name", lambda index: f"GPU {index}")
-    assert not TorchBackend("cuda:2").probe().available
-    assert TorchBackend("cuda:1").probe().detail == "GPU 1"
+    here = torch.__version__
+    assert TorchBackend("cuda:2").probe() == Probe(
+        False, here, "There is no cuda:2; PyTorch sees 2 GPU.", "Choose one of those."
+    )
+    for device, index in (("cuda:1", 1), ("cuda", 0)):
+        assert TorchBackend(device).probe() == Probe(True, here, f"GPU {index}")
 
 
 @pytest.mark.gpu
@@ -167,3 +198,26 @@ def test_gradients_and_tf32_are_off_while_it_runs_and_as_they_were_afterwards(
     assert (module.grad, module.tf32) == (False, (False, False))
     assert torch.is_grad_enabled()
     assert after == mine
+
+
+def test_what_enters_the_older_layer_is_shown_too() -> None:
+    norm = nn.CrossMapLRN2d(3, alpha=0.5)
+    x = {"input": np.random.default_rng(0).standard_normal((2, 4, 2, 2)).astype(np.float32)}
+    with session(nn.Sequential(norm, nn.LocalResponseNorm(3))) as opened:
+        trace = opened.trace(x, lrn_inputs=True)
+    first, second = trace.lrn_inputs
+    np.testing.assert_array_equal(first, x["input"])
+    np.testing.assert_array_equal(second, norm(torch.from_numpy(x["input"])).numpy())
+
+
+def test_nothing_of_a_trace_stays_at_the_module_and_nothing_of_a_session_in_memory() -> None:
+    module = TwoLrns()
+    opened = session(module)
+    opened.trace(ones(), lrn_inputs=True, modules=("norm", ""))
+    assert not module.norm._forward_hooks
+    assert not module._forward_hooks
+    held = weakref.ref(module)
+    opened.close()
+    del module
+    gc.collect()
+    assert held() is None

@@ -2,15 +2,20 @@
 
 from __future__ import annotations
 
+import inspect
+
 import numpy as np
 import onnx
 import pytest
 from onnx.reference import ReferenceEvaluator
 
+from lrn_deploy.latency import yardstick
 from lrn_deploy.latency.circumstances import Measurement
+from lrn_deploy.latency.effort import Effort
 from lrn_deploy.latency.floor import MATRIX, numpy_product, product_graph, product_input
 from lrn_deploy.latency.schema import Comparison, LatencyReport, Row
 from lrn_deploy.latency.statistics import Answer, noise
+from lrn_deploy.parity.schema import ParityReport
 
 
 def comparison(answer: Answer) -> Comparison:
@@ -42,6 +47,10 @@ def test_a_product_takes_what_is_made_for_it(kind: str, dtype: type, out: type) 
     assert (x.shape, x.dtype) == ((MATRIX, MATRIX), dtype)
     assert (x.min(), x.max()) == (0, 99)
     model = onnx.load_from_string(product_graph(kind))
+    types = [
+        value.type.tensor_type.elem_type for value in (*model.graph.input, *model.graph.output)
+    ]
+    assert [onnx.helper.tensor_dtype_to_np_dtype(kind) for kind in types] == [dtype, out]
     (y,) = ReferenceEvaluator(model).run(None, {"x": x[:2]})
     weight = onnx.numpy_helper.to_array(model.graph.initializer[0])
     assert (y.shape, y.dtype) == ((2, MATRIX), out)
@@ -93,3 +102,24 @@ def test_a_row_that_was_not_measured_has_nothing_in_it() -> None:
     assert (placement.artifact, placement.backend, placement.device, placement.threads) == (
         "model", "onnxruntime", "cuda:1", 0,
     )  # fmt: skip
+
+
+def test_times_of_one_version_of_the_calibration_are_of_the_same_work() -> None:
+    run = yardstick.workload()
+    held = inspect.getclosurevars(run).nonlocals
+    matrix, out, values = (held[name] for name in ("matrix", "out", "values"))
+    assert (matrix.shape, matrix.dtype) == ((384, 384), np.float32)
+    assert (values.nbytes, values.dtype) == (16 * 2**20, np.float32)
+    assert yardstick.VERSION == 1
+    run()
+    np.testing.assert_allclose(out, matrix @ matrix, rtol=1e-4, atol=1e-3)
+
+
+def test_how_long_is_measured_if_nobody_says() -> None:
+    assert (Effort().rounds, Effort().seconds, Effort().min_rounds) == (30, 20.0, 5)
+
+
+def test_reports_say_the_version_of_their_fields() -> None:
+    """Raised when a field changes its meaning, for those who read old reports."""
+    assert LatencyReport.model_fields["schema_version"].default == 1
+    assert ParityReport.model_fields["schema_version"].default == 1

@@ -143,6 +143,22 @@ def test_rates_are_those_of_the_fastest_try(monkeypatch: pytest.MonkeyPatch) -> 
     monkeypatch.setattr(floor, "_best", lambda read: (read(), 2.0)[1])
     # 4096 bytes, read fifty times in two seconds, on two threads together.
     assert floor._bandwidth(4096, 2, 50) == 4096 * 50 / 2
+    reads, sizes = [0, 0], list[int]()
+
+    class Part:
+        def __init__(self, at: int) -> None:
+            self.at = at
+
+        def max(self) -> None:
+            reads[self.at] += 1
+
+    def split(values: np.ndarray, count: int) -> list[Part]:
+        sizes.append(values.nbytes)
+        return [Part(at) for at in range(count)]
+
+    monkeypatch.setattr(floor.np, "array_split", split)
+    floor._bandwidth(4096, 2, 50)
+    assert (reads, sizes) == ([50, 50], [4096])
     assert measure(1, 7, {}).cache_bytes == 7
     assert measure(1, None, {}).cache_bytes == 32 * 2**20
 
@@ -172,3 +188,82 @@ def test_weights_of_four_bits_are_two_to_a_byte() -> None:
 def test_the_larger_cache_of_two_measurements_counts() -> None:
     small, large = Hardware(1.0, 1.0, 3, {}), Hardware(1.0, 1.0, 5, {})
     assert small.best_of(large).cache_bytes == large.best_of(small).cache_bytes == 5
+
+
+def test_memory_is_read_beyond_the_caches_and_each_thread_has_a_part_that_fits_them(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    asked: list[tuple[int, ...]] = []
+
+    def bandwidth(*how: int) -> float:
+        asked.append(how)
+        return 10.0 * len(asked)
+
+    monkeypatch.setattr(floor, "_bandwidth", bandwidth)
+    hardware = measure(4, None, {})
+    assert (hardware.memory_bandwidth, hardware.cache_bandwidth) == (10.0, 20.0)
+    (memory, *_), (cached, *_) = asked
+    assert {threads for _, threads, _ in asked} == {4}
+    assert memory >= 4 * floor.FALLBACK_CACHE
+    assert cached == 4 * 2**20  # a second level of 1 MiB and more is usual
+
+
+def test_the_fastest_product_of_each_type_counts(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(floor, "_bandwidth", lambda *_: 1.0)
+    monkeypatch.setattr(floor, "_best", lambda product: product())
+    products = {"fp32:numpy": lambda: 0.5, "fp32:other": lambda: 0.25, "int8:other": lambda: 0.125}
+    rates = measure(1, None, products).matrix_rate
+    assert rates == {"fp32": 4 * 1024**3, "int8": 8 * 1024**3}
+
+
+def layer(op: str, inputs: str, weights: dict[str, np.ndarray], **attributes: object) -> NodeWork:
+    """The work of one node of x (batch, 3, 6); other inputs have no part in it."""
+    uint8, int32 = TensorProto.UINT8, TensorProto.INT32
+    types = {"MatMulInteger": (uint8, int32), "QLinearMatMul": (uint8, uint8)}
+    x, y = types.get(op, (TensorProto.FLOAT, TensorProto.FLOAT))
+    names = inputs.split()
+    arrays = {name: weights.get(name, np.float32(1)) for name in names if name != "x"}
+    made = helper.make_graph(
+        [helper.make_node(op, names, ["y"], **attributes)],
+        "g",
+        [helper.make_tensor_value_info("x", x, ["batch", 3, 6])],
+        [helper.make_tensor_value_info("y", y, None)],
+        [numpy_helper.from_array(np.asarray(value), name) for name, value in arrays.items()],
+    )
+    (work,) = graph_work(
+        helper.make_model(
+            made, opset_imports=[helper.make_opsetid("", 21)], ir_version=10
+        ).SerializeToString()
+    )
+    return work
+
+
+@pytest.mark.parametrize(
+    ("dtype", "size", "kind"),
+    [
+        (np.float32, 4, "fp32"),
+        (np.float16, 2, "fp16"),
+        (np.float64, 8, "fp64"),
+        (np.int8, 1, "int8"),
+        (np.uint8, 1, "int8"),
+        (np.int32, 4, "other"),
+    ],
+)
+def test_a_product_by_a_constant_of_any_type(dtype: type, size: int, kind: str) -> None:
+    work = layer("MatMul", "x w", {"w": np.ones((6, 4), dtype)})
+    # 3 rows of 4 sums of 6 products each; a node without a name has its output's.
+    assert work == NodeWork("y", "MatMul", 3 * 4 * 6, 6 * 4 * size, kind)
+
+
+def test_weights_of_quantized_products_stand_behind_the_scale_of_the_input() -> None:
+    weights = {"w": np.ones((6, 4), np.int8), "z": np.uint8(0), "v": np.int8(0)}
+    work = layer("QLinearMatMul", "x s z w s v s z", weights)
+    assert (work.macs, work.weight_bytes, work.kind) == (72, 24, "int8")
+    work = layer("MatMulInteger", "x w", {"w": np.ones((6, 4), np.int8)})
+    assert (work.macs, work.weight_bytes, work.kind) == (72, 24, "int8")
+
+
+def test_a_layer_whose_output_has_no_known_shape_is_not_counted() -> None:
+    nodes = [helper.make_node("Unknown", ["x"], ["u"], domain="com.microsoft"),
+             helper.make_node("MatMul", ["u", "w"], ["y"])]  # fmt: skip
+    assert graph_work(graph(nodes, {"w": np.ones((6, 4), np.float32)})) == ()

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import os
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -27,9 +28,9 @@ def test_foreign_cores_by_hand() -> None:
 @pytest.mark.skipif(sys.platform != "linux", reason="reads Linux's files")
 def test_this_machine_is_described() -> None:
     now = conditions()
-    assert now.affinity
-    assert now.memory_total is not None
-    assert now.memory_total > 2**28
+    assert now.affinity == tuple(sorted(os.sched_getaffinity(0)))
+    (total,) = re.findall(r"^MemTotal: +(\d+) kB$", Path("/proc/meminfo").read_text(), re.M)
+    assert now.memory_total == pytest.approx(int(total) * 1024, rel=0.01)
     cache = last_level_cache()
     assert cache is None or cache >= 2**18
 
@@ -126,3 +127,8 @@ def test_own_time_is_that_of_the_children_too(monkeypatch: pytest.MonkeyPatch) -
     times = os.times_result((1.0, 2.0, 4.0, 8.0, 16.0))
     monkeypatch.setattr(machine.os, "times", lambda: times)
     assert machine.usage().own == 15.0
+
+
+def test_the_load_is_that_of_the_last_minute(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(machine.os, "getloadavg", lambda: (1.5, 2.5, 3.5))
+    assert conditions().load == 1.5

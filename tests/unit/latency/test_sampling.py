@@ -112,12 +112,15 @@ def test_one_that_fails_stops_alone() -> None:
     bench = Bench()
 
     def broken() -> None:
+        bench.ran.append("broken")
         raise ValueError("no kernel")
 
-    candidates = {"good": bench.candidate("good", 0.1), "broken": broken}
+    candidates = {"broken": broken, "good": bench.candidate("good", 0.1), "again": broken}
     run = interleave(candidates, Effort(rounds=5), expected=(ValueError,), clock=bench.clock)
     assert run.complete
-    assert run.samples["broken"].error == "no kernel"
+    for name in ("broken", "again"):
+        assert run.samples[name] == sampling.Timings(error="no kernel")
+    assert bench.ran.count("broken") == 2
     assert len(run.samples["good"].rounds) == 5
     with pytest.raises(ValueError, match="no kernel"):
         interleave(candidates, Effort(rounds=5), clock=bench.clock)
@@ -181,3 +184,98 @@ def test_whoever_does_not_remain_runs_no_more_and_nobody_ends_it() -> None:
         "b": 3,
         "c": 7,
     }
+
+
+def blocks(*levels: float) -> list[float]:
+    """Five runs on each level."""
+    return [level for level in levels for _ in range(5)]
+
+
+@pytest.mark.parametrize(
+    ("times", "runs", "steady"),
+    [
+        ([0.001], 10, True),  # the last five and the five before
+        (blocks(0.001, 0.00104), 10, True),
+        (
+            blocks(*(0.001 * 1.07**step for step in range(20)), 0.003),
+            108,
+            True,
+        ),  # three on the last
+        (blocks(*[0.001, 0.002] * 20), 200, False),  # which would go on for ever
+        ([0.5], 6, False),
+        ([1.0, 1.0, 0.5], 4, False),
+    ],
+)
+def test_when_warm_up_ends(times: list[float], runs: int, steady: bool) -> None:
+    bench = Bench()
+    seen, ended = warm_up(bench.candidate("a", *times), bench.clock)
+    assert (len(seen), ended) == (runs, steady)
+    assert len(bench.ran) == runs
+
+
+@pytest.mark.parametrize(
+    ("seconds", "untimed", "timed"),
+    [(0.0501, 0, 1), (0.0499, 1, 3), (0.006, 1, 3), (0.0025, 1, 4), (0.002, 1, 5), (0.0004, 3, 20)],
+)
+def test_how_often_a_network_runs_in_its_turn(seconds: float, untimed: int, timed: int) -> None:
+    """10 ms at least, three times at least and twenty at most; one run if it takes 50 ms."""
+    bench = Bench()
+    run = interleave({"a": bench.candidate("a", seconds)}, Effort(rounds=2), clock=bench.clock)
+    samples = run.samples["a"]
+    assert [len(taken) for taken in samples.rounds] == [timed, timed]
+    assert len(bench.ran) == samples.warmup_runs + 2 * (untimed + timed)
+    assert samples.steady == (seconds < 0.3)
+
+
+@pytest.mark.parametrize(("names", "rests"), [("a", 0), ("ab", 6)])
+def test_a_turn_behind_another_candidates_begins_with_60_ms_of_rest(
+    names: str, rests: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    slept: list[float] = []
+    monkeypatch.setattr(sampling, "REST", REST)
+    monkeypatch.setattr(sampling.time, "sleep", slept.append)
+    bench = Bench()
+    interleave({n: bench.candidate(n, 0.06) for n in names}, Effort(rounds=3), clock=bench.clock)
+    assert slept == [0.06] * rests
+
+
+@pytest.mark.parametrize("collecting", [True, False])
+def test_rounds_are_told_and_no_garbage_is_collected_in_them(collecting: bool) -> None:
+    bench, told = Bench(), list[tuple[int, int]]()
+    took = bench.candidate("a", 0.06)
+
+    def candidate() -> None:
+        assert not gc.isenabled()
+        took()
+
+    try:
+        if not collecting:
+            gc.disable()
+        interleave(
+            {"a": candidate},
+            Effort(rounds=3),
+            on_round=lambda done, of: told.append((done, of)),
+            clock=bench.clock,
+        )
+        assert gc.isenabled() == collecting
+    finally:
+        gc.enable()
+    assert told == [(1, 3), (2, 3), (3, 3)]
+
+
+def test_one_that_fails_later_keeps_the_rounds_that_it_had() -> None:
+    bench = Bench()
+    good, tired = bench.candidate("good", 0.1), bench.candidate("tired", 0.2)
+
+    def tires() -> None:
+        if bench.ran.count("tired") == 12:  # ten of warm-up, and two rounds
+            raise ValueError("no memory")
+        tired()
+
+    run = interleave(
+        {"good": good, "tires": tires}, Effort(rounds=5), expected=(ValueError,), clock=bench.clock
+    )
+    assert run.complete
+    assert run.samples["tires"].error == "no memory"
+    assert run.samples["tires"].rounds == [[pytest.approx(0.2)]] * 2
+    assert run.samples["good"].rounds == [[pytest.approx(0.1)]] * 5

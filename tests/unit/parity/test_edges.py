@@ -148,3 +148,16 @@ def test_overlap_of_fewer_classes_than_asked_for() -> None:
     metrics = compare([[1.0, np.inf], [np.nan, 3.0]], [[1.0, np.inf], [2.0, 3.5]])
     assert (metrics.nonfinite, metrics.nonfinite_mismatches, metrics.inputs) == (2, 1, 2)
     assert metrics.max_abs == 0.5
+
+
+def test_the_large_values_are_a_thousand_times_normal_noise() -> None:
+    x = inputs.extreme_set([floats(60, 60)], None).feeds["x"]
+    assert np.std(x[4]) == pytest.approx(1e3, rel=0.05)
+
+
+def test_a_cosine_is_none_beyond_1_however_it_is_rounded() -> None:
+    rows = np.random.default_rng(0).standard_normal((60, 1, 5))
+    cosines = [(compare(x, x).cosine, compare(-x, x).cosine) for x in rows]
+    assert {(max(own, 1.0), min(other, -1.0)) for own, other in cosines} == {(1.0, -1.0)}
+    np.testing.assert_allclose(cosines, [(1.0, -1.0)] * 60)
+    assert compare([[0.0, 2.0]], [[3.0, 0.0]]).cosine == 0.0

@@ -117,3 +117,41 @@ def test_what_a_branch_makes_for_itself_is_not_looked_for_outside() -> None:
     )
     piece = graph.between(model, "b", "d", ["batch", 3])
     assert run(piece.SerializeToString(), b=[1, 2, 3]) == {"d": [4, 9, 16]}
+
+
+def test_a_piece_keeps_the_type_and_the_versions_of_the_graph() -> None:
+    model = chain()
+    model.ir_version, model.opset_import[0].version = 9, 17
+    piece = graph.between(model, "a", "b", ["batch", 3])
+    (value,) = piece.graph.input
+    tensor = value.type.tensor_type
+    assert tensor.elem_type == TensorProto.FLOAT  # the graph does not say
+    assert [axis.dim_param or axis.dim_value for axis in tensor.shape.dim] == ["batch", 3]
+    assert (piece.ir_version, piece.opset_import[0].version) == (9, 17)
+    half = helper.make_tensor_value_info("a", TensorProto.FLOAT16, ["batch", 3])
+    model.graph.value_info.append(half)
+    (value,) = graph.between(model, "a", "b", ["batch", 3]).graph.input
+    assert value.type.tensor_type.elem_type == TensorProto.FLOAT16
+
+
+def test_single_lrn_says_all_its_parameters() -> None:
+    spec = LrnSpec(3, 0.5, 0.6, 2.0)
+    model = graph.single_lrn(spec)
+    x = np.arange(1, 9, dtype=np.float32).reshape(1, 4, 2, 1)
+    with OnnxRuntimeBackend().load(
+        ArtifactData("test", "onnx", model.SerializeToString())
+    ) as session:
+        assert session.inputs[0].shape == ("batch", "channels", "height", "width")
+        np.testing.assert_allclose(session.run({"x": x})["y"], reference(x, spec), rtol=1e-5)
+    fixed = graph.single_lrn(spec, 4).graph
+    assert [
+        value.type.tensor_type.shape.dim[1].dim_value for value in (*fixed.input, *fixed.output)
+    ] == [4, 4]
+
+
+def test_values_of_a_graph_have_names() -> None:
+    model = chain()
+    model.graph.node[1].output.append("")
+    assert graph.value_names(model) == {"x", "one", "a", "b", "c"}
+    with pytest.raises(CannotCutError, match="no value named gone, lost"):
+        graph.with_outputs(model, ["lost", "a", "gone"])

@@ -100,7 +100,10 @@ def test_joined_sets_take_turns() -> None:
         InputSet("b", {"x": np.array([10, 11, 12, 13])}, ""),
     ]
     assert inputs.joined_set(sets, 4).feeds["x"].tolist() == [0, 10, 1, 11]
-    assert inputs.joined_set(sets, 99).feeds["x"].tolist() == [0, 10, 1, 11, 12, 13]
+    every = inputs.joined_set(sets, 99)
+    assert every.feeds["x"].tolist() == [0, 10, 1, 11, 12, 13]
+    assert (every.name, every.detail) == ("active", "6 of a and b")
+    assert inputs.joined_set(sets[1:], 3).feeds["x"].tolist() == [10, 11, 12]
 
 
 def test_only_floats_can_be_scaled() -> None:

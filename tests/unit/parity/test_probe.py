@@ -177,6 +177,20 @@ def test_openvino_is_asked_for_its_own_kernel_at_the_layers_channels(channels: i
 def test_a_turning_point_beyond_all_inputs_is_not_probed() -> None:
     assert amplitudes(LrnSpec(5, 1e-30, 0.75, 1.0)) == AMPLITUDES  # sqrt(1 / 1e-30) = 1e15
     assert amplitudes(LrnSpec(5, 1e14, 0.75, 1e-4)) == AMPLITUDES  # sqrt(1e-4 / 1e14) = 1e-9
+    assert amplitudes(LrnSpec(5, 1.0, 0.75, 2.25e18)) == AMPLITUDES  # 1.5e9
+    assert amplitudes(LrnSpec(5, 1.0, 0.75, 2.25e-12))[0] == 1.5e-6
+    for alpha, k in ((1e-4, -1.0), (-1e-4, 1.0), (-1e-4, -1.0), (1e-4, 0.0)):
+        assert amplitudes(LrnSpec(5, alpha, 0.75, k)) == AMPLITUDES
+
+
+def test_channels_differ_by_a_factor_of_a_hundred_in_what_a_relu_leaves() -> None:
+    x = probe_inputs((96, 40, 40), SPEC)
+    for at, amplitude in enumerate(amplitudes(SPEC)):
+        # The mean of what a ReLU leaves of normal noise is 1 / sqrt(2 pi) of its spread.
+        sizes = x[2 * at + 1].mean(axis=(1, 2)) * np.sqrt(2 * np.pi) / amplitude
+        assert 0.009 < sizes.min() < 0.015
+        assert 0.7 < sizes.max() < 1.1
+    assert not np.array_equal(x, probe_inputs((96, 40, 40), SPEC, seed=1))
 
 
 class Computes:

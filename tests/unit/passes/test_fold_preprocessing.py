@@ -88,6 +88,9 @@ def test_padding_stays_zero() -> None:
     (done,) = fold_preprocessing(model)
     assert done.shift == "added"
     assert operators(model) == ["Cast", "Transpose", "Add", "Conv"]
+    added = model.graph[2].outputs[0]
+    assert (added.name, added.dtype) == ("add_3_unscaled", ir.DataType.FLOAT)
+    assert added.shape == ir.Shape(["batch", 1, SIDE, SIDE])
     # A corner of a black image: four pixels of 0 * 2 + 6 and five that are padding.
     black = np.zeros((1, SIDE, SIDE, 1), np.uint8)
     assert run(model, black)[0, 0, 0, 0] == 24
@@ -207,10 +210,14 @@ def test_what_is_left_alone_is_said() -> None:
     by_pixel = Images()
     by_pixel.add("Mul", (by_pixel.weight(np.ones((SIDE, SIDE), np.float32)),))
     by_pixel.convolved(np.ones((1, 3, 3, 3), np.float32))
+    repeated = Images(1)
+    repeated.shape = [3, SIDE, SIDE]  # one channel is made three
+    repeated.by("Mul", [1, 2, 3]).convolved(np.ones((1, 3, 1, 1), np.float32))
     for chain, reason in (
         (pooled, "MaxPool takes the scaled image"),
         (grouped, "grouped, so the order of its channels stays"),
         (by_pixel, "not scaled channel by channel"),
+        (repeated, "not scaled channel by channel"),
         (padded, "padded, so the addition stays"),
     ):
         model, _ = chain.build()
@@ -234,7 +241,9 @@ def test_what_another_node_takes_stays() -> None:
     x = pixels()
     truth = run(model, x)
     convolved, added = fold_preprocessing(model)
-    assert convolved.nodes == ("mul_2",)
+    assert (convolved.nodes, convolved.shift) == (("mul_2",), "none")
+    (convolution,) = [node for node in model.graph if node.op_type == "Conv"]
+    assert len(convolution.inputs) == 2  # no bias of zeros
     assert "Add takes the scaled image" in added.reason
     assert "Mul" in operators(model)
     np.testing.assert_allclose(run(model, x), truth, rtol=1e-5)
@@ -278,13 +287,20 @@ def test_images_that_change_places_keep_doing_so() -> None:
     assert run(model, x)[:, 0, 0, 0].tolist() == [6, 3]
 
 
-def test_padding_that_the_convolution_computes_stays_zero() -> None:
+@pytest.mark.parametrize(
+    ("auto_pad", "side", "shift", "corner"),
+    [("SAME_UPPER", SIDE, "added", 24), ("VALID", SIDE - 2, "bias", 54)],
+)
+def test_padding_that_the_convolution_computes_stays_zero(
+    auto_pad: str, side: int, shift: str, corner: int
+) -> None:
+    """A corner of a black image holds 4 pixels of 6, or 9 where nothing is padded."""
     chain = Images(1).by("Mul", [2]).by("Add", [6])
     kernel = chain.weight(np.ones((1, 1, 3, 3), np.float32))
-    model, _ = chain.add("Conv", (kernel,), [1, SIDE, SIDE], auto_pad="SAME_UPPER").build()
+    model, _ = chain.add("Conv", (kernel,), [1, side, side], auto_pad=auto_pad).build()
     (done,) = fold_preprocessing(model)
-    assert done.shift == "added"
-    assert run(model, np.zeros((1, SIDE, SIDE, 1), np.uint8))[0, 0, 0, 0] == 24
+    assert done.shift == shift
+    assert run(model, np.zeros((1, SIDE, SIDE, 1), np.uint8))[0, 0, 0, 0] == corner
 
 
 def test_each_channel_of_a_rotation_keeps_its_own_shift_beside_padding() -> None:
@@ -311,3 +327,60 @@ def test_an_image_of_any_size_keeps_its_scaling() -> None:
     (done,) = fold_preprocessing(model)
     assert (done.nodes, done.reason) == ((), "the size of the image is not fixed")
     assert "Mul" in operators(model)
+
+
+def test_an_order_of_channels_that_is_not_constant_is_left_alone() -> None:
+    chain = Images().by("Mul", [1, 2, 3]).in_order([2, 1, 0])
+    model, _ = chain.convolved(np.ones((1, 3, 1, 1), np.float32)).build()
+    order = model.graph.initializers.pop("weight_1")
+    order.const_value = None
+    model.graph.inputs.append(order)
+    (done,) = fold_preprocessing(model)
+    assert done.reason == "it is not scaled channel by channel"
+
+
+@pytest.mark.parametrize("at", [1, 2])
+def test_weights_that_are_not_constant_are_left_alone(at: int) -> None:
+    chain = Images(1).by("Mul", [2])
+    bias = np.ones(1, np.float32)
+    model, _ = chain.convolved(np.ones((1, 1, 1, 1), np.float32), bias).build()
+    given = model.graph.initializers.pop(f"weight_{at}")
+    given.const_value = None
+    model.graph.inputs.append(given)
+    (done,) = fold_preprocessing(model)
+    assert done.reason == "the weights of its Conv are not constant"
+
+
+def test_only_weights_in_fp32_are_folded() -> None:
+    model, _ = Images(1).by("Mul", [2]).convolved(np.ones((1, 1, 1, 1), np.float16)).build()
+    (done,) = fold_preprocessing(model)
+    assert done.reason == "the weights of its Conv are FLOAT16, and only FLOAT is folded"
+
+
+@pytest.mark.parametrize("operator", ["Transpose", "Mul"])
+def test_operators_of_other_domains_only_have_the_names(operator: str) -> None:
+    chain = Images(1)
+    others = () if operator == "Transpose" else (chain.weight(np.float32([2])),)
+    chain.add(operator, others, domain="lrn_deploy").by("Mul", [2])
+    model, _ = chain.convolved(np.ones((1, 1, 1, 1), np.float32)).build()
+    assert fold_preprocessing(model) == []
+    assert len(model.graph) == 5
+
+
+@pytest.mark.parametrize(
+    ("operator", "folded"), [("Mul", True), ("Add", True), ("Sub", False), ("Div", False)]
+)
+def test_a_constant_may_come_first_where_that_makes_no_difference(
+    operator: str, folded: bool
+) -> None:
+    chain = Images(1).by(operator, [3])
+    model, _ = chain.convolved(np.ones((1, 1, 1, 1), np.float32)).build()
+    node = model.graph[2]
+    x, number = node.inputs
+    node.replace_input_with(0, number)
+    node.replace_input_with(1, x)
+    image = np.full((1, SIDE, SIDE, 1), 4, np.uint8)
+    truth = {"Mul": 12, "Add": 7, "Sub": -1, "Div": 0.75}[operator]
+    assert run(model, image)[0, 0, 0, 0] == truth
+    assert [item.nodes for item in fold_preprocessing(model)] == [(node.name,)] * folded
+    assert run(model, image)[0, 0, 0, 0] == truth

@@ -284,3 +284,83 @@ def test_a_weight_that_is_an_output_too_leaves_in_fp32() -> None:
     assert weight.const_value.numpy().item() == np.float32(1 / 3)
     (conv,) = [node for node in model.graph if node.op_type == "Conv"]
     assert {item.dtype for item in conv.inputs if item is not None} == {ir.DataType.FLOAT16}
+
+
+def weighted(*numbers: float) -> ir.Model:
+    """A convolution of one pixel by these numbers, a channel each."""
+    chain = Chain(1, 1)
+    weight = chain.weight(np.array(numbers, np.float32).reshape(-1, 1, 1, 1))
+    return chain.add("Conv", (weight,), [len(numbers), 1, 1]).build()[0]
+
+
+@pytest.mark.parametrize(("rest", "told"), [(0.45, True), (0.27, False)])
+def test_a_weight_that_loses_more_than_a_thousandth_is_named(rest: float, told: bool) -> None:
+    lossy = half_precision(weighted((300 + rest) * 2.0**-24), "fp16").lossy  # 300 steps are left
+    assert lossy == ({"weight_0": pytest.approx(rest / (300 + rest), rel=1e-3)} if told else {})
+
+
+def test_what_bf16_rounds_is_not_told_of_each_weight() -> None:
+    """Every weight loses up to 2**-9 there, which is more than a thousandth."""
+    assert half_precision(weighted(1.00390625), "bf16").lossy == {}
+
+
+def test_zeros_lose_nothing() -> None:
+    assert half_precision(weighted(0.0, 0.0), "fp16").lossy == {}
+
+
+def test_a_weight_beyond_bf16_is_refused() -> None:
+    with pytest.raises(BadInputError, match="beyond the largest bf16 number") as caught:
+        half_precision(weighted(1.0, 3.4e38), "bf16")  # which ends at 3.39e38
+    assert caught.value.hint == "Keep this network in fp32."
+
+
+def test_operators_of_other_domains_stay_in_fp32() -> None:
+    model, _ = Chain(1, 4).add("Relu", domain="custom").conv(2).build()
+    done = half_precision(model, "fp16")
+    assert (done.kept, done.halved) == (("relu_0",), ("conv_1",))
+
+
+def test_any_number_of_inputs_may_be_halved() -> None:
+    model, _ = Chain(2, 4).conv(3).build()
+    x = model.graph.outputs[0]
+    y = ir.val("y", dtype=ir.DataType.FLOAT, shape=ir.Shape(["batch", 9, 4, 4]))
+    model.graph.append(ir.node("Concat", [x, x, x], {"axis": 1}, outputs=[y], name="concat"))
+    model.graph.outputs[:] = [y]
+    values = inputs(model)
+    truth = run(model, values)
+    assert half_precision(model, "fp16").halved == ("conv_0", "concat")
+    assert distance(run(model, values), truth) < 2e-3
+
+
+def test_outputs_that_are_left_out_need_no_type() -> None:
+    model, _ = Chain(2, 4).conv(3).build()
+    x = model.graph.outputs[0]
+    y = ir.val("y", dtype=ir.DataType.FLOAT, shape=ir.Shape(["batch", 3, 3, 3]))
+    pool = ir.node("MaxPool", [x], {"kernel_shape": [2, 2]}, outputs=[y, ir.Value(name="")])
+    model.graph.append(pool)
+    model.graph.outputs[:] = [y]
+    half_precision(model, "fp16")
+    checked(model)
+
+
+@pytest.mark.parametrize("lacking", ["type", "shape"])
+def test_what_cannot_be_inferred_is_refused_whichever_is_lacking(lacking: str) -> None:
+    model, _ = Chain(1, 4).add("Mystery", domain="custom").conv(2).build()
+    model.graph.opset_imports["custom"] = 1
+    setattr(model.graph[0].outputs[0], lacking, None)
+    with pytest.raises(BadInputError, match="The type of 'mystery_0'"):
+        half_precision(model, "fp16")
+
+
+def test_each_input_is_looked_up_by_its_own_type() -> None:
+    """ScatterND takes indices between two inputs that may be fp16."""
+    model, _ = Chain(2, 4).conv(3).build()
+    x = model.graph.outputs[0]
+    rows = ir.Value(name="rows", const_value=ir.tensor(np.array([[0]]), name="rows"))
+    rows.dtype, rows.shape = ir.DataType.INT64, ir.Shape([1, 1])
+    model.graph.register_initializer(rows)
+    y = ir.val("y", dtype=ir.DataType.FLOAT, shape=x.shape)
+    model.graph.append(ir.node("ScatterND", [x, rows, x], outputs=[y], name="scatter"))
+    model.graph.outputs[:] = [y]
+    assert half_precision(model, "fp16").halved == ("conv_0", "scatter")
+    assert rows.dtype == ir.DataType.INT64

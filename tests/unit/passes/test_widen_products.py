@@ -73,8 +73,13 @@ TO_FP16 = ("Cast", ["FLOAT"], ["FLOAT16"])
 def test_a_gemm_is_put_between_casts() -> None:
     model = graph_of([helper.make_node("Gemm", ["x", "w", "b"], ["y"])], {"w": W, "b": BIAS})
     assert told(model) == [("Gemm", ["FLOAT16"] * 3, ["FLOAT16"])]
+    model.graph[0].metadata_props["module"] = "fc6"
     assert widen_products(model) == ["y"]
     assert told(model) == [TO_FP32] * 3 + [("Gemm", ["FLOAT"] * 3, ["FLOAT"]), TO_FP16]
+    assert {node.metadata_props["module"] for node in model.graph} == {"fc6"}
+    sizes = [["batch", INNER], [INNER, COLUMNS], [COLUMNS], ["batch", COLUMNS], ["batch", COLUMNS]]
+    assert [node.outputs[0].shape for node in model.graph] == [ir.Shape(size) for size in sizes]
+    assert model.graph[3].outputs[0].name == "y_wide"
 
 
 def test_it_adds_up_in_fp32_and_rounds_once() -> None:

@@ -16,6 +16,7 @@ from onnx import checker
 
 from lrn_deploy.lrn import LrnSpec, reference
 from lrn_deploy.passes.lrn import raise_lrn as pass_
+from lrn_deploy.passes.lrn.pooled_channels import NotLrnError
 from lrn_deploy.passes.lrn.raise_lrn import Raised, raise_lrn
 from tests.support.torn_lrn import torn
 from tests.support.torn_parts import Torn
@@ -163,7 +164,7 @@ def test_any_parameters_are_found(
         half = max(half, 1)
     channels = 2 * half + 3
     shape = (*pixels, channels) if last else (channels, *pixels)
-    alpha = min(alpha, 1e-3 * k / beta)
+    alpha = min(alpha, 0.999e-3 * k / beta)  # at the limit itself its rounding decides
     how = Torn(window, power, shape, half, half, alpha, beta, k, last)
     (item,), before, after = raised(how)
     assert item.reason == ""
@@ -258,3 +259,53 @@ def test_without_onnx_runtime_structure_still_proves_and_the_rest_is_told(
     assert operators(after) == operators(before)
     (item,), *_ = raised(Torn("pool", shape=(6, 7)))
     assert "only rank 4 is proven; what its operators compute is found out" in item.reason
+
+
+@pytest.mark.parametrize(
+    ("how", "where"),
+    [
+        (Torn("slices", left=2, right=1, numerator="Identity"), "it divides a copy of its input"),
+        (Torn("slices", left=2, right=1, **LAST), "its channels lie last"),
+    ],
+)
+def test_an_even_window_that_no_record_can_say_is_told(how: Torn, where: str) -> None:
+    (item,), before, after = raised(how)
+    assert item.spec is None
+    told = f"{where} (size 4, alpha 0.0001, beta 0.75, k 2), and size 4 is even"
+    assert item.reason.startswith(told)
+    assert operators(after) == operators(before)
+
+
+def test_a_number_of_channels_that_is_not_fixed_is_told() -> None:
+    proto = torn(Torn("conv"))
+    for value in (*proto.graph.input, *proto.graph.output):
+        value.type.tensor_type.shape.dim[1].dim_param = "channels"
+    x = ir.from_proto(proto).graph.inputs[0]
+    with pytest.raises(NotLrnError, match="the number of its channels is not fixed"):
+        pass_._require_fixed_channels(x, 1)
+    pass_._require_fixed_channels(x, 2)
+    assert all(item.spec is None for item in raise_lrn(ir.from_proto(proto)))
+
+
+@pytest.mark.parametrize("window", ["slices", "pool"])
+def test_an_lrn_in_double_is_told_and_stays(window: str) -> None:
+    proto = torn(Torn(window, "pow mul"))
+    for value in (*proto.graph.input, *proto.graph.output):
+        value.type.tensor_type.elem_type = onnx.TensorProto.DOUBLE
+    for tensor in proto.graph.initializer:
+        if tensor.data_type == onnx.TensorProto.FLOAT:
+            array = onnx.numpy_helper.to_array(tensor).astype(np.float64)
+            tensor.CopyFrom(onnx.numpy_helper.from_array(array, tensor.name))
+    model = ir.from_proto(proto)
+    (item,) = raise_lrn(model)
+    assert (item.spec, item.proof) == (None, "probes")
+    assert item.reason == "it computes in DOUBLE, and only FLOAT is raised"
+    assert operators(ir.to_proto(model)) == operators(proto)
+
+
+def test_two_axes_are_no_lrn() -> None:
+    """Which takes pixels, were it only one."""
+    model = ir.from_proto(torn(Torn("matmul", "exp log", shape=(6,), last=True)))
+    before = [node.op_type for node in model.graph]
+    assert raise_lrn(model) == []
+    assert [node.op_type for node in model.graph] == before

@@ -107,3 +107,65 @@ def test_a_fault_in_a_branch_is_told_too() -> None:
     assert is_well_formed(ir.from_proto(proto).graph)
     proto.graph.node[0].attribute[0].g.node[0].input.append("x")
     assert not is_well_formed(ir.from_proto(proto).graph)
+
+
+def of_x(*operators: str, **attributes: object) -> ir.Graph:
+    """Operators of x, each a word of its domain, its type and its inputs: x, or - for none."""
+    x = ir.val("x", dtype=ir.DataType.FLOAT, shape=ir.Shape([2, 3]))
+    nodes = []
+    for operator in operators:
+        domain, op_type, inputs = operator.split(":")
+        values = [x if letter == "x" else None for letter in inputs]
+        nodes.append(ir.node(op_type, values, attributes, domain=domain))
+    return ir.Graph([x], [], nodes=nodes, name="g")
+
+
+@pytest.mark.parametrize(("name", "fits"), [("paddings", True), ("pads", False)])
+def test_a_file_that_says_no_opset_is_of_the_first(name: str, fits: bool) -> None:
+    """Whose Pad has another attribute than the second's (ONNX's Changelog)."""
+    assert is_well_formed(of_x(":Pad:x", **{name: [1, 1]})) is fits
+
+
+@pytest.mark.parametrize(
+    ("operators", "fits"),
+    [
+        ((":Clip:x-x", "own:Clip:"), True),  # nobody knows what others' operators need
+        ((":Clip:-x",), False),
+        ((":Gemm:xx-",), True),
+        ((":Gemm:x-x",), False),
+        ((":Sum:",), False),
+        ((":Sum:x",), True),
+        ((":Sum:xxx",), True),
+        ((":Sum:x-x",), False),
+    ],
+)
+def test_inputs_that_may_be_left_out_and_any_number_of_them(
+    operators: tuple[str, ...], fits: bool
+) -> None:
+    graph = of_x(*operators)
+    graph.opset_imports[""] = 18
+    assert is_well_formed(graph) is fits
+
+
+def test_a_branch_reads_what_stands_before_it_and_keeps_what_it_makes_to_itself() -> None:
+    text = """
+    <ir_version: 8, opset_import: ["" : 18]>
+    branching (float[2] x, bool yes) => (float[2] y) {
+      p = Neg(x)
+      q = If(yes) <then_branch = t () => (float[2] a) { a = Neg(p) },
+                   else_branch = e () => (float[2] b) { b = Neg(p) }>
+      y = Neg(q)
+    }
+    """
+    proto = onnx.parser.parse_model(text)
+    assert is_well_formed(ir.from_proto(proto).graph)
+    model = ir.from_proto(proto)
+    first, branch, last = model.graph
+    inner = next(iter(branch.attributes.values())).as_graph()
+    last.replace_input_with(0, inner[0].outputs[0])
+    assert not is_well_formed(model.graph)
+    model = ir.from_proto(proto)
+    first, branch, _ = model.graph
+    model.graph.remove(first)
+    model.graph.insert_after(branch, first)
+    assert not is_well_formed(model.graph)

@@ -117,3 +117,56 @@ def test_the_shortest_decimal() -> None:
     assert decimal(9.9999999e-5, 3e-7) == 1e-4
     assert decimal(0.7512345, 3e-7) == 0.7512345
     assert decimal(0.0, 3e-7) == 0.0
+
+
+@pytest.mark.parametrize(
+    ("apart", "at", "found"),
+    [
+        (0.8e-6, slice(None), True),
+        (1.6e-6, slice(None), False),
+        (2.0e-6, slice(-2, None), True),  # where the logarithm is above 6, roundings are larger
+        (3.2e-6, slice(-2, None), False),
+    ],
+)
+def test_a_curve_goes_through_the_points_to_the_digits_of_fp32(
+    apart: float, at: slice, found: bool
+) -> None:
+    t = 10.0 ** np.linspace(-3, 2, 26)
+    true = Curve(1.0, 1.0, 0.75)
+    measured = true(t)
+    measured[at] *= 1 + apart * (-1.0) ** np.arange(len(measured[at]))
+    assert (fitted_curve(t, measured, true) is not None) == found
+
+
+@pytest.mark.parametrize("held", [4, 5])
+def test_five_points_are_enough(held: int) -> None:
+    t = DECADES * 10.0**4  # from 1e-2 to 1e6; the knee lies at 32
+    denominator = Curve(1.0, 1e-3, 0.75)(t)
+    denominator[held:] = np.inf
+    rough = rough_curve(t, denominator)
+    assert (rough is not None) == (held == 5)
+    if rough is not None:
+        np.testing.assert_allclose((rough.k, rough.factor, rough.beta), (1, 1e-3, 0.75), rtol=1e-3)
+
+
+def test_points_behind_a_gap_do_not_count() -> None:
+    denominator = Curve(1.0, 1e-4, 0.75)(DECADES)
+    denominator[2] = np.nan
+    assert rough_curve(DECADES, denominator) is None
+    denominator = Curve(1.0, 1e-4, 0.75)(DECADES)
+    denominator[0] = 0.0
+    assert rough_curve(DECADES, denominator) is None
+
+
+def test_a_curve_that_still_rises_at_its_beginning_is_none() -> None:
+    """The knee lies below what was measured, so nothing tells k."""
+    assert rough_curve(DECADES, Curve(1.0, 1e12, 0.75)(DECADES)) is None
+
+
+@pytest.mark.parametrize(
+    ("curve", "knee"), [(Curve(2, 2e-2, 0.75), 10.0), (Curve(0, 2e-2, 0.75), 1.0)]
+)
+def test_the_knee_is_where_the_squares_weigh_as_much_as_k(curve: Curve, knee: float) -> None:
+    assert curve.knee == pytest.approx(knee)
+    squares = np.array([1.0, 100.0])
+    np.testing.assert_allclose(curve.sum_of(curve.of_sum(squares)), squares)

@@ -131,3 +131,87 @@ def test_what_holds_in_one_shape_only_is_none() -> None:
     assert measured(function, SHAPE) == Measured(1, 2, 2, 1e-4, 0.75, 2.0)
     with pytest.raises(NotLrnError, match="it differs"):
         measured(function, SHAPE, (3, *SHAPE[1:]))
+
+
+@pytest.mark.parametrize(("error", "one"), [(2e-6, True), (5e-6, False)])
+def test_rounding_is_let_pass_and_more_is_not(error: float, one: bool) -> None:
+    """Of negative numbers only, which are not planted; the quotient is about 1 where x is small."""
+    spec = LrnSpec(5, 1e-4, 0.75, 1.0)
+
+    def function(x: Floats) -> NDArray[np.float32]:
+        return np.where(x < 0, (1 + error) * lrn(spec)(x), lrn(spec)(x)).astype(np.float32)
+
+    if one:
+        assert measured(function, SHAPE) == Measured(1, 2, 2, 1e-4, 0.75, 1.0)
+    else:
+        with pytest.raises(NotLrnError, match="it differs from the LRN"):
+            measured(function, SHAPE)
+
+
+@pytest.mark.parametrize(("error", "one"), [(0.7e-6, True), (2e-6, False)])
+def test_what_a_running_sum_in_fp32_rounds_is_let_pass(error: float, one: bool) -> None:
+    """It keeps a part of all channels that it has passed, which shows where a window is quiet."""
+
+    def function(x: Floats) -> NDArray[np.float32]:
+        squares = np.square(np.asarray(x, np.float64))
+        sums = sum(
+            np.pad(squares, [(0, 0), (1, 1), (0, 0), (0, 0)])[:, at : at + 64] for at in range(3)
+        )
+        rest = squares.sum(axis=1, keepdims=True) - sums
+        return np.asarray(x / (1 + sums + error * rest) ** 0.75, np.float32)
+
+    shape = (2, 64, 6, 6)
+    if one:
+        assert measured(function, shape) == Measured(1, 1, 1, 3.0, 0.75, 1.0)
+    else:
+        with pytest.raises(NotLrnError, match="it differs from the LRN"):
+            measured(function, shape)
+
+
+def summed_over(*axes: int) -> Callable[[Floats], NDArray[np.float32]]:
+    """Each of three neighbours on an axis, or on each of several."""
+
+    def function(x: Floats) -> NDArray[np.float32]:
+        sums = np.square(np.asarray(x, np.float64))
+        for axis in axes:
+            widths = [(1, 1) if at == axis else (0, 0) for at in range(x.ndim)]
+            windows = np.lib.stride_tricks.sliding_window_view(np.pad(sums, widths), 3, axis)
+            sums = windows.sum(axis=-1)
+        return np.asarray(x / (2 + 1e-4 * sums) ** 0.75, np.float32)
+
+    return function
+
+
+@pytest.mark.parametrize(
+    ("axes", "reason"),
+    [
+        ((2,), "pixels within each channel"),
+        ((2, 3), "pixels within each channel"),
+        ((0,), "what it sums are not channels alone"),
+        ((0, 2), "what it sums are not channels alone"),
+        ((1, 3), "what it sums are not channels alone"),
+        ((1, 2, 3), "what it sums are not channels alone"),
+    ],
+)
+def test_what_else_is_summed_is_told(axes: tuple[int, ...], reason: str) -> None:
+    with pytest.raises(NotLrnError, match=reason):
+        measured(summed_over(*axes), (3, 8, 5, 4))
+
+
+@pytest.mark.parametrize("axis", [1, 3])
+def test_channels_lie_on_the_second_axis_or_on_the_last(axis: int) -> None:
+    found = measured(summed_over(axis), (3, 8, 5, 4))
+    assert found == Measured(axis, 1, 1, pytest.approx(3e-4), 0.75, 2.0)
+
+
+@pytest.mark.parametrize("weight", [0.98, 1.02, 0.0])
+def test_a_channel_that_weighs_otherwise_is_found(weight: float) -> None:
+    band = np.eye(8) + np.eye(8, k=1) + np.eye(8, k=-1)
+    band[4, 3] = weight
+
+    def function(x: Floats) -> NDArray[np.float32]:
+        sums = np.einsum("oc,nchw->nohw", band, np.square(np.asarray(x, np.float64)))
+        return np.asarray(x / (2 + 1e-4 * sums) ** 0.75, np.float32)
+
+    with pytest.raises(NotLrnError, match="its window is not the same for every channel"):
+        measured(function, SHAPE)
