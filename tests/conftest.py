@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import gc
+import logging
 import os
 import signal
 import sys
@@ -13,12 +14,15 @@ from hypothesis import settings
 
 from tests.support import threads
 from tests.support.exporter import leave_it_untraced, make_its_tables_once
-from tests.support.tracing import traced_by
+from tests.support.tracing import import_under, traced_by
 
 # A machine that runs two workers under coverage is slow at times: that is no failure. In continuous
 # integration every run tries the same examples, elsewhere each run tries new ones.
 settings.register_profile("lrn-deploy", deadline=None, derandomize=bool(os.environ.get("CI")))
 settings.load_profile("lrn-deploy")
+
+# What a library logs goes nowhere, and not to stderr, which is what a program says.
+logging.getLogger().addHandler(logging.NullHandler())
 
 BESIDE_OTHERS = bool(os.environ.get("PYTEST_XDIST_WORKER"))
 if BESIDE_OTHERS:
@@ -26,6 +30,20 @@ if BESIDE_OTHERS:
 
 # A shell starts what it runs in the background with Ctrl-C ignored, and so would all our children.
 signal.signal(signal.SIGINT, signal.default_int_handler)
+
+
+@pytest.hookimpl(wrapper=True, tryfirst=True)
+def pytest_collection() -> Iterator[None]:
+    """Imports, most of it: of their lines the package's count, and hardly any object is let go."""
+    tracer = sys.gettrace()
+    gc.disable()
+    sys.settrace(None)
+    import_under(tracer)
+    try:
+        return (yield)
+    finally:
+        sys.settrace(tracer)
+        gc.enable()
 
 
 def pytest_collection_finish() -> None:

@@ -20,6 +20,7 @@ from lrn_deploy.lrn import LrnSpec, reference
 from lrn_deploy.parity import graph
 from lrn_deploy.tensorrt.device.cuda import find_device
 from lrn_deploy.workflows.build_engine.build_engine import EngineOptions, build_bundle_engine
+from tests.support.engine_builds import build_in_this_process
 from tests.support.exported import exported
 
 pytestmark = [pytest.mark.tensorrt, pytest.mark.usefixtures("unmeasured")]
@@ -34,6 +35,7 @@ def test_a_network_in_every_precision(monkeypatch: pytest.MonkeyPatch) -> None:
         return exported("digits", path)
 
     monkeypatch.setattr(made, "export_bundle", copied)
+    build_in_this_process(monkeypatch)
     found = check_network("digits", targets=("sm86",), batches=(1, 3))
     assert found["verdict"] == "pass"
     assert found["not_made"] == []
@@ -45,7 +47,10 @@ def test_a_network_in_every_precision(monkeypatch: pytest.MonkeyPatch) -> None:
 SHAPE = (32, 3, 3)
 
 
-def test_a_probe_becomes_a_bundle_whose_engine_can_be_built(tmp_path: Path) -> None:
+def test_a_probe_becomes_a_bundle_whose_engine_can_be_built(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    build_in_this_process(monkeypatch)
     bundle = probe_bundle(graph.single_lrn(SPEC).SerializeToString(), tmp_path / "probe", SHAPE)
     x = np.random.default_rng(0).normal(size=(2, *SHAPE)).astype(np.float32)
     with OnnxRuntimeBackend().load(bundle.load("model")) as session:

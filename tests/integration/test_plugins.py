@@ -15,7 +15,8 @@ from lrn_deploy.passes.half_precision import half_precision
 from lrn_deploy.passes.lrn.fuse_plugin import fuse_plugin
 from lrn_deploy.plugins.rewrite import fuse_lrn
 from lrn_deploy.tensorrt.build import BuildRequest
-from lrn_deploy.tensorrt.process import build_in_process
+from tests.support import narrow
+from tests.support.engine_builds import built_here
 from tests.support.engine_graphs import SPEC, lrn_node, model
 
 BLOCKS = {
@@ -46,7 +47,7 @@ def test_all_networks_with_lrn_are_here() -> None:
 
 @pytest.mark.parametrize("name", BLOCKS)
 def test_a_fused_network_of_the_zoo_equals_itself(name: str) -> None:
-    network = ZOO[name].build().eval()
+    network = narrow.build(ZOO[name]).eval()
     for layer in network.modules():
         if isinstance(layer, nn.Conv2d | nn.Linear):
             assert layer.bias is not None
@@ -107,7 +108,7 @@ def test_the_fused_graph_runs_on_onnx_runtime_and_builds_with_tensorrt_rtx(half:
     ]
     np.testing.assert_array_equal(*results)
     request = BuildRequest(targets=("sm86",), batch=(1, 2, 4))
-    built = build_in_process("rtx", fused, request)
+    built = built_here("rtx", fused, request)
     kinds = [layer.type for layer in built.layers]
     assert [kind for kind in kinds if kind in ("ACTIVATION", "LRN", "POOLING")] == [
         "ACTIVATION",

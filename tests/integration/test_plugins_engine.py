@@ -17,6 +17,7 @@ from lrn_deploy.tensorrt.graph import merge
 from lrn_deploy.tensorrt.plugins import fuse, use_plugins
 from lrn_deploy.workflows.build_engine import build_engine as workflow
 from lrn_deploy.workflows.build_engine.build_engine import EngineOptions, build_bundle_engine
+from tests.support.engine_builds import build_in_this_process
 from tests.support.engine_graphs import lrn_node, make_bundle, model, network
 from tests.support.fake_gpu import no_device
 
@@ -24,6 +25,7 @@ from tests.support.fake_gpu import no_device
 def test_tensorrt_for_rtx_gets_none(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     pytest.importorskip("tensorrt_rtx")
     monkeypatch.setattr(workflow, "find_device", no_device)
+    build_in_this_process(monkeypatch)
     bundle = make_bundle(tmp_path / "tiny")
     request = {"flavor": "rtx", "targets": ("sm86",), "batch": (1, 2, 4)}
     first = build_bundle_engine(bundle, EngineOptions(**request, plugins="auto"))  # type: ignore[arg-type]

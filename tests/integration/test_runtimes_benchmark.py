@@ -8,8 +8,16 @@ import numpy as np
 import pytest
 
 import benchmarks.runtimes.__main__ as program
-from benchmarks.runtimes import measure
-from benchmarks.runtimes.candidates import COMPILED, EAGER, NNCF, NNCF_BF16, OPENVINO_BF16
+from benchmarks.runtimes import candidates, choices, measure
+from benchmarks.runtimes.candidates import (
+    COMPILED,
+    EAGER,
+    NNCF,
+    NNCF_BF16,
+    NNCF_WHOLE,
+    NNCF_WHOLE_BF16,
+    OPENVINO_BF16,
+)
 from benchmarks.runtimes.draw import redraw
 from benchmarks.runtimes.measure import QUICK, Plan
 from lrn_deploy.latency.effort import Effort
@@ -18,10 +26,12 @@ from tests.support.exported import exported
 pytestmark = [pytest.mark.slow, pytest.mark.usefixtures("unmeasured", "brisk")]
 
 ROUNDS = 9
+SHORT = Effort(rounds=ROUNDS, seconds=0.1, min_rounds=ROUNDS)
 SMOKE = Plan(
     QUICK.networks,
-    {2: Effort(rounds=ROUNDS, seconds=0.1, min_rounds=ROUNDS)},
-    without=frozenset({COMPILED}),  # compiling takes as long as all the rest
+    {2: SHORT},
+    # Compiling takes as long as all the rest, and quantizing another graph shows nothing new.
+    without=frozenset({COMPILED, NNCF_WHOLE, NNCF_WHOLE_BF16}),
 )
 
 
@@ -30,6 +40,9 @@ def result(tmp_path_factory: pytest.TempPathFactory) -> dict[str, object]:
     file = tmp_path_factory.mktemp("runtimes") / "result.json"
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(program, "QUICK", SMOKE)
+        patch.setattr(choices, "EFFORT", SHORT)
+        for module in (program, candidates, choices, measure):  # a second one would spin beside
+            patch.setattr(module, "THREADS", 1)
         patch.setattr(measure, "export_bundle", lambda given, path: exported(given.factory, path))
         assert program.main(["--quick", "--output", str(file)]) == 0
     loaded: dict[str, object] = json.loads(file.read_text())

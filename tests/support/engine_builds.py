@@ -36,6 +36,17 @@ def built_here(flavor: FlavorName, graph: bytes, request: BuildRequest) -> Built
     return build_engine(find_flavor(flavor), graph, request)
 
 
+def build_in_this_process(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Build here, and each engine once: a process of its own takes seconds."""
+
+    def build_here(
+        flavor: FlavorName, graph: bytes, request: BuildRequest, _progress: Any
+    ) -> BuiltEngine:
+        return built_here(flavor, graph, request)
+
+    monkeypatch.setattr(workflow, "build_in_process", build_here)
+
+
 def realise(monkeypatch: pytest.MonkeyPatch, dtype: str) -> None:
     """As on a machine with a GPU, whose engine inspector tells ``dtype`` of the relu."""
     answer(monkeypatch, untold_types("r", text=dtype))

@@ -11,8 +11,13 @@ from __future__ import annotations
 
 import functools
 import sys
+import threading
 from collections.abc import Callable
+from importlib.machinery import SourceFileLoader
+from types import ModuleType
 from typing import Any
+
+from _pytest.assertion.rewrite import AssertionRewritingHook
 
 
 def set_aside(function: Callable[..., Any]) -> Callable[..., Any]:
@@ -46,3 +51,27 @@ def traced_by(tracer: Any, function: Callable[..., Any]) -> Callable[..., Any]:
             sys.settrace(before)
 
     return traced
+
+
+def import_under(tracer: Any) -> None:
+    """Trace the project's modules, of what the main thread imports from now on, and no others."""
+    if tracer is not None:
+        for loader in (SourceFileLoader, AssertionRewritingHook):
+            loader.exec_module = _under(tracer, loader.exec_module)  # type: ignore[attr-defined]
+
+
+def _under(tracer: Any, run: Callable[[Any, ModuleType], None]) -> Callable[..., None]:
+    def exec_module(loader: Any, module: ModuleType) -> None:
+        before = sys.gettrace()
+        if threading.current_thread() is threading.main_thread():
+            ours = module.__name__.partition(".")[0] in ("lrn_deploy", "benchmarks", "tests")
+            sys.settrace(tracer if ours else None)
+        try:
+            run(loader, module)
+        finally:
+            sys.settrace(before)
+
+    # No traceback shows importlib's own lines, and so none shows these.
+    file = "<frozen importlib._bootstrap_external>"
+    exec_module.__code__ = exec_module.__code__.replace(co_filename=file)
+    return exec_module

@@ -2,15 +2,13 @@ from __future__ import annotations
 
 import shutil
 from pathlib import Path
-from typing import Any
 
 import pytest
 
 from lrn_deploy.errors import MissingError
-from lrn_deploy.tensorrt.build import BuildRequest, BuiltEngine
-from lrn_deploy.tensorrt.flavor import FlavorName, find_flavor
+from lrn_deploy.tensorrt.flavor import find_flavor
 from lrn_deploy.workflows.build_engine import build_engine as workflow
-from tests.support.engine_builds import built_here
+from tests.support.engine_builds import build_in_this_process
 from tests.support.engine_graphs import make_bundle
 from tests.support.exported import exported
 from tests.support.fake_gpu import no_device
@@ -27,14 +25,7 @@ def without_gpu(monkeypatch: pytest.MonkeyPatch) -> None:
 
 @pytest.fixture
 def here(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Builds in this process and each engine once: a process of its own takes seconds."""
-
-    def build_here(
-        flavor: FlavorName, graph: bytes, request: BuildRequest, _progress: Any
-    ) -> BuiltEngine:
-        return built_here(flavor, graph, request)
-
-    monkeypatch.setattr(workflow, "build_in_process", build_here)
+    build_in_this_process(monkeypatch)
 
 
 @pytest.fixture

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import json
 from typing import Any
 
@@ -9,6 +10,9 @@ import pytest
 
 from benchmarks.harness import RESULTS
 from benchmarks.runtimes.recorded import judged_again
+from lrn_deploy.latency import statistics
+
+pytestmark = pytest.mark.usefixtures("unmeasured")
 
 RESULT: dict[str, Any] = json.loads((RESULTS / "runtimes.json").read_text(encoding="utf-8"))
 
@@ -28,6 +32,16 @@ def verdicts(result: dict[str, Any]) -> list[tuple[Any, ...]]:
         for class_ in batch["classes"]
         for row in class_["verdicts"]
     ]
+
+
+@pytest.fixture(autouse=True)
+def _each_candidate_is_drawn_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Not for every verdict that it takes part in."""
+    draw = statistics._draw_medians
+    drawn = functools.cache(lambda rounds, seed: draw(rounds, seed))
+    monkeypatch.setattr(
+        statistics, "_draw_medians", lambda rounds, seed: drawn(tuple(map(tuple, rounds)), seed)
+    )
 
 
 def test_every_verdict_follows_from_the_samples() -> None:

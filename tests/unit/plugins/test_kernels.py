@@ -70,7 +70,7 @@ def inputs(draw: st.DrawFn) -> torch.Tensor:
 
 
 @given(x=inputs(), fusion=fusions(), channels=st.sampled_from((1, 3, 4)))
-@settings(max_examples=40, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=25, suppress_health_check=[HealthCheck.function_scoped_fixture])
 def test_it_equals_the_definition(
     interpret: Kernel, x: torch.Tensor, fusion: Fusion, channels: int
 ) -> None:
