@@ -46,9 +46,10 @@ ROOMS = {
         *(f"serving/{part}" for part in _SERVER),
         tests="serving",
         wider="server server_life server_input server_paths server_log server_spans "
-        "server_shared_memory server_descriptors server_clients server_failing_network "
-        "server_faults_clients server_faults_input server_faults_limits server_faults_machine "
-        "fuzz_server contract several_inputs client load",
+        "server_pages server_shared_memory server_descriptors server_clients "
+        "server_failing_network server_faults_clients server_faults_input "
+        "server_faults_limits server_faults_machine fuzz_server contract several_inputs client "
+        "load",
     ),
     "security": _room(
         "serving/security", tests="serving/security", wider="server_keys server_tls client_security"

@@ -10,6 +10,7 @@ from __future__ import annotations
 import hashlib
 
 import onnx_ir as ir
+from google.protobuf.message import Message
 
 
 def value_digests(model: ir.Model) -> dict[ir.Value, bytes]:
@@ -42,8 +43,8 @@ def value_digests(model: ir.Model) -> dict[ir.Value, bytes]:
     return found
 
 
-def _of_proto(proto: object) -> bytes:
-    return bytes(proto.SerializeToString(deterministic=True))  # type: ignore[attr-defined]
+def _of_proto(proto: Message) -> bytes:
+    return proto.SerializeToString(deterministic=True)
 
 
 def _digest(*parts: bytes) -> bytes:
