@@ -23,6 +23,7 @@ from lrn_deploy.parity.budgets import Budgets
 from lrn_deploy.parity.metrics import compare
 from lrn_deploy.passes.emulate_half import emulate_half
 from lrn_deploy.passes.half_precision import half_precision
+from lrn_deploy.passes.quantization.observe import serialize
 from lrn_deploy.passes.quantization.quantize import quantize
 from lrn_deploy.tensorrt.flavor import find_flavor
 from lrn_deploy.workflows.optimize.calibration import calibration_inputs
@@ -261,7 +262,7 @@ def test_progress_is_told(digits: Bundle) -> None:
 def test_tensorrt_parses_an_lrn_that_is_written_out(precision: str) -> None:
     model, layers = small_network().build()
     if precision == "int8":
-        quantize(model, lambda data: [run_all(data, inputs(model))], lrn_layers=layers)
+        quantize(model, lambda copy: [run_all(serialize(copy), inputs(model))], lrn_layers=layers)
     else:
         half_precision(model, "fp16" if precision == "fp16" else "bf16", lrn_layers=layers)
     assert parsed_lrn_layers(checked(model)) == 1
