@@ -20,7 +20,7 @@ from tests.support.quadrant_bundles import quadrant_bundle
 from tests.support.servers import Running, serving
 
 if TYPE_CHECKING:
-    from playwright.sync_api import Browser, Page
+    from playwright.sync_api import Browser, Page, Route
 
 pytestmark = pytest.mark.browser
 
@@ -272,7 +272,12 @@ def test_numbers_as_people_read_them(open_page: Open) -> None:
 
 def test_a_model_that_goes_is_told_and_comes_back(open_page: Open, server: Running) -> None:
     page = open_page()
-    assert server.call("POST", "/v2/repository/models/colours/unload").status == 200
+
+    def unload(route: Route) -> None:  # when the page has asked: a second later it knows
+        assert server.call("POST", "/v2/repository/models/colours/unload").status == 200
+        route.continue_()
+
+    page.route("**/v1/classify*", unload, times=1)
     try:
         choose(page, picture("red"))
         page.get_by_text("Model 'colours' is not ready: unloaded").wait_for()

@@ -10,6 +10,7 @@ from lrn_deploy.latency import sampling
 from lrn_deploy.latency.effort import Effort
 from lrn_deploy.latency.sampling import MAX_RUNS_PER_TURN, REST, interleave, warm_up
 from lrn_deploy.latency.statistics import ratio_interval
+from tests.support.sleepless import sleepless
 
 
 @pytest.fixture(autouse=True)
@@ -231,9 +232,8 @@ def test_how_often_a_network_runs_in_its_turn(seconds: float, untimed: int, time
 def test_a_turn_behind_another_candidates_begins_with_60_ms_of_rest(
     names: str, rests: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    slept: list[float] = []
+    slept = sleepless(monkeypatch, sampling)
     monkeypatch.setattr(sampling, "REST", REST)
-    monkeypatch.setattr(sampling.time, "sleep", slept.append)
     bench = Bench()
     interleave({n: bench.candidate(n, 0.06) for n in names}, Effort(rounds=3), clock=bench.clock)
     assert slept == [0.06] * rests

@@ -22,6 +22,7 @@ from lrn_deploy.stores import cache as module
 from lrn_deploy.stores import folders
 from lrn_deploy.stores.cache import Cache
 from lrn_deploy.stores.folders import compose, copied
+from tests.support.sleepless import sleepless
 
 DATA = bytes(range(256)) * 40
 
@@ -164,8 +165,7 @@ def test_another_process_is_waited_for_and_its_file_taken(
     cache: Cache, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """The lock is held here; when it is let go, the file is there."""
-    slept: list[float] = []
-    monkeypatch.setattr(module.time, "sleep", slept.append)
+    slept = sleepless(monkeypatch, module)
     with pytest.raises(MissingError):
         add(cache, Source(fail_at=1000))
     partial = cache.root / "unfinished" / RECORD.sha256

@@ -20,6 +20,7 @@ from lrn_deploy.stores.place import Place
 from lrn_deploy.stores.refusals import AbsentError, LostError
 from lrn_deploy.stores.remote import Remote
 from tests.support.free_ports import free_ports
+from tests.support.sleepless import sleepless
 
 DATA = bytes(range(251)) * 5000  # 1.2 MB: several pieces, of a length that is none of theirs
 
@@ -285,9 +286,8 @@ def test_a_broken_connection_is_tried_again() -> None:
 def test_it_is_tried_three_times_after_longer_and_longer_pauses(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    pauses: list[float] = []
+    pauses = sleepless(monkeypatch, module)
     monkeypatch.setattr(module, "_FIRST_PAUSE", FIRST_PAUSE)
-    monkeypatch.setattr(module.time, "sleep", pauses.append)
     with scripted(status(503)) as address, pytest.raises(LostError):
         read(f"{address}/x", end=5)
     assert pauses == pytest.approx([0.2, 0.8])
