@@ -57,7 +57,7 @@ def import_under(tracer: Any) -> None:
     """Trace the project's modules, of what the main thread imports from now on, and no others."""
     if tracer is not None:
         for loader in (SourceFileLoader, AssertionRewritingHook):
-            loader.exec_module = _under(tracer, loader.exec_module)  # type: ignore[attr-defined]
+            loader.exec_module = _under(tracer, loader.exec_module)  # type: ignore[attr-defined]  # importlib lets it be
 
 
 def _under(tracer: Any, run: Callable[[Any, ModuleType], None]) -> Callable[..., None]:

@@ -117,7 +117,7 @@ def test_the_first_generation_pads_poolings_too_and_by_nothing_if_nothing_is_sai
     blobs = {**BLOBS, "f": [np.ones((5, 36), np.float32), np.zeros(5, np.float32)]}
     network = read(*write(tmp_path, pool, blobs))
     found = {layer.name: layer.parameters for layer in network.layers}
-    assert (found["c"].pad, found["p"].pad) == ((0,), (1, 1))  # type: ignore[union-attr]
+    assert (found["c"].pad, found["p"].pad) == ((0,), (1, 1))  # type: ignore[union-attr]  # both have windows
     # (5 - 3) / 2 + 1 = 2 pixels, and with the pooling's padding (2 + 2 - 2) / 1 + 1 = 3
     assert [layer.output_shapes[0] for layer in network.layers if layer.name in "cp"] == [
         (4, 2, 2), (4, 3, 3),

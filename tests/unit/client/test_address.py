@@ -100,7 +100,7 @@ def test_whoever_cannot_be_reached_is_told_with_what_to_do() -> None:
     untrusted = ssl.SSLCertVerificationError(1, "failed")
     untrusted.verify_message = "self-signed"
     cipher, silent = ssl.SSLError(1, "long"), ssl.SSLError(1, "long")
-    cipher.reason, silent.reason = "NO_SHARED_CIPHER", None  # type: ignore[assignment]
+    cipher.reason, silent.reason = "NO_SHARED_CIPHER", None  # type: ignore[assignment]  # None where OpenSSL says none
     for error, said, hint in (
         (untrusted, "http://host:80 is not trusted: self-signed.", "ca="),
         (cipher, "http://host:80 agrees to no TLS: NO_SHARED_CIPHER.", "cert="),

@@ -63,7 +63,7 @@ def test_the_range_of_integers_is_known_where_there_are_any(
     example: Tensor, told: tuple[int, int] | None
 ) -> None:
     module = One()
-    module.example_inputs = [example]  # type: ignore[assignment]
+    module.example_inputs = [example]  # type: ignore[assignment]  # as users may set it
     (spec,) = describe_inputs(module, "f")
     values = spec.values and (spec.values.low, spec.values.high)
     assert (values, spec.shape) == (told, ("batch", *example.shape[1:]))

@@ -133,13 +133,13 @@ class Kept:
 
 
 class Awaited(Kept):
-    async def exchange(self, *_: Any) -> HttpAnswer:  # type: ignore[override]
+    async def exchange(self, *_: Any) -> HttpAnswer:  # type: ignore[override]  # whatever it is asked
         return super().exchange()
 
 
 def by_threads(*kept: Kept) -> tuple[HttpAnswer, list[Any]]:
     pool = sockets.Sockets(AT, NOBODY)
-    pool._idle = [*kept]  # type: ignore[list-item]
+    pool._idle = [*kept]  # type: ignore[list-item]  # as far as they are used
     try:
         return pool.exchange(ASKED, None), pool._idle
     finally:
@@ -149,7 +149,7 @@ def by_threads(*kept: Kept) -> tuple[HttpAnswer, list[Any]]:
 def by_tasks(*kept: Kept) -> tuple[HttpAnswer, list[Any]]:
     async def run() -> tuple[HttpAnswer, list[Any]]:
         pool = streams.Streams(AT, NOBODY)
-        pool._idle = [Awaited(one.usable, one.answer) for one in kept]  # type: ignore[misc]
+        pool._idle = [Awaited(one.usable, one.answer) for one in kept]  # type: ignore[misc]  # likewise
         made: list[Any] = [*pool._idle]
         try:
             return await pool.exchange(ASKED), [*pool._idle]

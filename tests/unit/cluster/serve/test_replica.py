@@ -141,7 +141,7 @@ def test_what_is_queued_has_a_second_when_it_ends() -> None:
     closed: list[float] = []
     made = Replica.__new__(Replica)
     made.__del__()  # one that did not come up has nothing to close
-    made._repository = SimpleNamespace(close=closed.append)  # type: ignore[assignment]
+    made._repository = SimpleNamespace(close=closed.append)  # type: ignore[assignment]  # as far as it is asked
     made.__del__()
     assert closed == [1.0]
 

@@ -7,7 +7,6 @@ import json
 import sys
 import types
 from collections.abc import Iterator
-from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -24,57 +23,19 @@ from lrn_deploy.package.package import package
 from lrn_deploy.package.triton import config, images
 from lrn_deploy.progress import silent
 from tests.support.image_bundles import PREPROCESSING, colour_bundle, encode, picture
+from tests.support.triton_backend import (
+    NAME,
+    Refused,
+    Request,
+    stand_in,
+)
 
 MODELS = "lrn_deploy.package.triton.models"
 
 
-@dataclass
-class Tensor:
-    name: str
-    values: Any
-
-    def as_numpy(self) -> Any:
-        return self.values
-
-
-@dataclass
-class Request:
-    inputs: dict[str, Any]
-    wanted: list[str]
-
-    def requested_output_names(self) -> list[str]:
-        return self.wanted
-
-
-@dataclass
-class Response:
-    tensors: list[Tensor] = field(default_factory=list)
-    error: Exception | None = None
-
-    @property
-    def values(self) -> dict[str, Any]:
-        return {tensor.name: tensor.values for tensor in self.tensors}
-
-
-class TritonError(Exception):
-    pass
-
-
-class Refused(Exception):  # noqa: N818 - Triton calls it TritonModelException
-    pass
-
-
 @pytest.fixture(autouse=True)
 def backend(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
-    module: Any = types.ModuleType("triton_python_backend_utils")
-    module.get_input_tensor_by_name = lambda request, name: Tensor(name, request.inputs[name])
-    module.InferenceResponse = Response
-    module.Tensor = Tensor
-    module.TritonError = TritonError
-    module.TritonModelException = Refused
-    kinds = {"TYPE_FP32": np.float32, "TYPE_FP16": np.float16, "TYPE_UINT8": np.uint8}
-    module.triton_string_to_numpy = kinds.__getitem__
-    monkeypatch.setitem(sys.modules, "triton_python_backend_utils", module)
+    monkeypatch.setitem(sys.modules, NAME, stand_in())
     before = [*sys.path]
     yield
     sys.path[:] = before

@@ -87,7 +87,7 @@ def test_closing_waits_for_each_instance_as_long_as_is_left_and_for_none_that_is
     with batcher(Network(), Network(), Network()) as one:
         threads = [instance.thread for instance in one._instances]
         for at, instance in enumerate(one._instances):
-            instance.thread = SimpleNamespace(  # type: ignore[assignment]
+            instance.thread = SimpleNamespace(  # type: ignore[assignment]  # as far as it is asked
                 join=lambda seconds, at=at: waits.append((at, seconds)), is_alive=lambda: True
             )
         one._instances[1].abandon("Lost.")
@@ -95,7 +95,7 @@ def test_closing_waits_for_each_instance_as_long_as_is_left_and_for_none_that_is
         for thread in threads:
             thread.join(5)
         for instance in one._instances:
-            instance.thread = SimpleNamespace(join=None, is_alive=lambda: False)  # type: ignore[assignment]
+            instance.thread = SimpleNamespace(join=None, is_alive=lambda: False)  # type: ignore[assignment]  # likewise
     assert waits == [(0, 0), (2, 0)]
 
 
@@ -160,7 +160,7 @@ def test_an_event_loop_asks_once_for_all_that_come_together() -> None:
             asked.append(1)
             look()
 
-        one._run_here_or_notify = counted  # type: ignore[method-assign]
+        one._run_here_or_notify = counted  # type: ignore[method-assign]  # to count it
         asyncio.run(ask(one))
     assert len(asked) == 1  # and not again and again while it waits for company
 

@@ -173,7 +173,7 @@ def test_why_a_handshake_failed() -> None:
         error = ssl.SSLError(1, "long")
         error.reason = reason  # type: ignore[assignment]  # None where OpenSSL says none
         if verified is not None:
-            error.verify_message = verified  # type: ignore[attr-defined]
+            error.verify_message = verified  # type: ignore[attr-defined]  # as OpenSSL sets it
         return error
 
     assert _reason(failure("HTTP_REQUEST")) == "the peer speaks HTTP without TLS"

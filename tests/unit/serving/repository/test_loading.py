@@ -86,7 +86,7 @@ class Noting(OnnxRuntimeBackend):
             rows.append(len(feeds["image"]))
             return run(feeds)
 
-        session.run = noted  # type: ignore[method-assign]
+        session.run = noted  # type: ignore[method-assign]  # to note it
         return session
 
 
@@ -114,7 +114,7 @@ def test_one_that_failed_is_loaded_and_warm_again_before_it_is_asked(tmp_path: P
     def fail(_feeds: Any) -> Any:
         raise RuntimeError("broken")
 
-    instance.runner.run = fail  # type: ignore[method-assign]
+    instance.runner.run = fail  # type: ignore[method-assign]  # to let it fail
     with pytest.raises(InferenceError, match="broken"):
         red(model)
     assert red(model) == pytest.approx([10, 0, 0])
